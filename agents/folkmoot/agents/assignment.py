@@ -1,0 +1,48 @@
+"""What an agent is told, and with what it may work. Travels to a Ray actor by value."""
+
+import msgspec
+
+from folkmoot.kernel.events import Head
+from folkmoot.kernel.evidence import TestSuite
+from folkmoot.kernel.ids import AgentId, CommitId, TaskId, WorkspaceId
+from folkmoot.kernel.task import Budget
+
+
+class ModelEndpoint(msgspec.Struct, frozen=True, kw_only=True):
+    url: str
+    name: str
+    api_key: str = ""
+    """In memory only; never logged, stored, or put into a workspace."""
+
+
+class WorkspaceGrant(msgspec.Struct, frozen=True, kw_only=True):
+    """A workspace and the capability to use it."""
+
+    workspace_id: WorkspaceId
+    endpoint: str
+    """gRPC address of the runner."""
+    token: str
+    """In memory only."""
+
+
+class Assignment(msgspec.Struct, frozen=True, kw_only=True):
+    """One agent, one phase, one workspace."""
+
+    task_id: TaskId
+    agent_id: AgentId
+    attempt: int
+    round: int = 1
+    phase: str = "propose"
+    role: str
+    persona: str
+    title: str
+    text: str
+    checks: tuple[str, ...]
+    base_commit: CommitId
+    suite: TestSuite | None
+    protected: tuple[str, ...]
+    budget: Budget
+    model: ModelEndpoint
+    workspace: WorkspaceGrant
+    result_head: Head
+    """Head of `agent.results.<task>.<agent>`: the fence that makes a second result of this round impossible."""

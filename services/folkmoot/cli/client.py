@@ -1,0 +1,146 @@
+"""Calls to a platform, with kernel types on our side of them."""
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import msgspec
+
+from folkmoot.api.orchestrator.v1 import orchestrator_pb2 as pb
+from folkmoot.api.orchestrator.v1 import orchestrator_pb2_grpc as rpc
+from folkmoot.api.planning.v1 import planning_pb2 as planning_pb
+from folkmoot.api.planning.v1 import planning_pb2_grpc as planning_rpc
+from folkmoot.cli.connect import Target
+from folkmoot.kernel.errors import FolkmootError, InvalidInput, NotFound, RetryLater, Unavailable
+from folkmoot.kernel.events import Event
+from folkmoot.kernel.evidence import Admission, ArtifactRef, PreparedBase, Refusal
+from folkmoot.kernel.facts import CODEC, DeliberationEnded, Examined
+from folkmoot.kernel.result import Result
+from folkmoot.runtime.grpc.client import channel, credentials, mapped, mapped_stream
+from folkmoot.runtime.grpc.results import bundle_from_wire, result_from_wire
+
+CALL_S = 30.0
+"""Longest wait for one answer."""
+PATIENCE_S = 60.0
+"""A restarted platform is back within seconds; a watch waits this long for it before it gives up."""
+_PAUSE_S = 0.5
+
+
+class Seen(msgspec.Struct, frozen=True, kw_only=True):
+    """One event of a watched task. `event` is None for a type that this version does not know."""
+
+    sequence: int
+    """0 for an agent's step."""
+    event: Event | None
+    body: bytes
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    result: Result
+    bundle: ArtifactRef | None
+
+
+class Evidence(msgspec.Struct, frozen=True, kw_only=True):
+    """What the platform observed of one task."""
+
+    base: PreparedBase | None
+    admissions: tuple[Admission, ...] = ()
+    refusals: tuple[Refusal, ...] = ()
+    examinations: tuple[Examined, ...] = ()
+
+
+class Client:
+    """One platform. All calls raise kernel errors."""
+
+    def __init__(self, planning: Any, orchestrator: Any, token: str) -> None:
+        self._planning = planning
+        self._orchestrator = orchestrator
+        # No server is a clear error here and now, not a long wait: retries cover the second of a restart.
+        self._options: dict[str, Any] = {"metadata": credentials(token), "wait_for_ready": False}
+
+    async def create_story(self, task: pb.Task, key: str, actor: str) -> planning_pb.Story:
+        """Its plan is one task, released at once."""
+        request = planning_pb.CreateStoryRequest(task=task, idempotency_key=key, actor=actor)
+        with mapped():
+            reply = await self._planning.CreateStory(request, timeout=CALL_S, **self._options)
+        story: planning_pb.Story = reply.story
+        return story
+
+    async def result(self, task_id: str) -> Answer:
+        request = pb.GetDeliberationResultRequest(task_id=task_id)
+        with mapped():
+            reply = await self._orchestrator.GetDeliberationResult(request, timeout=CALL_S, **self._options)
+        return Answer(result=result_from_wire(reply.result), bundle=bundle_from_wire(reply.result))
+
+    async def cancel(self, task_id: str, reason: str) -> None:
+        request = pb.CancelDeliberationRequest(task_id=task_id, reason=reason)
+        with mapped():
+            await self._orchestrator.CancelDeliberation(request, timeout=CALL_S, **self._options)
+
+    async def evidence(self, task_id: str) -> Evidence:
+        request = pb.GetEvidenceRequest(task_id=task_id)
+        with mapped():
+            reply = await self._orchestrator.GetEvidence(request, timeout=CALL_S, **self._options)
+        return Evidence(
+            base=msgspec.json.decode(reply.base, type=PreparedBase) if reply.base else None,
+            admissions=tuple(msgspec.json.decode(b, type=Admission) for b in reply.admissions),
+            refusals=tuple(msgspec.json.decode(b, type=Refusal) for b in reply.refusals),
+            examinations=tuple(msgspec.json.decode(b, type=Examined) for b in reply.examinations),
+        )
+
+    async def artifact(self, ref: ArtifactRef) -> bytes:
+        """The whole body; raises Unavailable when it is not what its name says."""
+        request = pb.GetArtifactRequest(sha256=ref.sha256, size=ref.size)
+        body = bytearray()
+        async for piece in mapped_stream(self._orchestrator.GetArtifact(request, timeout=CALL_S, **self._options)):
+            body += piece.data
+            if len(body) > ref.size:
+                break
+        if len(body) != ref.size or hashlib.sha256(body).hexdigest() != ref.sha256:
+            raise Unavailable(f"artifact {ref.sha256[:12]} came damaged: {len(body)} of {ref.size} bytes")
+        return bytes(body)
+
+    async def watch(self, task_id: str, after: int = 0, *, fresh: bool = False) -> AsyncIterator[Seen]:
+        """Events from the one behind `after` to the last, and steps; goes on where it was when the platform restarts.
+
+        A `fresh` task may still be on its way from its story to the orchestrator. Raises RetryLater when the platform
+        is away, and NotFound when a fresh task does not appear, for more than PATIENCE_S seconds.
+        """
+        clock = asyncio.get_running_loop().time
+        deadline = clock() + PATIENCE_S
+        while True:
+            try:
+                async for seen in self._watch_once(task_id, after):
+                    deadline, after = clock() + PATIENCE_S, max(after, seen.sequence)
+                    yield seen
+                    # A server that is slow to close its end must not keep a person waiting for what is known.
+                    if seen.event and isinstance(seen.event.data, DeliberationEnded):
+                        return
+            except FolkmootError as error:
+                passing = isinstance(error, (RetryLater, NotFound) if fresh else RetryLater) and (fresh or after > 0)
+                if not passing or clock() > deadline:
+                    raise
+            await asyncio.sleep(_PAUSE_S)
+
+    async def _watch_once(self, task_id: str, after: int) -> AsyncIterator[Seen]:
+        request = pb.WatchDeliberationRequest(task_id=task_id, after_sequence=after, steps=True)
+        async for reply in mapped_stream(self._orchestrator.WatchDeliberation(request, **self._options)):
+            yield Seen(sequence=reply.sequence, event=_decoded(reply.event), body=reply.event)
+
+
+def _decoded(body: bytes) -> Event | None:
+    try:
+        return CODEC.decode(body)
+    except InvalidInput:
+        return None
+
+
+@asynccontextmanager
+async def connected(target: Target) -> AsyncIterator[Client]:
+    """A client of `target` until the block ends."""
+    async with channel(target.planning) as planning, channel(target.orchestrator) as orchestrator:
+        yield Client(
+            planning_rpc.PlanningServiceStub(planning), rpc.OrchestratorServiceStub(orchestrator), target.token
+        )

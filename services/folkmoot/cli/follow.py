@@ -1,0 +1,76 @@
+"""Following a task to its end, and asking for one."""
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+
+from folkmoot.cli.client import Answer, Client, Seen
+from folkmoot.cli.codes import Code, Stopped
+from folkmoot.cli.lanes import View, fold
+from folkmoot.cli.output import say
+from folkmoot.cli.screen import Screen
+from folkmoot.kernel.errors import CallerError, FolkmootError
+
+CANCEL_S = 20.0
+"""After Ctrl-C the platform gets this long to say that the task is cancelled."""
+
+
+async def follow(events: AsyncIterator[Seen], screen: Screen) -> View:
+    """Show every event; the view after the last."""
+    view = View()
+    async for seen in events:
+        if seen.event:
+            view = fold(view, seen.event)
+        screen.show(view, seen)
+    return view
+
+
+async def follow_or_cancel(client: Client, task_id: str, screen: Screen) -> Answer:
+    """Follow a fresh task to its end; within `interruptible`, Ctrl-C asks the platform to cancel it first."""
+    task = asyncio.current_task()
+    assert task is not None
+    try:
+        await follow(client.watch(task_id, fresh=True), screen)
+    except asyncio.CancelledError:
+        task.uncancel()
+        await _cancel(client, task_id, screen)
+    return await client.result(task_id)
+
+
+async def _cancel(client: Client, task_id: str, screen: Screen) -> None:
+    say(f"Asking the platform to cancel {task_id} …")
+    try:
+        await client.cancel(task_id, "interrupted by the person who asked")
+        async with asyncio.timeout(CANCEL_S):
+            await follow(client.watch(task_id), screen)
+    except CallerError as error:
+        say(f"It could not be cancelled: {error}")
+    except (TimeoutError, FolkmootError) as error:
+        say(f"The platform did not confirm: {error or 'no answer'}; `moot result {task_id}` says how it ended")
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """SIGINT and SIGTERM cancel the current task, twice at most: the way out stops the platform and must not be cut.
+
+    Raises Stopped when nobody on the way out took the interruption.
+    """
+    task, loop, left = asyncio.current_task(), asyncio.get_running_loop(), [2]
+    assert task is not None
+
+    def interrupt() -> None:
+        if left[0] > 0:
+            left[0] -= 1
+            task.cancel()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, interrupt)
+    try:
+        yield
+    except asyncio.CancelledError:
+        task.uncancel()
+        raise Stopped(Code.CANCELLED, "interrupted") from None
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)

@@ -1,0 +1,248 @@
+"""The command `moot`: arguments in, exit code out. Heavy imports wait until a command needs them."""
+
+import asyncio
+import os
+import sys
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.exceptions import TyperException
+
+from folkmoot.cli import codes
+from folkmoot.cli.output import complain
+from folkmoot.cli.text import is_text
+from folkmoot.kernel.errors import FolkmootError, InvalidInput
+
+Json = Annotated[bool, typer.Option("--json", help="JSON on stdout, words for people on stderr.")]
+Task = Annotated[str, typer.Argument(help="A task id, as t-0123….", show_default=False, metavar="TASK")]
+
+app = typer.Typer(
+    name="moot",
+    help="Several coding agents, one decision on evidence.",
+    rich_markup_mode=None,  # rich help costs a tenth of a second
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def main() -> None:
+    """Entry point. Never a traceback, except with --debug."""
+    arguments = sys.argv[1:] or ["--help"]
+    sys.exit(_run(arguments, debug=arguments[0] == "--debug"))
+
+
+def _run(arguments: list[str], *, debug: bool) -> int:
+    as_json = "--json" in arguments
+    try:
+        _require_text(arguments)
+        return int(app(arguments, prog_name="moot", standalone_mode=False) or 0)
+    except TyperException as error:
+        complain(_usage(error), as_json=as_json)
+        return error.exit_code
+    except BrokenPipeError:
+        return _unread()
+    except Exception as error:  # the root of the process: a person gets a sentence
+        if debug:
+            raise
+        told = codes.complaint(_cause(error))
+        complain(told, as_json=as_json)
+        return told.code
+
+
+def _require_text(arguments: list[str]) -> None:
+    """What comes in goes into JSON and protocol buffers. Raises InvalidInput."""
+    for argument in arguments:
+        if not is_text(argument):
+            raise InvalidInput("arguments", f"{os.fsencode(argument)!r} is not UTF-8")
+
+
+def _cause(error: Exception) -> FolkmootError:
+    """What went wrong first, as an error of ours."""
+    if isinstance(error, ExceptionGroup):
+        return _cause(error.exceptions[0])
+    if isinstance(error, FolkmootError):
+        return error
+    if isinstance(error, OSError) and error.filename:
+        hint = "FOLKMOOT_DATA names the data folder; it must be yours, and have room"
+        return codes.Stopped(codes.Code.OURS, f"{error.filename}: {error.strerror}", hint)
+    hint = "`moot --debug …` shows where; please report it"
+    return codes.Stopped(codes.Code.OURS, f"unforeseen: {type(error).__name__}: {error}", hint)
+
+
+def _usage(error: TyperException) -> codes.Complaint:
+    context = getattr(error, "ctx", None)
+    hint = f"`{context.command_path} --help` says how" if context else "`moot --help` lists the commands"
+    return codes.Complaint(kind="Usage", message=error.format_message(), hint=hint, code=codes.Code.USAGE)
+
+
+def _unread() -> int:
+    """Who read our output went away (`| head`); Python's own last flush must not complain about it either."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return codes.Code.DONE
+
+
+def _end(command: Coroutine[Any, Any, codes.Code]) -> int:
+    return int(asyncio.run(command))
+
+
+@app.callback()
+def _root(
+    debug: Annotated[
+        bool, typer.Option("--debug", help="As the first argument: show where an error came from.")
+    ] = False,
+) -> None:
+    """Several coding agents, one decision on evidence."""
+
+
+@app.command()
+def solve(
+    text: Annotated[
+        str, typer.Argument(help="The wish in words; `-` reads standard input.", show_default=False, metavar="TEXT")
+    ],
+    repo: Annotated[str, typer.Option(help="Path or URL of a git repository.", metavar="PATH|URL")] = ".",
+    base: Annotated[str, typer.Option(help="What to start from; HEAD unless given.", metavar="REF")] = "",
+    check: Annotated[
+        list[str] | None,
+        typer.Option(help="A shell command that a good change makes exit with 0; repeatable.", metavar="CMD"),
+    ] = None,
+    agents: Annotated[
+        int, typer.Option(help="How many agents; 0 is the rigor's own number.", min=0, max=16, metavar="N")
+    ] = 0,
+    rigor: Annotated[str, typer.Option(help="L0: one agent and the gate. L1: several agents.", metavar="L0..L3")] = "",
+    workspace: Annotated[str, typer.Option(help="Where agents work.", metavar="local|kubernetes")] = "",
+    model_url: Annotated[str, typer.Option(help="Base URL of an OpenAI-compatible server.", metavar="URL")] = "",
+    model: Annotated[str, typer.Option(help="The model's name at that URL.", metavar="NAME")] = "",
+    title: Annotated[str, typer.Option(help="One line; the text's first line unless given.", metavar="TEXT")] = "",
+    as_json: Json = False,
+) -> int:
+    """Submit a wish, follow it live, print the decision."""
+    from folkmoot.cli import solve as solving
+
+    wish = solving.Wish(
+        text=text,
+        title=title,
+        repo=repo,
+        base=base,
+        checks=tuple(check or ()),
+        agents=agents,
+        rigor=rigor,
+        workspace=workspace,
+        model_url=model_url,
+        model=model,
+    )
+    return _end(solving.solve(wish, as_json=as_json))
+
+
+@app.command()
+def demo(
+    script: Annotated[
+        Path | None, typer.Option(help="A rehearsal script instead of the bundled one.", metavar="FILE")
+    ] = None,
+    agents: Annotated[
+        int, typer.Option(help="How many agents; 0 is the rigor's own number.", min=0, max=16, metavar="N")
+    ] = 0,
+    as_json: Json = False,
+) -> int:
+    """See it work: a real repository with a bug, scripted agents, no model needed."""
+    from folkmoot.cli import solve as solving
+
+    return _end(solving.demo(script, agents, as_json=as_json))
+
+
+@app.command()
+def up(
+    detach: Annotated[bool, typer.Option("--detach", help="Return once it is up; `moot down` stops it.")] = False,
+    as_json: Json = False,
+) -> int:
+    """Start the embedded platform."""
+    from folkmoot.cli import commands
+
+    return _end(commands.up(detached=detach, as_json=as_json))
+
+
+@app.command()
+def down(as_json: Json = False) -> int:
+    """Stop the embedded platform; its log stays."""
+    from folkmoot.cli import commands
+
+    return _end(commands.down(as_json=as_json))
+
+
+@app.command()
+def result(task: Task, as_json: Json = False) -> int:
+    """What came out, or how far it is."""
+    from folkmoot.cli import commands
+
+    return _end(commands.result(task, as_json=as_json))
+
+
+@app.command()
+def watch(
+    task: Task,
+    after: Annotated[int, typer.Option(help="Skip events up to this sequence.", min=0, metavar="SEQ")] = 0,
+    as_json: Json = False,
+) -> int:
+    """Follow a task from its first event to its last."""
+    from folkmoot.cli import commands
+
+    return _end(commands.watch(task, after, as_json=as_json))
+
+
+@app.command()
+def evidence(task: Task, as_json: Json = False) -> int:
+    """What the platform itself observed: base and candidates against tests and checks."""
+    from folkmoot.cli import commands
+
+    return _end(commands.evidence(task, as_json=as_json))
+
+
+@app.command()
+def diff(
+    task: Task,
+    candidate: Annotated[
+        str, typer.Option(help="A proposal or its agent; the winner unless given.", metavar="ID")
+    ] = "",
+    as_json: Json = False,
+) -> int:
+    """The winner's change, or another candidate's."""
+    from folkmoot.cli import commands
+
+    return _end(commands.diff(task, candidate, as_json=as_json))
+
+
+@app.command()
+def apply(task: Task, as_json: Json = False) -> int:
+    """Fetch the winner into this repository as branch moot/<task>; your files stay as they are."""
+    from folkmoot.cli import commands
+
+    return _end(commands.apply(task, as_json=as_json))
+
+
+@app.command()
+def cancel(
+    task: Task,
+    reason: Annotated[str, typer.Option(help="Kept in the log.", metavar="TEXT")] = "",
+    as_json: Json = False,
+) -> int:
+    """Call a task off."""
+    from folkmoot.cli import commands
+
+    return _end(commands.cancel(task, reason, as_json=as_json))
+
+
+@app.command()
+def doctor(as_json: Json = False) -> int:
+    """What this machine has and lacks, and how to mend it."""
+    from folkmoot.cli import doctor as examination
+
+    return _end(examination.doctor(as_json=as_json))
+
+
+@app.command()
+def version(as_json: Json = False) -> int:
+    """Versions of the parts."""
+    from folkmoot.cli import doctor as examination
+
+    return examination.version(as_json=as_json)

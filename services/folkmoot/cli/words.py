@@ -1,0 +1,140 @@
+"""Events and evidence as sentences: what people read where no terminal is, and in tables. Pure; not yet cleaned."""
+
+from folkmoot.cli.lanes import passed
+from folkmoot.cli.text import count, line, span
+from folkmoot.kernel.events import Event
+from folkmoot.kernel.evidence import CommandEnd, SuiteKind
+from folkmoot.kernel.facts import (
+    AgentFailed,
+    AttemptLost,
+    AttemptStarted,
+    CancelRequested,
+    CandidatesRanked,
+    Convened,
+    DeliberationEnded,
+    DeliberationRequested,
+    Examined,
+    OwnerTook,
+    ProposalAdmitted,
+    ProposalRefused,
+    StepTaken,
+)
+from folkmoot.kernel.result import DecidedBy, Result, State
+
+_BECAUSE = {
+    DecidedBy.INTEGRITY: "the others were refused or tampered with protected files",
+    DecidedBy.REGRESSION: "the others broke tests that passed before",
+    DecidedBy.ACCEPTANCE: "the others failed the story's checks",
+    DecidedBy.CROSS_EXAMINATION: "tests of peers told them apart",
+    DecidedBy.SEALED_TESTS: "tests by writers who saw no candidate told them apart",
+    DecidedBy.JUDGING: "judges compared them",
+    DecidedBy.COST: "all else equal, it is the smaller change",
+    DecidedBy.ONLY_CANDIDATE: "there was no other candidate",
+}
+
+
+def sentence(event: Event) -> str:
+    """One line about an event; empty for those that only machines care about."""
+    match event.data:
+        case DeliberationRequested(spec=spec):
+            return f"{spec.task_id}: {line(spec.title, 120)}"
+        case Convened(base=base, seats=seats):
+            return f"{_several(len(seats), 'agent')} on base {base.commit[:12]}"
+        case CandidatesRanked(ranking=ranking):
+            return f"ranked {_several(len(ranking), 'candidate')}"
+        case CancelRequested(actor=actor, reason=reason):
+            return f"{actor} asks to cancel" + (f": {line(reason)}" if reason else "")
+        case Examined() as fact:
+            return _examined(fact)
+        case DeliberationEnded(result=result):
+            return verdict(result)
+        case OwnerTook():
+            return ""
+        case _:
+            return _of_agent(event)
+
+
+def _several(number: int, what: str) -> str:
+    return f"{number} {what}{'s' * (number != 1)}"
+
+
+def _of_agent(event: Event) -> str:
+    match event.data:
+        case AttemptStarted(agent_id=agent, attempt=attempt):
+            return f"{agent} starts" + (f" again (attempt {attempt})" if attempt > 1 else "")
+        case AttemptLost(agent_id=agent, reason=reason):
+            return f"{agent} was lost: {line(reason)}"
+        case AgentFailed(agent_id=agent, reason=reason):
+            return f"{agent} hands nothing in: {line(reason)}"
+        case ProposalRefused(refusal=refusal):
+            return f"{refusal.agent_id}'s proposal is refused: {line(refusal.reason)}"
+        case ProposalAdmitted(admission=found):
+            return f"{found.agent_id} proposes {found.commit[:12]} (+{found.lines_added} -{found.lines_removed})"
+        case StepTaken(kind="tool") as step:
+            return f"{step.agent_id} {step.step}: {step.name}" + ("" if step.ok else " failed")
+        case _:
+            return ""
+
+
+def _examined(fact: Examined) -> str:
+    what = "tests" if fact.kind is SuiteKind.TESTS else f"check {line(fact.name, 60)!r}"
+    return f"examined {fact.subject}: {what}: {outcome(fact)}"
+
+
+def outcome(fact: Examined) -> str:
+    """`passed`, `12 passed, 1 failed`, `ended by the time limit`, …"""
+    if fact.kind is SuiteKind.CHECK:
+        return "passed" if passed(fact) else ending(fact.end)
+    if not (fact.passed or fact.failed or fact.skipped):
+        return "passed" if passed(fact) else _unreported(fact)
+    parts = [(fact.passed, "passed"), (fact.failed, "failed"), (fact.skipped, "skipped")]
+    counts = ", ".join(f"{number} {word}" for number, word in parts if number)
+    return f"{counts}; {fact.report_problem}" if fact.report_problem else counts
+
+
+def _unreported(fact: Examined) -> str:
+    """A limit is the cause, and no report its consequence."""
+    limit = ending(fact.end) if fact.end.limit else ""
+    return "; ".join(filter(None, (limit, fact.report_problem))) or ending(fact.end)
+
+
+def ending(end: CommandEnd) -> str:
+    if end.limit:
+        return f"ended by the {end.limit} limit"
+    return f"ended by signal {end.signal}" if end.signal is not None else f"exit {end.exit_code}"
+
+
+def verdict(result: Result) -> str:
+    """The answer in one sentence."""
+    if result.winner and result.decided_by:
+        sure = f" (confidence {result.confidence:.0%})" if result.confidence is not None else ""
+        return f"Decided: {result.winner.proposal_id} wins, because {_BECAUSE[result.decided_by]}{sure}."
+    words = {
+        State.ABSTAINED: "Abstained: no candidate is good enough.",
+        State.FAILED: "Failed: the deliberation could not be carried out.",
+        State.CANCELLED: "Cancelled.",
+        State.DECIDED: "Decided.",
+    }
+    return words.get(result.state, f"Still under way: {result.state}.")
+
+
+def spent(result: Result) -> str:
+    usage = result.usage
+    tokens = count(usage.prompt_tokens + usage.completion_tokens)
+    return f"{usage.model_calls} model calls, {tokens} tokens, {span(usage.wall_s)}"
+
+
+def next_steps(result: Result) -> list[tuple[str, str]]:
+    """Commands to try, each with what it does."""
+    task = result.task_id
+    steps = [(f"moot evidence {task}", "what was observed of each candidate")]
+    if result.winner:
+        steps.insert(
+            0, (f"moot apply {task}", f"take it as branch {result.winner.branch}; your files stay as they are")
+        )
+        steps.append((f"moot diff {task}", "the whole change"))
+    elif result.ranking:
+        steps.append((f"moot diff {task} --candidate {result.ranking[0].proposal_id}", "the change that came closest"))
+    if not result.state.terminal:
+        steps = [(f"moot watch {task}", "follow it")]
+    return steps

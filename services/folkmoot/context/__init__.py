@@ -1,0 +1,1 @@
+"""The graph: a projection of the logs, dropped and rebuilt at will."""

@@ -1,0 +1,110 @@
+"""Follows the logs into the graph, and answers from it."""
+
+from __future__ import annotations  # the generated stub types exist for the checker only
+
+import asyncio
+from contextlib import aclosing
+
+from folkmoot.api.context.v1 import context_pb2 as pb
+from folkmoot.api.context.v1 import context_pb2_grpc as rpc
+from folkmoot.context.projection import project, task_node
+from folkmoot.kernel import subjects
+from folkmoot.kernel.errors import InvalidInput
+from folkmoot.kernel.events import Stored
+from folkmoot.runtime.graph.port import Counts, Edge, Graph, Node
+from folkmoot.runtime.grpc.server import Context
+from folkmoot.runtime.log.port import Log
+from folkmoot.runtime.supervise import patiently
+
+FOLLOWED = (subjects.ALL_STORIES, subjects.ALL_DELIBERATIONS)
+"""Each lies in a stream of its own, and has a position of its own in the graph."""
+MAX_DEPTH = 4
+MAX_NODES = 1_000
+MAX_ID_CHARS = 500
+
+
+class Projector:
+    """Keeps the graph up with the logs. Several may share one store: each event is applied once."""
+
+    def __init__(self, log: Log, graph: Graph) -> None:
+        self._log = log
+        self._graph = graph
+        self._again = asyncio.Event()
+        self._moved = asyncio.Condition()
+
+    async def run(self) -> None:
+        """For ever. Raises what makes the log unreadable: a graph with a hole would lie."""
+        while True:
+            self._again.clear()
+            async with asyncio.TaskGroup() as group:
+                followers = [group.create_task(self._follow(s), name=f"follow {s}") for s in FOLLOWED]
+                await self._again.wait()
+                for follower in followers:
+                    follower.cancel()
+
+    async def rebuild(self) -> Counts:
+        """Drop the graph; returns once the log is replayed up to where it stood at the call."""
+        targets = {s: max((e.seq for e in await self._log.lasts(s)), default=0) for s in FOLLOWED}
+        try:
+            await self._graph.drop()
+        finally:
+            self._again.set()
+        for subject, target in targets.items():
+            await self.reached(subject, target)
+        return await self._graph.counts()
+
+    async def reached(self, subjects_: str, seq: int) -> None:
+        """Returns once the events of `subjects_` up to `seq` are in the graph."""
+        async with self._moved:
+            while await self._graph.position(subjects_) < seq:
+                await self._moved.wait()
+
+    async def _follow(self, subjects_: str) -> None:
+        """Apply what comes; when somebody else moved the position, begin again from there."""
+        while True:
+            at = await patiently(lambda: self._graph.position(subjects_))
+            async with aclosing(self._log.follow(subjects_, after_seq=at)) as events:
+                async for stored in events:
+                    if not await self._apply(subjects_, at, stored):
+                        break
+                    at = stored.seq
+
+    async def _apply(self, subjects_: str, at: int, stored: Stored) -> bool:
+        task = await patiently(lambda: self._graph.node(task_node(stored.event.subject)))
+        change = project(stored, task.properties if task else {})
+        applied = await patiently(lambda: self._graph.apply(subjects_, after=at, seq=stored.seq, change=change))
+        async with self._moved:
+            self._moved.notify_all()
+        return applied
+
+
+class ContextServicer(rpc.ContextServiceServicer):
+    """Raises kernel errors only; the server maps them."""
+
+    def __init__(self, graph: Graph, projector: Projector) -> None:
+        self._graph = graph
+        self._projector = projector
+
+    async def GetNeighbourhood(
+        self, request: pb.GetNeighbourhoodRequest, context: Context
+    ) -> pb.GetNeighbourhoodResponse:
+        if not 0 < len(request.node_id) <= MAX_ID_CHARS:
+            raise InvalidInput("node_id", f"from 1 to {MAX_ID_CHARS} characters, as `task:t-0123`")
+        if request.depth > MAX_DEPTH:
+            raise InvalidInput("depth", f"{request.depth}; at most {MAX_DEPTH}")
+        part = await self._graph.neighbourhood(request.node_id, depth=request.depth or 1, limit=MAX_NODES)
+        return pb.GetNeighbourhoodResponse(
+            nodes=map(_node, part.nodes), edges=map(_edge, part.edges), truncated=part.truncated
+        )
+
+    async def Rebuild(self, request: pb.RebuildRequest, context: Context) -> pb.RebuildResponse:
+        counts = await self._projector.rebuild()
+        return pb.RebuildResponse(nodes=counts.nodes, edges=counts.edges)
+
+
+def _node(node: Node) -> pb.Node:
+    return pb.Node(node_id=node.id, kind=node.kind, properties=node.properties)
+
+
+def _edge(edge: Edge) -> pb.Edge:
+    return pb.Edge(from_id=edge.from_id, kind=edge.kind, to_id=edge.to_id)

@@ -1,0 +1,145 @@
+"""Events: CloudEvents 1.0 JSON whose `data` is a typed fact, chained by digest within a subject.
+
+Stored facts only grow: a new field has a default, a changed meaning is a new type. `tests/unit/golden` holds every
+version that was ever written, and each must load.
+"""
+
+import hashlib
+from datetime import UTC, datetime
+from typing import Any, ClassVar
+
+import msgspec
+
+from folkmoot.kernel.errors import BrokenChain, InvalidInput
+
+MAX_EVENT_BYTES = 64 * 1024
+"""Larger bodies go to the artifact store; events carry references."""
+
+
+class Fact(msgspec.Struct, frozen=True, kw_only=True):
+    """What happened. Subclasses name their CloudEvents `type`."""
+
+    type_name: ClassVar[str]
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True):
+    """The CloudEvents envelope.
+
+    `prevdigest` is ours: SHA-256 of the previous message of the subject, empty for the first.
+    """
+
+    id: str
+    source: str
+    """The service that wrote it, as `/orchestrator/<instance>`."""
+    type: str
+    subject: str
+    time: datetime
+    data: Fact
+    specversion: str = "1.0"
+    datacontenttype: str = "application/json"
+    traceparent: str = ""
+    prevdigest: str = ""
+
+
+class _Wire(msgspec.Struct, frozen=True, kw_only=True):
+    id: str
+    source: str
+    type: str
+    subject: str
+    time: datetime
+    data: msgspec.Raw
+    specversion: str = "1.0"
+    datacontenttype: str = "application/json"
+    traceparent: str = ""
+    prevdigest: str = ""
+
+
+class Stored(msgspec.Struct, frozen=True, kw_only=True):
+    """An event as the log gave it back."""
+
+    seq: int
+    """The stream's sequence: the fence for the next append to this subject."""
+    digest: str
+    event: Event
+
+    @property
+    def head(self) -> "Head":
+        return Head(seq=self.seq, digest=self.digest)
+
+
+class Head(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a subject ends, as its writer knows it."""
+
+    seq: int = 0
+    """0: nothing has been written to the subject."""
+    digest: str = ""
+
+
+START = Head()
+
+_decode_wire = msgspec.json.Decoder(_Wire).decode
+
+
+class Codec:
+    """Encodes and decodes the facts that it was given, by their `type_name`."""
+
+    def __init__(self, *facts: type[Fact]) -> None:
+        self._decoders: dict[str, msgspec.json.Decoder[Any]] = {f.type_name: msgspec.json.Decoder(f) for f in facts}
+
+    @property
+    def types(self) -> frozenset[str]:
+        """All that it knows, as CloudEvents types."""
+        return frozenset(self._decoders)
+
+    def encode(self, event: Event) -> bytes:
+        """Raises InvalidInput when the event is too large for the log, or could not be read again."""
+        if event.type not in self._decoders:
+            raise InvalidInput("type", f"{event.type!r} is no known event")
+        body = msgspec.json.encode(event)
+        if len(body) > MAX_EVENT_BYTES:
+            raise InvalidInput("data", f"an event of {len(body)} bytes; at most {MAX_EVENT_BYTES}")
+        # What cannot be read again (an infinite number becomes null) would block its subject for ever.
+        self.decode(body)
+        return body
+
+    def decode(self, body: bytes) -> Event:
+        """Raises InvalidInput naming the field, also for a type that this version does not know."""
+        try:
+            wire = _decode_wire(body)
+            decoder = self._decoders.get(wire.type)
+            if decoder is None:
+                raise InvalidInput("type", f"{wire.type!r} is no known event")
+            data = decoder.decode(wire.data)
+        except msgspec.MsgspecError as error:
+            raise InvalidInput("event", str(error)) from error
+        return Event(
+            id=wire.id,
+            source=wire.source,
+            type=wire.type,
+            subject=wire.subject,
+            time=wire.time,
+            data=data,
+            specversion=wire.specversion,
+            datacontenttype=wire.datacontenttype,
+            traceparent=wire.traceparent,
+            prevdigest=wire.prevdigest,
+        )
+
+
+def body_digest(body: bytes) -> str:
+    """The link of the chain: SHA-256 of the stored bytes, hexadecimal."""
+    return hashlib.sha256(body).hexdigest()
+
+
+def follows(previous: Head, stored: Stored) -> None:
+    """Raises BrokenChain unless `stored` is the next message after `previous` on its subject."""
+    if stored.event.prevdigest != previous.digest:
+        raise BrokenChain(
+            f"{stored.event.subject}: message {stored.seq} does not follow message {previous.seq}; "
+            "something between them was lost or changed"
+        )
+
+
+def timestamp(moment: datetime) -> str:
+    """RFC 3339 in UTC, to the millisecond."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,140 @@
+"""What the platform observed itself. Values only; the jury weighs them."""
+
+from enum import StrEnum
+
+import msgspec
+
+from folkmoot.kernel.ids import AgentId, CommitId, ProposalId, RepositoryId
+
+
+class ArtifactRef(msgspec.Struct, frozen=True, kw_only=True):
+    """A body in the artifact store, named by its content."""
+
+    sha256: str
+    size: int
+    """Bytes."""
+
+
+class Outcome(StrEnum):
+    """Of one test id in one run."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    ERROR = "error"
+    SKIPPED = "skipped"
+
+
+class CommandEnd(msgspec.Struct, frozen=True, kw_only=True):
+    """How a command ended, as seen by the process that held its sandbox."""
+
+    exit_code: int | None
+    """None when a signal or a limit ended it."""
+    signal: int | None = None
+    limit: str = ""
+    """Which limit ended it: `time`, `output`, `memory`, `disk`; else empty."""
+    duration_s: float = 0.0
+
+    @property
+    def ok(self) -> bool:
+        return self.exit_code == 0
+
+
+class Runner(StrEnum):
+    """How test ids are read from a run."""
+
+    PYTEST = "pytest"
+    GO = "go"
+    NODE = "node"
+    COMMAND = "command"
+    """No ids: the exit code is one test, named `exit`."""
+
+
+class TestSuite(msgspec.Struct, frozen=True, kw_only=True):
+    """How base's own tests are run: configured in base's `.moot.toml`, else detected."""
+
+    __test__ = False  # not a test case, whatever pytest thinks of the name
+
+    runner: Runner
+    command: str
+    """A shell line, run at the repository's root. `{report}` stands for the report's path."""
+    timeout_s: float = 600.0
+    report: str = ""
+    """`junit`, `go-json` or empty (exit code only)."""
+
+
+class SuiteKind(StrEnum):
+    TESTS = "tests"
+    CHECK = "check"
+
+
+class Examination(msgspec.Struct, frozen=True, kw_only=True):
+    """One command of the platform's, run once in one fresh workspace."""
+
+    subject: str
+    """`base`, or a proposal id."""
+    kind: SuiteKind
+    name: str
+    """`tests`, or the check's command."""
+    run: int = 1
+    """From 1; the baseline is run more than once."""
+    end: CommandEnd
+    tests: dict[str, Outcome] = {}
+    """By test id; empty for a check and for a run that left no readable report."""
+    report_problem: str = ""
+    """Why the report cannot be believed (absent, unreadable, cut off); empty when it can."""
+    output: ArtifactRef | None = None
+    """Standard output and error, whole up to the cap."""
+
+
+class Tampering(msgspec.Struct, frozen=True, kw_only=True):
+    """A protected file of base that a candidate changed or deleted."""
+
+    path: str
+    how: str
+    """In words, by content: `deleted`, `12 lines removed: …`."""
+
+
+class PreparedBase(msgspec.Struct, frozen=True, kw_only=True):
+    """The state of the repository that a task starts from."""
+
+    repository_id: RepositoryId
+    commit: CommitId
+    suite: TestSuite | None
+    """None: no tests were found or configured."""
+    protected: tuple[str, ...]
+    """gitignore-style patterns."""
+    max_files: int
+    max_diff_lines: int
+    setup: str = ""
+    notices: tuple[str, ...] = ()
+    """What a person should know: submodules that stay empty, LFS pointers, …"""
+
+
+class Admission(msgspec.Struct, frozen=True, kw_only=True):
+    """A candidate that came through the border: one commit on base, made by the platform from the agent's tree."""
+
+    proposal_id: ProposalId
+    agent_id: AgentId
+    commit: CommitId
+    tree: str
+    """Object id of the tree: equal trees are the same change."""
+    diff: ArtifactRef
+    """Unified diff base..commit, without colour."""
+    bundle: ArtifactRef
+    """Git bundle with the one commit; prerequisite is base."""
+    files: tuple[str, ...]
+    lines_added: int
+    lines_removed: int
+    tampered: tuple[Tampering, ...] = ()
+    flags: tuple[str, ...] = ()
+    """Lesser findings of the tree policy, in words: adds `.gitattributes`, …"""
+    fingerprint: str = ""
+    """Key of safe duplicate merging: equal keys, same change up to comments and layout that means nothing."""
+
+
+class Refusal(msgspec.Struct, frozen=True, kw_only=True):
+    """A candidate that the border turned back."""
+
+    proposal_id: ProposalId
+    agent_id: AgentId
+    reason: str

@@ -1,0 +1,141 @@
+"""What a caller asks for: one task, its limits, its model."""
+
+import hashlib
+from enum import StrEnum
+from urllib.parse import urlsplit
+
+import msgspec
+
+from folkmoot.kernel.errors import InvalidInput
+from folkmoot.kernel.ids import StoryId, TaskId
+
+MAX_TEXT_CHARS = 32_000
+"""A story must fit into one 64 KiB event with room for its checks."""
+MAX_SPEC_BYTES = 48 * 1024
+"""Of the task as JSON, where a line break takes two bytes and a Chinese letter three: it stands in several events."""
+MAX_TITLE_CHARS = 200
+MAX_CHECKS = 20
+MAX_CHECK_CHARS = 1_000
+MAX_AGENTS = 16
+MAX_BUDGET = 1e9
+"""Of any limit: infinity cannot be written into the log."""
+
+
+class Rigor(StrEnum):
+    """How much evidence a decision needs (design, section 4)."""
+
+    L0 = "L0"
+    L1 = "L1"
+    L2 = "L2"
+    L3 = "L3"
+
+
+AVAILABLE_RIGOR = (Rigor.L0, Rigor.L1)
+DEFAULT_AGENTS = {Rigor.L0: 1, Rigor.L1: 3}
+
+
+class ModelChoice(msgspec.Struct, frozen=True, kw_only=True):
+    """Which model plays the agents. Empty fields mean the platform's configured one."""
+
+    url: str = ""
+    """Base URL of an OpenAI-compatible API, as `http://host/v1`."""
+    name: str = ""
+
+
+class Budget(msgspec.Struct, frozen=True, kw_only=True):
+    """Limits of one agent's run; the first that is hit ends it and is named in its result."""
+
+    steps: int = 60
+    """Model calls."""
+    tokens: int = 2_000_000
+    """Prompt and completion tokens together."""
+    cost_usd: float = 10.0
+    """At the prices in the settings; 0 prices mean that this limit is never hit."""
+    wall_s: float = 1_800.0
+
+
+class TaskSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """One task, whole: a deliberation needs nothing else from its caller."""
+
+    task_id: TaskId
+    story_id: StoryId = StoryId("")
+    title: str
+    text: str
+    repository: str
+    """Path on the runner's machine, or URL."""
+    base_ref: str = "HEAD"
+    checks: tuple[str, ...] = ()
+    """Acceptance: shell commands that exit with 0 on a good candidate."""
+    agents: int
+    rigor: Rigor = Rigor.L1
+    model: ModelChoice = ModelChoice()
+    workspace: str = "local"
+    budget: Budget = Budget()
+
+
+def digest(spec: TaskSpec) -> str:
+    """SHA-256 of the canonical form: equal for equal content, whatever the order of keys."""
+    return hashlib.sha256(msgspec.json.encode(spec, order="deterministic")).hexdigest()
+
+
+def validated(spec: TaskSpec) -> TaskSpec:
+    """Return `spec`; raises InvalidInput naming the first field that is wrong."""
+    _text("title", spec.title, MAX_TITLE_CHARS)
+    _text("text", spec.text, MAX_TEXT_CHARS)
+    _text("repository", spec.repository, 4_096)
+    _without_credentials("repository", spec.repository)
+    _model_url(spec.model.url)
+    _text("base_ref", spec.base_ref, 256)
+    if spec.base_ref.startswith("-"):
+        raise InvalidInput("base_ref", "a ref does not start with '-'")
+    if len(spec.checks) > MAX_CHECKS:
+        raise InvalidInput("checks", f"{len(spec.checks)} checks; at most {MAX_CHECKS}")
+    for i, check in enumerate(spec.checks):
+        _text(f"checks[{i}]", check, MAX_CHECK_CHARS)
+    if not 1 <= spec.agents <= MAX_AGENTS:
+        raise InvalidInput("agents", f"{spec.agents}; from 1 to {MAX_AGENTS}")
+    if spec.rigor not in AVAILABLE_RIGOR:
+        raise InvalidInput(
+            "rigor", f"{spec.rigor} needs cross-examination, which this version does not have; use L0 or L1"
+        )
+    if spec.workspace != "local":
+        raise InvalidInput("workspace", f"this version has no backend {spec.workspace!r}; use 'local'")
+    _budget(spec.budget)
+    size = len(msgspec.json.encode(spec))
+    if size > MAX_SPEC_BYTES:
+        raise InvalidInput("text", f"with title and checks it takes {size} bytes; at most {MAX_SPEC_BYTES}")
+    return spec
+
+
+def _model_url(url: str) -> None:
+    _without_credentials("model_url", url)
+    if url and not url.startswith(("http://", "https://")):
+        raise InvalidInput("model_url", f"{url[:200]!r} is no base URL of a model server, as http://host/v1")
+
+
+def _without_credentials(field: str, address: str) -> None:
+    """What a task says is kept in the log for ever; a user name alone is no secret where ssh wants one."""
+    if "://" not in address:
+        return
+    try:
+        parts = urlsplit(address)
+    except ValueError as error:
+        raise InvalidInput(field, f"is no URL: {error}") from error
+    if parts.password is not None or (parts.username and parts.scheme != "ssh"):
+        raise InvalidInput(field, "the URL holds credentials, which would be kept in the log; remove them")
+
+
+def _budget(budget: Budget) -> None:
+    for field in Budget.__struct_fields__:
+        value = getattr(budget, field)
+        if not 0 < value <= MAX_BUDGET:
+            raise InvalidInput(f"budget.{field}", f"{value}; more than 0, at most {MAX_BUDGET:g}")
+
+
+def _text(field: str, value: str, limit: int) -> None:
+    if not value.strip():
+        raise InvalidInput(field, "is empty")
+    if len(value) > limit:
+        raise InvalidInput(field, f"{len(value)} characters; at most {limit}")
+    if "\x00" in value:
+        raise InvalidInput(field, "holds a NUL character")

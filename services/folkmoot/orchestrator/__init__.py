@@ -1,0 +1,1 @@
+"""Councils and deliberations: who owns a task, what comes next, what the evidence says."""

@@ -1,0 +1,98 @@
+"""`python -P -m folkmoot.orchestrator`: one replica of the orchestrator."""
+
+import asyncio
+import logging
+import os
+
+import msgspec
+
+from folkmoot.agents.pool import AgentPool, RayPool
+from folkmoot.api.orchestrator.v1 import orchestrator_pb2_grpc as rpc
+from folkmoot.kernel.errors import Misconfigured
+from folkmoot.orchestrator.desk import Desk
+from folkmoot.orchestrator.examiner import Examiner
+from folkmoot.orchestrator.owner import Parts
+from folkmoot.orchestrator.runner import Runner, connected
+from folkmoot.orchestrator.service import OrchestratorServicer
+from folkmoot.orchestrator.worker import Worker
+from folkmoot.runtime import ray
+from folkmoot.runtime.clock import SystemClock
+from folkmoot.runtime.grpc.server import Service, serving
+from folkmoot.runtime.log.nats import NatsBus, connect
+from folkmoot.runtime.process import Announcement, instance, main
+from folkmoot.runtime.settings import LogSettings, Settings
+
+log = logging.getLogger(__name__)
+
+EXIT_CLUSTER_LOST = 75
+"""EX_TEMPFAIL of sysexits.h: starting again helps."""
+
+SPARE_DELIVERIES = 3
+"""To write an end takes one; the others are for faults while doing so."""
+
+
+async def serve(settings: Settings, announcement: Announcement, stop: asyncio.Event) -> None:
+    name, clock = instance("orchestrator"), SystemClock()
+    if not settings.grpc.runner:
+        raise Misconfigured("grpc.runner is empty: set FOLKMOOT_GRPC_RUNNER to the runner's host:port")
+    async with (
+        connect(_with_spare_deliveries(settings.log), source=f"/orchestrator/{name}", clock=clock) as bus,
+        connected(settings.grpc.runner, settings.grpc.token) as runner,
+        RayPool(settings) as pool,
+    ):
+        desk = Desk(bus.log, bus.queues, settings.model)
+        worker = Worker(name, _parts(settings, bus, runner, pool, clock), desk, max_deliver=settings.log.max_deliver)
+        service = Service(
+            name="folkmoot.api.orchestrator.v1.OrchestratorService",
+            servicer=OrchestratorServicer(desk, bus.log, bus.artifacts, clock),
+            add=rpc.add_OrchestratorServiceServicer_to_server,
+        )
+        async with serving(settings.grpc, [service]) as address, asyncio.TaskGroup() as group:
+            owned = [
+                group.create_task(worker.follow_stories(), name="stories"),
+                group.create_task(_end_with_cluster(settings.agents.ray_address), name="cluster"),
+            ]
+            owned += [
+                group.create_task(worker.carry_requests(), name=f"deliberations {n}")
+                for n in range(settings.orchestrator.deliberations)
+            ]
+            announcement.ready(address)
+            await stop.wait()
+            for task in owned:
+                task.cancel()
+
+
+def _with_spare_deliveries(log_settings: LogSettings) -> LogSettings:
+    """A request that killed its owners is handed out once more, so that its task ends and says so."""
+    return msgspec.structs.replace(log_settings, max_deliver=log_settings.max_deliver + SPARE_DELIVERIES)
+
+
+async def _end_with_cluster(address: str) -> None:
+    """Nobody can leave a dead cluster in good order: Ray waits for it a minute, then aborts. All that we know is in the
+    log, so we end at once; a new process joins the new cluster and goes on."""
+    await ray.gone(address)
+    log.error("no Ray cluster is at %s any more: this orchestrator ends, to be started again", address)
+    os._exit(EXIT_CLUSTER_LOST)
+
+
+def _parts(settings: Settings, bus: NatsBus, runner: Runner, pool: AgentPool, clock: SystemClock) -> Parts:
+    return Parts(
+        log=bus.log,
+        queues=bus.queues,
+        artifacts=bus.artifacts,
+        runner=runner,
+        pool=pool,
+        examiner=Examiner(
+            runner,
+            bus.artifacts,
+            parallel=settings.orchestrator.examinations or os.cpu_count() or 1,
+            check_timeout_s=settings.orchestrator.check_timeout_s,
+        ),
+        clock=clock,
+        settings=settings.orchestrator,
+        model=settings.model,
+    )
+
+
+if __name__ == "__main__":
+    main("orchestrator", serve)

@@ -1,0 +1,85 @@
+"""Taking requests in: from callers and from released stories, all on one path into the queue and the log."""
+
+import secrets
+
+from folkmoot.api.orchestrator.v1 import orchestrator_pb2 as pb
+from folkmoot.kernel import ids, subjects
+from folkmoot.kernel.deliberation import Deliberation, fold
+from folkmoot.kernel.errors import AlreadyExists, Conflict, FailedPrecondition, InvalidInput, NotFound
+from folkmoot.kernel.facts import CancelRequested, DeliberationQueued, DeliberationRequested
+from folkmoot.kernel.ids import TaskId
+from folkmoot.kernel.task import TaskSpec, digest
+from folkmoot.orchestrator.journal import request
+from folkmoot.runtime.grpc.results import spec_from_wire
+from folkmoot.runtime.log.port import Log, Queues
+from folkmoot.runtime.settings import ModelSettings
+from folkmoot.runtime.supervise import patiently
+
+MAX_KEY_CHARS = 200
+
+
+def require_model(spec: TaskSpec, configured: ModelSettings) -> None:
+    """Raises InvalidInput that says how to name one."""
+    if not (spec.model.url or configured.url):
+        raise InvalidInput("model_url", "none given and none configured: set FOLKMOOT_MODEL_URL, or pass one")
+    if not (spec.model.name or configured.name):
+        raise InvalidInput("model", "none given and none configured: set FOLKMOOT_MODEL_NAME, or pass one")
+
+
+class Desk:
+    """Accepts, finds and calls off tasks. Any replica's desk does for any task."""
+
+    def __init__(self, log: Log, queues: Queues, model: ModelSettings) -> None:
+        self._log = log
+        self._queues = queues
+        self._model = model
+
+    async def submit(self, task: pb.Task, idempotency_key: str) -> TaskId:
+        """A task asked for directly. Raises InvalidInput, AlreadyExists."""
+        if len(idempotency_key) > MAX_KEY_CHARS:
+            raise InvalidInput("idempotency_key", f"{len(idempotency_key)} characters; at most {MAX_KEY_CHARS}")
+        task_id = TaskId(ids.derived("t", idempotency_key or secrets.token_hex(16)))
+        spec = spec_from_wire(task, task_id)
+        require_model(spec, self._model)
+        await self.accept(spec)
+        return task_id
+
+    async def accept(self, spec: TaskSpec) -> None:
+        """Into the queue, then into the log; a worker that gets it first writes the log itself. Idempotent."""
+        known = await self._log.last(subjects.deliberation(spec.task_id))
+        if known is not None:
+            await self._require_same(spec)
+            return
+        await self._queues.put(
+            subjects.request(spec.task_id), DeliberationQueued(spec=spec), key=f"{spec.task_id}/{digest(spec)}"
+        )
+        await request(self._log, spec)
+
+    async def _require_same(self, spec: TaskSpec) -> None:
+        first = (await self._log.read(subjects.deliberation(spec.task_id)))[0].event.data
+        if not isinstance(first, DeliberationRequested) or first.digest != digest(spec):
+            raise AlreadyExists(f"task {spec.task_id} exists with other content: use another idempotency key")
+
+    async def find(self, task_id: str) -> Deliberation:
+        """The fold of a task. Raises NotFound, InvalidInput."""
+        events = await self._log.read(subjects.deliberation(TaskId(ids.token(task_id, "task_id"))))
+        if not events:
+            raise NotFound(f"there is no task {task_id}")
+        return fold(events)
+
+    async def cancel(self, task_id: str, *, actor: str, reason: str) -> None:
+        """Write the wish down; its owner obeys it. Raises NotFound, FailedPrecondition when it has ended."""
+
+        async def wish() -> bool:
+            state = await self.find(task_id)
+            if state.end:
+                raise FailedPrecondition("ended", f"task {task_id} is {state.state} already")
+            fact = CancelRequested(actor=actor, reason=reason)
+            try:
+                await self._log.append(subjects.deliberation(state.task_id), fact, after=state.head)
+            except Conflict:
+                return False
+            return True
+
+        while not await patiently(wish):
+            continue

@@ -1,0 +1,128 @@
+"""Runs examinations: one command of the platform's in one fresh workspace, observed from outside."""
+
+import asyncio
+import secrets
+
+from folkmoot.api.workspace.v1 import workspace_pb2 as pb
+from folkmoot.kernel.errors import InvalidInput, NotFound, ResourceExhausted
+from folkmoot.kernel.evidence import CommandEnd, Examination, PreparedBase, SuiteKind, TestSuite
+from folkmoot.kernel.ids import CommitId, TaskId
+from folkmoot.orchestrator import reports
+from folkmoot.orchestrator.runner import Runner
+from folkmoot.runtime.log.port import Artifacts
+from folkmoot.runtime.workspace.port import Completed, Workspace
+
+OUTPUT_BYTES = 4_000_000
+"""Per stream of one examination; `go test -json` of a large module stays below."""
+REPORT_BYTES = 32_000_000
+LEASE_MARGIN_S = 120.0
+"""Opening, reading the report and closing, on a busy machine."""
+
+
+class Examiner:
+    """At most `parallel` examinations at once: they are processor work, more would only make each slower."""
+
+    def __init__(self, runner: Runner, artifacts: Artifacts, *, parallel: int, check_timeout_s: float) -> None:
+        self._runner = runner
+        self._artifacts = artifacts
+        self._slots = asyncio.Semaphore(parallel)
+        self._check_timeout_s = check_timeout_s
+
+    async def tests(
+        self,
+        task_id: TaskId,
+        base: PreparedBase,
+        suite: TestSuite,
+        *,
+        subject: str,
+        commit: CommitId,
+        run: int,
+        attempt: int,
+    ) -> Examination:
+        """Base's own tests on `commit`, with protected paths exactly as base has them. Raises WorkspaceLost."""
+        report = f".moot-report-{secrets.token_hex(8)}"
+        argv = ["sh", "-c", suite.command.replace("{report}", report)]
+        async with (
+            self._slots,
+            self._runner.examination(
+                task_id=task_id,
+                holder=f"x-{subject}-tests-{run}",
+                attempt=attempt,
+                base=base,
+                commit=commit,
+                overlay=pb.OVERLAY_EXACT,
+                ttl_s=suite.timeout_s + LEASE_MARGIN_S,
+            ) as workspace,
+        ):
+            done = await workspace.run(
+                argv, env={"FOLKMOOT_REPORT": report}, timeout_s=suite.timeout_s, output_limit=OUTPUT_BYTES
+            )
+            left = await _report(workspace, report) if suite.report == "junit" else b""
+        # A hostile report takes seconds to read: other deliberations go on meanwhile.
+        outcomes, problem = await asyncio.to_thread(reports.parse, suite, report=left, stdout=done.stdout, end=done.end)
+        return Examination(
+            subject=subject,
+            kind=SuiteKind.TESTS,
+            name="tests",
+            run=run,
+            end=done.end,
+            tests=outcomes,
+            report_problem=problem,
+            output=await self._artifacts.put(_transcript(done)),
+        )
+
+    async def check(
+        self,
+        task_id: TaskId,
+        base: PreparedBase,
+        *,
+        subject: str,
+        commit: CommitId,
+        number: int,
+        command: str,
+        attempt: int,
+    ) -> Examination:
+        """One acceptance check on `commit`; base's protected files are restored, added ones stay."""
+        async with (
+            self._slots,
+            self._runner.examination(
+                task_id=task_id,
+                holder=f"x-{subject}-check-{number}",
+                attempt=attempt,
+                base=base,
+                commit=commit,
+                overlay=pb.OVERLAY_RESTORE,
+                ttl_s=self._check_timeout_s + LEASE_MARGIN_S,
+            ) as workspace,
+        ):
+            argv = ["sh", "-c", command]
+            done = await workspace.run(argv, timeout_s=self._check_timeout_s, output_limit=OUTPUT_BYTES)
+        return Examination(
+            subject=subject,
+            kind=SuiteKind.CHECK,
+            name=command,
+            end=done.end,
+            output=await self._artifacts.put(_transcript(done)),
+        )
+
+
+async def _report(workspace: Workspace, path: str) -> bytes:
+    """What the run left; empty when it left nothing that can be read."""
+    try:
+        return await workspace.read(path, limit=REPORT_BYTES)
+    except (NotFound, InvalidInput, ResourceExhausted):
+        return b""
+
+
+def _transcript(done: Completed) -> bytes:
+    end = _how(done.end)
+    cut = b"\n[more was written and thrown away]" if done.truncated else b""
+    return b"--- stdout\n%b\n--- stderr\n%b%b\n--- %b\n" % (done.stdout, done.stderr, cut, end.encode())
+
+
+def _how(end: CommandEnd) -> str:
+    if end.limit:
+        return f"ended by the {end.limit} limit after {end.duration_s:.1f} s"
+    if end.signal is not None:
+        return f"ended by signal {end.signal} after {end.duration_s:.1f} s"
+    return f"exit {end.exit_code} after {end.duration_s:.1f} s"

@@ -1,0 +1,158 @@
+"""The orchestrator's view of the runner: prepare, admit, publish, open; all by gRPC with the service token."""
+
+from __future__ import annotations  # the generated stub types exist for the checker only
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+
+import grpc
+import msgspec
+
+from folkmoot.agents.assignment import WorkspaceGrant
+from folkmoot.api.workspace.v1 import workspace_pb2 as pb
+from folkmoot.api.workspace.v1 import workspace_pb2_grpc as rpc
+from folkmoot.kernel.errors import FolkmootError, NotFound
+from folkmoot.kernel.evidence import Admission, ArtifactRef, PreparedBase, Refusal
+from folkmoot.kernel.ids import AgentId, CommitId, TaskId, WorkspaceId, workspace_id
+from folkmoot.runtime.grpc.client import channel, credentials, mapped
+from folkmoot.runtime.workspace.client import GrpcWorkspace
+from folkmoot.runtime.workspace.port import Workspace
+
+FETCH_TIMEOUT_S = 900.0
+"""Longer than the runner's own limit on a fetch, so that its error arrives."""
+CALL_TIMEOUT_S = 120.0
+"""Everything else the runner answers from local disk."""
+LEAVE_S = 8.0
+"""Of closing what is no longer needed: within the time that a stopping service has."""
+
+log = logging.getLogger(__name__)
+
+
+class Runner:
+    """Calls on one runner. Errors are the kernel's."""
+
+    def __init__(self, address: str, token: str, open_channel: grpc.aio.Channel) -> None:
+        self.address = address
+        self._metadata = credentials(token)
+        self._channel = open_channel
+        self._repositories: rpc.RepositoryServiceAsyncStub = rpc.RepositoryServiceStub(open_channel)
+        self._workspaces: rpc.WorkspaceServiceAsyncStub = rpc.WorkspaceServiceStub(open_channel)
+
+    async def prepare(self, repository: str, base_ref: str) -> PreparedBase:
+        """Raises InvalidInput (`repository`, `base_ref`, …), FailedPrecondition, Unavailable."""
+        request = pb.PrepareBaseRequest(repository=repository, base_ref=base_ref)
+        with mapped():
+            reply = await self._repositories.PrepareBase(request, metadata=self._metadata, timeout=FETCH_TIMEOUT_S)
+        return msgspec.json.decode(reply.base, type=PreparedBase)
+
+    async def admit(
+        self, *, task_id: TaskId, agent_id: AgentId, base: PreparedBase, bundle: ArtifactRef, message: str
+    ) -> Admission | Refusal:
+        request = pb.AdmitProposalRequest(
+            task_id=task_id,
+            agent_id=agent_id,
+            round=1,
+            base=msgspec.json.encode(base),
+            bundle_sha256=bundle.sha256,
+            bundle_size=bundle.size,
+            message=message,
+        )
+        with mapped():
+            reply = await self._repositories.AdmitProposal(request, metadata=self._metadata, timeout=CALL_TIMEOUT_S)
+        if reply.WhichOneof("verdict") == "admission":
+            return msgspec.json.decode(reply.admission, type=Admission)
+        return msgspec.json.decode(reply.refusal, type=Refusal)
+
+    async def publish(self, task_id: TaskId, base: PreparedBase, commit: CommitId) -> str:
+        """Returns the branch's name."""
+        request = pb.PublishWinnerRequest(task_id=task_id, repository_id=base.repository_id, commit=commit)
+        with mapped():
+            reply = await self._repositories.PublishWinner(request, metadata=self._metadata, timeout=CALL_TIMEOUT_S)
+        return reply.branch
+
+    async def claim(
+        self, *, task_id: TaskId, holder: str, attempt: int, base: PreparedBase, ttl_s: float
+    ) -> WorkspaceGrant:
+        """The workspace that this task, holder and attempt opened (it is opened if it is not there), and its token."""
+        request = _open_request(task_id, holder, attempt, base, ttl_s)
+        with mapped():
+            reply = await self._workspaces.OpenWorkspace(request, metadata=self._metadata, timeout=CALL_TIMEOUT_S)
+        return WorkspaceGrant(workspace_id=WorkspaceId(reply.workspace_id), endpoint=self.address, token=reply.token)
+
+    @asynccontextmanager
+    async def examination(
+        self,
+        *,
+        task_id: TaskId,
+        holder: str,
+        attempt: int,
+        base: PreparedBase,
+        commit: CommitId,
+        overlay: pb.Overlay.ValueType,
+        ttl_s: float,
+    ) -> AsyncIterator[Workspace]:
+        """A fresh workspace with `commit` in it, closed afterwards."""
+        request = _open_request(task_id, holder, attempt, base, ttl_s)
+        request.commit = commit
+        request.overlay = overlay
+        request.protected_paths.extend(base.protected)
+        ident = workspace_id(task_id, holder, attempt)
+        # Within the block from before it is opened: a call that is cancelled may have opened it all the same.
+        try:
+            with mapped():
+                reply = await self._workspaces.OpenWorkspace(request, metadata=self._metadata, timeout=CALL_TIMEOUT_S)
+            yield GrpcWorkspace(self._channel, workspace_id=ident, token=reply.token)
+        finally:
+            await self.leave(ident)
+
+    async def close(self, ident: WorkspaceId) -> None:
+        """Closing what is gone is fine."""
+        request = pb.CloseWorkspaceRequest(workspace_id=ident)
+        with _gone_is_fine(), mapped():
+            await self._workspaces.CloseWorkspace(request, metadata=self._metadata, timeout=CALL_TIMEOUT_S)
+
+    async def leave(self, ident: WorkspaceId) -> None:
+        """Close it if that can be done soon. If not, what was done in it counts all the same: whatever stays open is
+        closed at the end of its task, or of its lease."""
+        try:
+            async with asyncio.timeout(LEAVE_S):
+                await self.close(ident)
+        except (TimeoutError, FolkmootError) as error:
+            log.warning("workspace %s is not closed: %s", ident, error or "no answer")
+
+    async def close_all(self, task_id: TaskId) -> None:
+        """Close whatever the task still holds."""
+        with mapped():
+            request = pb.ListWorkspacesRequest(task_id=task_id)
+            reply = await self._workspaces.ListWorkspaces(request, metadata=self._metadata, timeout=CALL_TIMEOUT_S)
+        for info in reply.workspaces:
+            await self.close(WorkspaceId(info.workspace_id))
+
+
+@asynccontextmanager
+async def connected(address: str, token: str) -> AsyncIterator[Runner]:
+    async with channel(address) as open_channel:
+        yield Runner(address, token, open_channel)
+
+
+@contextmanager
+def _gone_is_fine() -> Iterator[None]:
+    try:
+        yield
+    except NotFound:
+        return
+
+
+def _open_request(
+    task_id: TaskId, holder: str, attempt: int, base: PreparedBase, ttl_s: float
+) -> pb.OpenWorkspaceRequest:
+    return pb.OpenWorkspaceRequest(
+        task_id=task_id,
+        holder=holder,
+        attempt=attempt,
+        repository_id=base.repository_id,
+        base_commit=base.commit,
+        ttl_s=ttl_s,
+    )

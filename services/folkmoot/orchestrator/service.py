@@ -1,0 +1,157 @@
+"""gRPC front of the orchestrator: translates, and holds no rule of its own."""
+
+from __future__ import annotations  # the generated stub types exist for the checker only
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+
+import msgspec
+
+from folkmoot.api.orchestrator.v1 import orchestrator_pb2 as pb
+from folkmoot.api.orchestrator.v1 import orchestrator_pb2_grpc as rpc
+from folkmoot.kernel import ids, subjects
+from folkmoot.kernel.deliberation import progress
+from folkmoot.kernel.errors import FolkmootError, InvalidInput, NotFound, Unavailable
+from folkmoot.kernel.events import Stored
+from folkmoot.kernel.evidence import ArtifactRef
+from folkmoot.kernel.facts import CODEC, DeliberationEnded
+from folkmoot.kernel.ids import TaskId
+from folkmoot.kernel.result import Result
+from folkmoot.orchestrator.desk import Desk
+from folkmoot.runtime.clock import Clock
+from folkmoot.runtime.grpc.results import result_to_wire
+from folkmoot.runtime.grpc.server import Context
+from folkmoot.runtime.log.beside import beside
+from folkmoot.runtime.log.port import Artifacts, Log
+
+PAGE = 50
+MAX_PAGE = 200
+PIECE_BYTES = 1024 * 1024
+
+
+class OrchestratorServicer(rpc.OrchestratorServiceServicer):
+    """Raises kernel errors only; the server maps them."""
+
+    def __init__(self, desk: Desk, log: Log, artifacts: Artifacts, clock: Clock) -> None:
+        self._desk = desk
+        self._log = log
+        self._artifacts = artifacts
+        self._clock = clock
+
+    async def Deliberate(self, request: pb.DeliberateRequest, context: Context) -> pb.DeliberateResponse:
+        task_id = await self._desk.submit(request.task, request.idempotency_key)
+        async with aclosing(self._log.follow(subjects.deliberation(task_id))) as events:
+            async for stored in events:
+                if isinstance(stored.event.data, DeliberationEnded):
+                    return pb.DeliberateResponse(result=_ended(stored.event.data))
+        raise Unavailable(f"the server is stopping; ask for the result of {task_id}")
+
+    async def DeliberateAsync(self, request: pb.DeliberateAsyncRequest, context: Context) -> pb.DeliberateAsyncResponse:
+        return pb.DeliberateAsyncResponse(task_id=await self._desk.submit(request.task, request.idempotency_key))
+
+    async def GetDeliberationResult(
+        self, request: pb.GetDeliberationResultRequest, context: Context
+    ) -> pb.GetDeliberationResultResponse:
+        task_id = TaskId(ids.token(request.task_id, "task_id"))
+        last = await self._log.last(subjects.deliberation(task_id))
+        if last is None:
+            raise NotFound(f"there is no task {task_id}")
+        if isinstance(last.event.data, DeliberationEnded):
+            return pb.GetDeliberationResultResponse(result=_ended(last.event.data))
+        state = await self._desk.find(task_id)
+        return pb.GetDeliberationResultResponse(result=result_to_wire(progress(state, self._clock.now())))
+
+    async def WatchDeliberation(
+        self, request: pb.WatchDeliberationRequest, context: Context
+    ) -> AsyncIterator[pb.WatchDeliberationResponse]:
+        state = await self._desk.find(request.task_id)
+        async with self._watched(state.task_id, request.after_sequence, steps=request.steps) as arrived:
+            while True:
+                stored = await arrived.get()
+                if isinstance(stored, FolkmootError):
+                    raise stored
+                own = stored.event.subject == subjects.deliberation(state.task_id)
+                yield pb.WatchDeliberationResponse(sequence=stored.seq if own else 0, event=CODEC.encode(stored.event))
+                if isinstance(stored.event.data, DeliberationEnded):
+                    return
+
+    @asynccontextmanager
+    async def _watched(
+        self, task_id: TaskId, after: int, *, steps: bool
+    ) -> AsyncGenerator[asyncio.Queue[Stored | FolkmootError], None]:
+        """The task's events and, if asked for, its steps, as they come.
+
+        No task group: left through `GeneratorExit`, it makes an error of it.
+        """
+        arrived: asyncio.Queue[Stored | FolkmootError] = asyncio.Queue(maxsize=100)
+
+        async def pump(subject: str, after_seq: int) -> None:
+            try:
+                async with aclosing(self._log.follow(subject, after_seq=after_seq)) as events:
+                    async for stored in events:
+                        await arrived.put(stored)
+            except FolkmootError as error:
+                await arrived.put(error)
+
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(beside(pump(subjects.deliberation(task_id), after), name="watch"))
+            if steps:
+                await stack.enter_async_context(beside(pump(subjects.all_steps(task_id), 0), name="steps"))
+            yield arrived
+
+    async def CancelDeliberation(
+        self, request: pb.CancelDeliberationRequest, context: Context
+    ) -> pb.CancelDeliberationResponse:
+        await self._desk.cancel(request.task_id, actor="caller", reason=request.reason[:1_000])
+        return pb.CancelDeliberationResponse()
+
+    async def ListDeliberations(
+        self, request: pb.ListDeliberationsRequest, context: Context
+    ) -> pb.ListDeliberationsResponse:
+        before = _page_token(request.page_token)
+        size = min(request.page_size or PAGE, MAX_PAGE)
+        lasts = [s for s in await self._log.lasts(subjects.ALL_DELIBERATIONS) if before is None or s.seq < before]
+        page = sorted(lasts, key=lambda s: s.seq, reverse=True)[:size]
+        results = [await self._brief(stored) for stored in page]
+        more = str(page[-1].seq) if len(lasts) > len(page) else ""
+        return pb.ListDeliberationsResponse(results=results, next_page_token=more)
+
+    async def _brief(self, stored: Stored) -> pb.Result:
+        if isinstance(stored.event.data, DeliberationEnded):
+            result = stored.event.data.result
+        else:
+            task_id = stored.event.subject.rpartition(".")[2]
+            result = progress(await self._desk.find(task_id), self._clock.now())
+        return result_to_wire(msgspec.structs.replace(result, ranking=()))
+
+    async def GetEvidence(self, request: pb.GetEvidenceRequest, context: Context) -> pb.GetEvidenceResponse:
+        state = await self._desk.find(request.task_id)
+        return pb.GetEvidenceResponse(
+            base=msgspec.json.encode(state.base) if state.base else b"",
+            admissions=[msgspec.json.encode(a) for a in state.admissions],
+            refusals=[msgspec.json.encode(r) for r in state.refusals],
+            examinations=[msgspec.json.encode(e) for e in state.examined],
+        )
+
+    async def GetArtifact(
+        self, request: pb.GetArtifactRequest, context: Context
+    ) -> AsyncIterator[pb.GetArtifactResponse]:
+        if len(request.sha256) != 64 or not set(request.sha256) <= set("0123456789abcdef"):
+            raise InvalidInput("sha256", "is not 64 lower-case hexadecimal digits")
+        body = await self._artifacts.get(ArtifactRef(sha256=request.sha256, size=request.size))
+        for start in range(0, len(body), PIECE_BYTES):
+            yield pb.GetArtifactResponse(data=body[start : start + PIECE_BYTES])
+
+
+def _ended(fact: DeliberationEnded) -> pb.Result:
+    result: Result = fact.result
+    return result_to_wire(result, fact.bundle)
+
+
+def _page_token(text: str) -> int | None:
+    if not text:
+        return None
+    if not text.isdecimal():
+        raise InvalidInput("page_token", "is none that we gave out")
+    return int(text)

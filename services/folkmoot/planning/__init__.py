@@ -1,0 +1,1 @@
+"""Stories: their life cycle and their tasks."""

@@ -1,0 +1,208 @@
+"""Child processes: started, awaited until they are ready, restarted when they die, ended by pid."""
+
+import asyncio
+import json
+import logging
+import os
+import signal
+from asyncio.subprocess import Process
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+import msgspec
+
+from folkmoot.kernel.errors import Misconfigured
+from folkmoot.runtime.log.beside import beside
+from folkmoot.runtime.process import EXIT_MISCONFIGURED, end_session, end_with_parent
+
+log = logging.getLogger(__name__)
+
+READY_S = 60.0
+"""A cold Ray on a busy two-core machine has taken 20 s."""
+STOP_S = 10.0
+"""After SIGTERM; then SIGKILL. Services drain within 5 s."""
+BACKOFF_S = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+"""Between two starts of a child that keeps dying; the last one repeats."""
+STEADY_S = 30.0
+"""A child that ran so long starts with a clean record when it dies."""
+START_DEATHS = 2
+"""A child that dies so often before it was ever ready will not come up."""
+TAIL_LINES = 5
+"""Of a child's log, shown when it does not start."""
+
+Announced = dict[str, str]
+
+
+class Recipe(msgspec.Struct, frozen=True, kw_only=True):
+    """How to start a child."""
+
+    name: str
+    argv: Sequence[str]
+    env: Mapping[str, str]
+    announces: bool = True
+    """It prints one line of JSON when it is ready; otherwise it counts as ready once it runs."""
+    keeps: Sequence[int] = ()
+    """Descriptors of ours that stay open in it."""
+
+
+class Child:
+    """One supervised process, by whatever pid it has now."""
+
+    def __init__(self, recipe: Recipe, folder: Path) -> None:
+        self.recipe = recipe
+        self.log_file = folder / "logs" / f"{recipe.name}.log"
+        self._cwd = folder / "empty"
+        self._process: Process | None = None
+        self._ready: asyncio.Future[Announced] = asyncio.get_running_loop().create_future()
+        self._stopping = False
+
+    @property
+    def pid(self) -> int | None:
+        return self._process.pid if self._process else None
+
+    async def ready(self) -> Announced:
+        """What it announced. Raises Misconfigured with the end of its log when it does not come up."""
+        try:
+            return await asyncio.wait_for(asyncio.shield(self._ready), READY_S)
+        except TimeoutError as error:
+            raise Misconfigured(f"{self.recipe.name} is not ready after {READY_S:.0f} s{self._tail()}") from error
+
+    async def keep(self) -> None:
+        """Run it, and run it again when it dies, until cancelled."""
+        deaths, clock = 0, asyncio.get_running_loop().time
+        try:
+            while True:
+                began = clock()
+                code = await self._run()
+                deaths = 0 if clock() - began > STEADY_S else deaths
+                if not self._ready.done() and (code == EXIT_MISCONFIGURED or deaths >= START_DEATHS):
+                    self._ready.set_exception(Misconfigured(f"{self.recipe.name} does not start{self._tail()}"))
+                    return
+                log.warning("%s ended with %d and is started again", self.recipe.name, code)
+                await asyncio.sleep(BACKOFF_S[min(deaths, len(BACKOFF_S) - 1)])
+                deaths += 1
+        finally:
+            await self._stop()
+
+    async def _run(self) -> int:
+        self._cwd.mkdir(parents=True, exist_ok=True)
+        self.log_file.parent.mkdir(parents=True, exist_ok=True)
+        with self.log_file.open("ab") as errors, _pipe() as (ours, theirs):
+            self._process = process = await asyncio.create_subprocess_exec(
+                *self.recipe.argv,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=theirs,
+                stderr=errors,
+                cwd=self._cwd,
+                env=dict(self.recipe.env),
+                pass_fds=self.recipe.keeps,
+                start_new_session=True,
+                preexec_fn=end_with_parent,
+            )
+            theirs.close()
+            if not self.recipe.announces and not self._ready.done():
+                self._ready.set_result({})
+            async with beside(self._watch(process, ours), name=f"announcements of {self.recipe.name}"):
+                code = await process.wait()
+        end_session(process.pid)
+        return code
+
+    async def _watch(self, process: Process, pipe: BinaryIO) -> None:
+        """Hear what it announces; a child that hangs before it is ready is killed, and so started again."""
+        if not self.recipe.announces:
+            return
+        async with _reading(pipe) as lines:
+            try:
+                async with asyncio.timeout(READY_S):
+                    announced = await _announced(lines)
+            except TimeoutError:
+                log.warning("%s is not ready after %.0f s and is killed", self.recipe.name, READY_S)
+                process.kill()
+                return
+            if announced is not None and not self._ready.done():
+                self._ready.set_result(announced)
+            while await lines.read(64 * 1024):
+                continue  # whatever else it prints must not block it
+
+    async def _stop(self) -> None:
+        process = self._process
+        if process is None or process.returncode is not None:
+            return
+        process.send_signal(signal.SIGTERM)
+        try:
+            await asyncio.wait_for(process.wait(), STOP_S)
+        except TimeoutError:
+            log.warning("%s did not end within %.0f s and is killed", self.recipe.name, STOP_S)
+            process.kill()
+            await process.wait()
+        end_session(process.pid)
+
+    def _tail(self) -> str:
+        lines = self.log_file.read_text("utf-8", "replace").splitlines() if self.log_file.exists() else []
+        return "".join(f"\n  {line}" for line in lines[-TAIL_LINES:])
+
+
+async def _announced(lines: asyncio.StreamReader) -> Announced | None:
+    """The first line of JSON; None when there is none before the end."""
+    async for line in lines:
+        if line.startswith(b"{"):
+            found: Announced = json.loads(line)
+            return found
+    return None
+
+
+@asynccontextmanager
+async def _reading(pipe: BinaryIO) -> AsyncIterator[asyncio.StreamReader]:
+    reader = asyncio.StreamReader()
+    protocol = asyncio.StreamReaderProtocol(reader)
+    transport, _ = await asyncio.get_running_loop().connect_read_pipe(lambda: protocol, pipe)
+    try:
+        yield reader
+    finally:
+        transport.close()
+
+
+@contextmanager
+def _pipe() -> Iterator[tuple[BinaryIO, BinaryIO]]:
+    """One of our own: asyncio's counts a child as running while anything that it left behind holds the pipe."""
+    read, write = os.pipe()
+    with os.fdopen(read, "rb", 0) as ours, os.fdopen(write, "wb", 0) as theirs:
+        yield ours, theirs
+
+
+class Family:
+    """All children of one platform."""
+
+    def __init__(self, folder: Path, group: asyncio.TaskGroup) -> None:
+        self._folder = folder
+        self._group = group
+        self.children: dict[str, Child] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+
+    def start(self, recipe: Recipe) -> Child:
+        child = Child(recipe, self._folder)
+        self.children[recipe.name] = child
+        self._tasks[recipe.name] = self._group.create_task(child.keep(), name=f"child {recipe.name}")
+        return child
+
+    async def stop(self, names: Sequence[str]) -> None:
+        """End these and wait until they are gone."""
+        stopping = [self._tasks.pop(n) for n in names if n in self._tasks]
+        for task in stopping:
+            task.cancel()
+        if stopping:
+            await asyncio.wait(stopping)
+
+
+@asynccontextmanager
+async def family(folder: Path, *, last: Sequence[str]) -> AsyncIterator[Family]:
+    """Children live as long as the block; those named in `last` end after all others."""
+    async with asyncio.TaskGroup() as group:
+        children = Family(folder, group)
+        try:
+            yield children
+        finally:
+            await children.stop([n for n in children.children if n not in last])
+            await children.stop(list(last))

@@ -1,0 +1,282 @@
+"""The embedded platform: real NATS, real Ray, real services, as one process tree on loopback.
+
+One per data folder: whoever holds `platform.lock` is it, and `platform.json` (owner-readable) says where it is.
+"""
+
+import asyncio
+import fcntl
+import os
+import secrets
+import shutil
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+
+from folkmoot.kernel.errors import FailedPrecondition, Misconfigured
+from folkmoot.kernel.events import timestamp
+from folkmoot.platform.children import Family, Recipe, family
+from folkmoot.runtime.log.nats import ensure_topology
+from folkmoot.runtime.log.server import free_port, new_passwords, server_argv, server_config
+from folkmoot.runtime.settings import Settings, inherited, variables
+
+SERVICES = ("planning", "runner", "context", "orchestrator")
+PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR", "PYTHONDONTWRITEBYTECODE")
+"""Of our own environment: what a service may know. Credentials reach a service by its own settings only."""
+STOP_WAIT_S = 30.0
+
+Say = Callable[[str], None]
+
+
+class PlatformInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a platform is, and the secret to talk to it."""
+
+    pid: int
+    started_at: str
+    planning: str
+    orchestrator: str
+    context: str
+    runner: str
+    nats: str
+    token: str
+    model_url: str
+    model_name: str
+
+
+@asynccontextmanager
+async def running(
+    settings: Settings, *, rehearsal_script: Path | None = None, on_event: Say
+) -> AsyncIterator[PlatformInfo]:
+    """Start everything, yield when all answer, stop everything at the end.
+
+    Raises FailedPrecondition when one runs on this data folder already, Misconfigured when a part does not start.
+    """
+    folder = settings.data_folder
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    await _left_by_the_dead(folder)
+    with _locked(folder) as lock:
+        shutil.rmtree(folder / "logs", ignore_errors=True)
+        async with family(folder, last=("ray", "nats")) as children:
+            info = await _start(children, settings, rehearsal_script, on_event, lock)
+            _write(folder, info)
+            try:
+                yield info
+            finally:
+                _file(folder).unlink(missing_ok=True)
+                on_event("stopping")
+
+
+def find(settings: Settings) -> PlatformInfo | None:
+    """The platform that is up on this data folder."""
+    try:
+        info = msgspec.json.decode(_file(settings.data_folder).read_bytes(), type=PlatformInfo)
+    except (FileNotFoundError, msgspec.MsgspecError):
+        return None
+    return info if _lives(info.pid) and _is_locked(settings.data_folder) else None
+
+
+async def serve(settings: Settings, on_event: Say) -> None:
+    """`moot up`: until SIGINT or SIGTERM."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with running(settings, on_event=on_event):
+        await stop.wait()
+
+
+async def detach(settings: Settings) -> PlatformInfo:
+    """`moot up --detach`: a process of its own; returns when it is ready. Raises Misconfigured with its words."""
+    folder = settings.data_folder
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    words = folder / "platform.log"
+    with words.open("wb") as log:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-P",
+            "-m",
+            "folkmoot.platform",
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            cwd="/",
+            env=inherited(*PASSED_ON) | variables(settings),
+            start_new_session=True,
+        )
+    async with asyncio.TaskGroup() as group:
+        gone = group.create_task(process.wait(), name="the platform's end")
+        while not gone.done():
+            info = find(settings)
+            if info is not None and info.pid == process.pid:
+                gone.cancel()
+                return info
+            await asyncio.wait([gone], timeout=0.1)
+    raise Misconfigured(words.read_text("utf-8", "replace").strip() or "the platform ended without a word")
+
+
+async def stop(settings: Settings) -> bool:
+    """`moot down`: False when none was up. Raises Misconfigured when it does not end."""
+    info = find(settings)
+    if info is None:
+        return False
+    with suppress(ProcessLookupError):
+        os.kill(info.pid, signal.SIGTERM)
+    for _ in range(round(STOP_WAIT_S / 0.1)):
+        if not _is_locked(settings.data_folder):
+            return True
+        await asyncio.sleep(0.1)
+    raise Misconfigured(f"the platform (pid {info.pid}) did not end within {STOP_WAIT_S:.0f} s")
+
+
+# --- starting ----------------------------------------------------------------------------------------------------
+
+
+async def _start(children: Family, settings: Settings, script: Path | None, say: Say, lock: int) -> PlatformInfo:
+    """Ray takes longest, so it begins first; everything else comes up beside it."""
+    agents = msgspec.structs.replace(settings.agents, ray_address=f"127.0.0.1:{free_port()}")
+    settings = msgspec.structs.replace(settings, agents=agents)
+    ray = children.start(_ray(settings))
+    log_passwords = new_passwords()
+    nats_url = await _start_nats(children, settings, log_passwords, lock)
+    say("the log is up")
+    if script is not None:
+        settings = await _start_rehearsal(children, settings, script)
+        say("the rehearsal model is up")
+    settings = _with_endpoints(settings, nats_url)
+    starting = [children.start(_service(n, settings, log_passwords)) for n in SERVICES if n != "orchestrator"]
+    for child in starting:
+        await child.ready()
+        say(f"{child.recipe.name} is up")
+    await ray.ready()
+    say("ray is up")
+    await children.start(_service("orchestrator", settings, log_passwords)).ready()
+    say("orchestrator is up")
+    return _info(settings)
+
+
+async def _start_nats(children: Family, settings: Settings, passwords: dict[str, str], lock: int) -> str:
+    """The server holds the platform's lock too: two servers on one folder would write over each other."""
+    port = free_port()
+    config = server_config(settings.data_folder / "nats", port=port, passwords=passwords)
+    recipe = Recipe(name="nats", argv=server_argv(config), env=inherited(*PASSED_ON), announces=False, keeps=(lock,))
+    children.start(recipe)
+    url = f"nats://127.0.0.1:{port}"
+    await ensure_topology(
+        msgspec.structs.replace(settings.log, url=url, user="platform", password=passwords["platform"])
+    )
+    return url
+
+
+async def _start_rehearsal(children: Family, settings: Settings, script: Path) -> Settings:
+    listen = f"127.0.0.1:{free_port()}"
+    argv = [sys.executable, "-P", "-m", "folkmoot.rehearsal", "--script", str(script), "--listen", listen]
+    child = children.start(Recipe(name="rehearsal", argv=argv, env=_environment()))
+    url = (await child.ready())["url"]
+    model = msgspec.structs.replace(settings.model, url=url, name="rehearsal", api_key="")
+    return msgspec.structs.replace(settings, model=model)
+
+
+def _ray(settings: Settings) -> Recipe:
+    """Its environment is that of every worker, so no secret belongs there: agents get theirs when they are made."""
+    argv = [sys.executable, "-P", "-m", "folkmoot.runtime.ray"]
+    agents = msgspec.structs.replace(settings.agents, log_password="")
+    return Recipe(name="ray", argv=argv, env=_environment() | variables(Settings(data=settings.data, agents=agents)))
+
+
+def _service(name: str, settings: Settings, passwords: dict[str, str]) -> Recipe:
+    """Each with its own user on the bus; only the orchestrator, whose agents call the model, knows the model's key."""
+    log = msgspec.structs.replace(settings.log, user=name, password=passwords[name])
+    grpc = msgspec.structs.replace(settings.grpc, listen=getattr(settings.grpc, name))
+    model = settings.model if name == "orchestrator" else msgspec.structs.replace(settings.model, api_key="")
+    actors = passwords["agents"] if name == "orchestrator" else ""
+    agents = msgspec.structs.replace(settings.agents, log_password=actors)
+    own = msgspec.structs.replace(settings, log=log, grpc=grpc, model=model, agents=agents)
+    argv = [sys.executable, "-P", "-m", f"folkmoot.{name}"]
+    return Recipe(name=name, argv=argv, env=_environment() | variables(own))
+
+
+def _environment() -> dict[str, str]:
+    return inherited(*PASSED_ON) | {"PYTHONSAFEPATH": "1", "PYTHONUNBUFFERED": "1"}
+
+
+def _with_endpoints(settings: Settings, nats_url: str) -> Settings:
+    addresses = {name: f"127.0.0.1:{free_port()}" for name in SERVICES}
+    grpc = msgspec.structs.replace(settings.grpc, token=secrets.token_urlsafe(32), **addresses)
+    return msgspec.structs.replace(settings, grpc=grpc, log=msgspec.structs.replace(settings.log, url=nats_url))
+
+
+def _info(settings: Settings) -> PlatformInfo:
+    return PlatformInfo(
+        pid=os.getpid(),
+        started_at=timestamp(datetime.now(UTC)),
+        planning=settings.grpc.planning,
+        orchestrator=settings.grpc.orchestrator,
+        context=settings.grpc.context,
+        runner=settings.grpc.runner,
+        nats=settings.log.url,
+        token=settings.grpc.token,
+        model_url=settings.model.url,
+        model_name=settings.model.name,
+    )
+
+
+# --- the data folder ---------------------------------------------------------------------------------------------
+
+
+def _file(folder: Path) -> Path:
+    return folder / "platform.json"
+
+
+def _write(folder: Path, info: PlatformInfo) -> None:
+    fresh = folder / "platform.json.new"
+    fresh.unlink(missing_ok=True)
+    fresh.touch(mode=0o600)
+    fresh.write_bytes(msgspec.json.encode(info))
+    fresh.rename(_file(folder))
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[int]:
+    """Yields the descriptor that holds the lock."""
+    with (folder / "platform.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise FailedPrecondition("running", f"a platform runs on {folder} already; `moot down` ends it") from None
+        yield lock.fileno()
+
+
+async def _left_by_the_dead(folder: Path) -> None:
+    """Wait for the log of a platform that was killed: it ends by itself, within a second or two."""
+    try:
+        info = msgspec.json.decode(_file(folder).read_bytes(), type=PlatformInfo)
+    except (FileNotFoundError, msgspec.MsgspecError):
+        return
+    for _ in range(round(STOP_WAIT_S / 0.1)):
+        if _lives(info.pid) or not _is_locked(folder):
+            return
+        await asyncio.sleep(0.1)
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _is_locked(folder: Path) -> bool:
+    try:
+        with _locked(folder):
+            return False
+    except FailedPrecondition:
+        return True
+    except FileNotFoundError:
+        return False

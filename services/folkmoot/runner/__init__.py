@@ -1,0 +1,1 @@
+"""Workspaces and repository mirrors: opens, watches, closes; guards the border."""

@@ -1,0 +1,80 @@
+"""The header of a git bundle, read by ourselves before git sees a byte of it. Pure."""
+
+import re
+import struct
+
+import msgspec
+
+_HEADER_BYTES = 16 * 1024
+_OBJECT_ID = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+_REF = re.compile(r"HEAD|refs/[A-Za-z0-9][A-Za-z0-9._/-]{0,200}")
+_SMALLEST_OBJECT = 9
+"""Bytes: one of header, eight of the shortest zlib stream."""
+
+
+class BadBundle(ValueError):
+    """It does not look as a bundle of one candidate must; the message says why."""
+
+
+class Bundle(msgspec.Struct, frozen=True, kw_only=True):
+    tip: str
+    prerequisite: str
+    ref: str
+    pack: bytes
+
+
+def parsed(content: bytes) -> Bundle:
+    """One ref, one prerequisite, no capability but the object format, and a pack of believable size.
+
+    Raises BadBundle.
+    """
+    head, gap, pack = content[:_HEADER_BYTES].partition(b"\n\n")
+    if not gap:
+        raise BadBundle("is no git bundle: its header does not end")
+    # The commit subject behind a prerequisite is the only free text in it, and need not be UTF-8.
+    lines = head.decode("utf-8", "replace").split("\n")
+    capabilities = [line[1:] for line in lines[1:] if line.startswith("@")]
+    prerequisites = [line[1:] for line in lines[1:] if line.startswith("-")]
+    refs = [line for line in lines[1:] if not line.startswith(("@", "-"))]
+    _check_version(lines[0], capabilities)
+    if len(refs) != 1:
+        raise BadBundle(f"brings {len(refs)} refs; exactly one is expected")
+    if len(prerequisites) != 1:
+        raise BadBundle(f"names {len(prerequisites)} prerequisites; exactly one, the base, is expected")
+    tip, ref = _tip(refs[0])
+    pack = content[len(head) + len(gap) :]
+    _check_pack(pack)
+    return Bundle(tip=tip, ref=ref, prerequisite=_object_id(prerequisites[0].split(" ", 1)[0]), pack=pack)
+
+
+def _check_version(line: str, capabilities: list[str]) -> None:
+    if line not in {"# v2 git bundle", "# v3 git bundle"}:
+        raise BadBundle("is no git bundle of version 2 or 3")
+    if line == "# v2 git bundle" and capabilities:
+        raise BadBundle("is of version 2 and names capabilities")
+    unknown = [c for c in capabilities if c not in {"object-format=sha1", "object-format=sha256"}]
+    if unknown:
+        raise BadBundle(f"needs the capability {unknown[0][:40]!r}, which is refused")
+
+
+def _tip(line: str) -> tuple[str, str]:
+    tip, _, ref = line.partition(" ")
+    if not _REF.fullmatch(ref):
+        raise BadBundle(f"names the ref {ref[:80]!r}, which is refused")
+    return _object_id(tip), ref
+
+
+def _object_id(text: str) -> str:
+    if not _OBJECT_ID.fullmatch(text):
+        raise BadBundle(f"names the object {text[:80]!r}, which is no object id")
+    return text
+
+
+def _check_pack(pack: bytes) -> None:
+    if len(pack) < 32 or pack[:4] != b"PACK":
+        raise BadBundle("holds no pack")
+    version, count = struct.unpack(">II", pack[4:12])
+    if version not in {2, 3}:
+        raise BadBundle(f"holds a pack of version {version}")
+    if count * _SMALLEST_OBJECT > len(pack):
+        raise BadBundle(f"declares {count} objects in {len(pack)} bytes")

@@ -1,0 +1,90 @@
+"""The key of safe duplicate merging. Pure.
+
+Equal keys mean the same set of (path, operation, mode, normalised content). Python loses comments, blank lines and
+layout between tokens, and keeps indentation, literals, operators and strings; everything else, and Python that cannot
+be read, counts byte by byte. Two changes that might behave differently never get one key; two that behave alike may
+get two.
+"""
+
+import hashlib
+import io
+import token
+import tokenize
+from collections.abc import Iterable, Iterator
+
+import msgspec
+
+_READABLE_BYTES = 1_000_000
+"""Larger files are compared byte by byte: nobody edits them for style."""
+_MEANINGLESS = frozenset({tokenize.COMMENT, tokenize.NL})
+_STRING_OPENS = frozenset(getattr(token, name) for name in ("FSTRING_START", "TSTRING_START") if hasattr(token, name))
+_STRING_CLOSES = frozenset(getattr(token, name) for name in ("FSTRING_END", "TSTRING_END") if hasattr(token, name))
+
+
+class Change(msgspec.Struct, frozen=True, kw_only=True):
+    """One path of a change."""
+
+    path: bytes
+    operation: str
+    """As `git diff-tree --raw` has it: A, M, D or T."""
+    mode: str
+    """The new mode; `000000` for what is deleted."""
+    content: bytes
+    """The new content; empty for what is deleted."""
+
+
+def fingerprint(changes: Iterable[Change]) -> str:
+    """SHA-256 in hex; the order of `changes` does not matter."""
+    parts = sorted((c.path, c.operation.encode(), c.mode.encode(), _content_key(c)) for c in changes)
+    return _digest(part for row in parts for part in row).hex()
+
+
+def normalised_python(source: bytes) -> bytes | None:
+    """Digest of the tokens that mean something; None when `source` cannot be read as Python."""
+    try:
+        return _digest(_tokens(source))
+    except (tokenize.TokenError, SyntaxError, ValueError, LookupError):
+        return None
+
+
+def _content_key(change: Change) -> bytes:
+    is_python = change.path.endswith((b".py", b".pyi")) and change.mode.startswith("100")
+    if is_python and len(change.content) <= _READABLE_BYTES:
+        tokens = normalised_python(change.content)
+        if tokens is not None:
+            return b"python" + tokens
+    return b"bytes" + hashlib.sha256(change.content).digest()
+
+
+def _tokens(source: bytes) -> Iterator[bytes]:
+    if source.startswith(b"#!"):
+        yield source.split(b"\n", 1)[0]
+    stream = tokenize.tokenize(io.BytesIO(source).readline)
+    for item in stream:
+        if item.type == tokenize.ERRORTOKEN:
+            raise ValueError("not Python")
+        if item.type in _STRING_OPENS:
+            yield from _whole_string(stream)
+        if item.type not in _MEANINGLESS:
+            yield b"%d" % item.exact_type
+            # A line's own ending says nothing, and the last line may have none.
+            yield b"" if item.type == tokenize.NEWLINE else item.string.encode("utf-8", "surrogatepass")
+
+
+def _whole_string(stream: Iterator[tokenize.TokenInfo]) -> Iterator[bytes]:
+    """Inside an f-string even blanks may mean something (`{x = }`): keep its lines as they stand."""
+    depth = 1
+    while depth:
+        item = next(stream)
+        depth += (item.type in _STRING_OPENS) - (item.type in _STRING_CLOSES)
+        yield item.line.encode("utf-8", "surrogatepass")
+        yield b"%d %d %d" % (item.exact_type, *item.start)
+
+
+def _digest(parts: Iterable[bytes]) -> bytes:
+    """Of the parts with their lengths, so that no two lists run together."""
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(b"%d:" % len(part))
+        digest.update(part)
+    return digest.digest()

@@ -1,0 +1,231 @@
+"""Mirrors: what the platform keeps of each repository, and the way in, through the border, and out of it.
+
+The log is the truth about a deliberation; the mirror is the truth about its objects. A branch `moot/<task>` exists only
+for a commit that came through the border.
+"""
+
+import asyncio
+import contextlib
+import re
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from folkmoot.kernel.errors import FailedPrecondition, InvalidInput, NotFound
+from folkmoot.kernel.evidence import Admission, PreparedBase, Refusal
+from folkmoot.kernel.ids import AgentId, CommitId, RepositoryId, TaskId, commit_id, token
+from folkmoot.runner import store
+from folkmoot.runner.basetree import read_tree
+from folkmoot.runner.border import Border, Candidate, candidate_ref
+from folkmoot.runner.git import Git, GitFailed
+from folkmoot.runner.origin import Origin, explained, origin_of
+from folkmoot.runtime.log.port import Artifacts
+from folkmoot.runtime.settings import RunnerSettings
+
+_MIRRORED = ("refs/heads/", "refs/tags/", "refs/remotes/")
+_HEAD = "refs/folkmoot/head"
+_FULL_ID = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+
+
+class Mirrors:
+    """All repositories of one runner, in one folder. Several processes may share the folder."""
+
+    def __init__(self, folder: Path, artifacts: Artifacts, settings: RunnerSettings) -> None:
+        self._folder = folder
+        self._settings = settings
+        self._border = Border(folder / "quarantine", artifacts, settings)
+        self._locks: dict[str, asyncio.Lock] = {}
+
+    def sweep(self) -> int:
+        """At start: remove what processes that died left in quarantine; says how many."""
+        return store.sweep(self._folder / "quarantine")
+
+    async def prepare(self, repository: str, base_ref: str) -> PreparedBase:
+        """Bring the repository's refs into its mirror, resolve `base_ref`, read base's own configuration.
+
+        Raises InvalidInput naming `repository`, `base_ref` or `.moot.toml: <key>`; FailedPrecondition("environment")
+        for a set-up that this version cannot run.
+        """
+        origin = origin_of(repository)
+        async with self._alone(origin.id):
+            git = await self._fetched(origin)
+            commit = await self._resolved(git, origin, base_ref)
+            await git.out("update-ref", f"refs/folkmoot/base/{commit}", commit)
+        store.share_shallow(git.folder, self._candidates(origin.id).folder)
+        tree = await read_tree(git, commit)
+        return PreparedBase(
+            repository_id=origin.id,
+            commit=commit,
+            suite=tree.suite,
+            protected=tree.protected,
+            max_files=tree.config.limits.files,
+            max_diff_lines=tree.config.limits.diff_lines,
+            notices=tree.notices,
+        )
+
+    async def admit(
+        self, *, task_id: TaskId, agent_id: AgentId, round_: int, base: PreparedBase, bundle: bytes, message: str
+    ) -> Admission | Refusal:
+        """Take a candidate in, as one commit of the platform's on base; the same call again gives the same answer.
+
+        Raises NotFound for an unknown repository or base, AlreadyExists when this agent's round has another commit
+        already, Unavailable when artifacts cannot be stored.
+        """
+        candidate = Candidate(task_id=task_id, agent_id=agent_id, round=round_, bundle=bundle, message=message)
+        candidate_ref(candidate)
+        mirror = await self._holding(base.repository_id, base.commit)
+        return await self._border.admit(candidate, base, mirror, self._candidates(base.repository_id))
+
+    async def publish(self, task_id: TaskId, repository_id: RepositoryId, commit: CommitId) -> str:
+        """Make an admitted commit the branch `moot/<task_id>`; answers the branch's name.
+
+        Raises FailedPrecondition("published") when the branch is another commit, FailedPrecondition("admitted") when
+        this task admitted no such commit, NotFound for an unknown repository.
+        """
+        branch = f"moot/{token(task_id, 'task_id')}"
+        git = self._known(repository_id)
+        if not await _refs_at(git, commit_id(commit, "commit"), f"refs/moot/{task_id}/"):
+            raise FailedPrecondition("admitted", f"{commit} is no candidate of {task_id}")
+        none = "0" * len(commit)
+        done = await git.run("update-ref", f"refs/heads/{branch}", commit, none)
+        if done.code != 0 and not await _refs_at(git, commit, f"refs/heads/{branch}"):
+            raise FailedPrecondition("published", f"{branch} is another commit already")
+        return branch
+
+    def objects(self, repository_id: RepositoryId) -> Path:
+        """`base.git`, to be bound read-only into workspaces: a bare repository with what the origin has and no more.
+
+        Raises NotFound, InvalidInput.
+        """
+        return self._known(repository_id).folder.parent / "base.git"
+
+    async def bundle_of(self, repository_id: RepositoryId, base: CommitId, commit: CommitId) -> bytes:
+        """Git bundle of `base`..`commit`, for an admitted `commit`. Raises NotFound, InvalidInput."""
+        git = self._known(repository_id)
+        refs = await _refs_at(git, commit_id(commit, "commit"), "refs/moot/")
+        if not refs:
+            raise NotFound(f"{commit} is no candidate of {repository_id}")
+        commit_id(base, "base")
+        try:
+            return await git.out("bundle", "create", "-", refs[0], f"^{base}", limit=4 * self._settings.bundle_bytes)
+        except GitFailed as error:
+            raise InvalidInput("base", f"no bundle from {base} to {commit}: {error.complaint}") from error
+
+    def _place(self, repository_id: RepositoryId) -> Path:
+        return self._folder / token(repository_id, "repository_id")
+
+    def _candidates(self, repository_id: RepositoryId) -> Git:
+        return Git(self._place(repository_id) / "candidates.git")
+
+    def _known(self, repository_id: RepositoryId) -> Git:
+        git = self._candidates(repository_id)
+        if not git.folder.is_dir():
+            raise NotFound(f"no repository {repository_id} was prepared here")
+        return git
+
+    async def _holding(self, repository_id: RepositoryId, commit: CommitId) -> Git:
+        git = Git(self._known(repository_id).folder.parent / "base.git")
+        if not await _refs_at(git, commit_id(commit, "base.commit"), f"refs/folkmoot/base/{commit}"):
+            raise NotFound(f"{commit} was not prepared as a base of {repository_id}")
+        return git
+
+    @contextlib.asynccontextmanager
+    async def _alone(self, repository_id: RepositoryId) -> AsyncIterator[None]:
+        """One fetch per repository at a time: among our tasks, then among processes."""
+        lock = self._locks.setdefault(repository_id, asyncio.Lock())
+        async with lock, store.exclusive(self._place(repository_id) / "lock"):
+            yield
+
+    async def _fetched(self, origin: Origin) -> Git:
+        git = Git(self._place(origin.id) / "base.git")
+        # Any repository of ours will do to ask from: the answer says which kind the mirror has to be.
+        asking = self._folder / "asking.git"
+        store.make_bare(asking)
+        theirs = await self._origin_refs(Git(asking), origin)
+        kind = "sha256" if any(len(o) == 64 for o in theirs.values()) else "sha1"
+        store.make_bare(git.folder, object_format=kind)
+        borrows = "../../base.git/objects"
+        store.make_bare(self._candidates(origin.id).folder, borrows=borrows, object_format=kind)
+        if await _current(git) != theirs:
+            await self._fetch(git, origin, head="HEAD" in theirs)
+        # Also when nothing was fetched: whoever did may have died before this.
+        await _point_head(git, head="HEAD" in theirs)
+        return git
+
+    async def _origin_refs(self, git: Git, origin: Origin) -> dict[str, str]:
+        """Name to object, of HEAD and of what is mirrored. Raises InvalidInput for an origin without commits."""
+        listing = await self._ask(git, origin, "ls-remote", *origin.options, "--", origin.address)
+        pairs = [line.split("\t", 1) for line in listing.decode("utf-8", "surrogateescape").splitlines()]
+        refs = {name: object_id for object_id, name in pairs if not name.endswith("^{}")}
+        if not refs:
+            raise InvalidInput("repository", "the repository is empty: it has no commit to start from")
+        return {n: o for n, o in refs.items() if n == "HEAD" or n.startswith(_MIRRORED)}
+
+    async def _fetch(self, git: Git, origin: Origin, *, head: bool) -> None:
+        specs = [f"+{ref}*:{ref}*" for ref in _MIRRORED]
+        if head:
+            specs.append(f"+HEAD:{_HEAD}")
+        await self._ask(
+            git, origin, "fetch", *_QUIET, "--prune", "--update-shallow", *origin.options, "--", origin.address, *specs
+        )
+
+    async def _ask(self, git: Git, origin: Origin, *args: str) -> bytes:
+        """One conversation with the origin; what it complains of is the caller's affair."""
+        try:
+            done = await git.run(
+                *args, config=origin.config, env=origin.environment(), timeout_s=self._settings.fetch_timeout_s
+            )
+        except GitFailed as error:
+            raise explained(error.complaint, origin) from error
+        if done.code != 0 or done.truncated:
+            raise explained(done.stderr, origin)
+        return done.stdout
+
+    async def _resolved(self, git: Git, origin: Origin, base_ref: str) -> CommitId:
+        """A full object id, or a full ref name, that no branch shows is asked for by itself."""
+        if base_ref.startswith("-") or "\0" in base_ref:
+            raise InvalidInput("base_ref", "a ref does not start with '-'")
+        found = await _commit(git, base_ref)
+        if found is None and (_FULL_ID.fullmatch(base_ref) or base_ref.startswith("refs/")):
+            found = await self._asked_for(git, origin, base_ref)
+        if found is None:
+            raise InvalidInput("base_ref", f"{base_ref[:200]!r} names no commit of the repository")
+        return found
+
+    async def _asked_for(self, git: Git, origin: Origin, ref: str) -> CommitId | None:
+        spec = f"+{ref}:refs/folkmoot/asked"
+        try:
+            await self._ask(git, origin, "fetch", *_QUIET, *origin.options, "--", origin.address, spec)
+        except InvalidInput:
+            return None
+        return await _commit(git, "refs/folkmoot/asked")
+
+
+_QUIET = ("--quiet", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules", "--no-auto-maintenance")
+
+
+async def _point_head(git: Git, *, head: bool) -> None:
+    """The mirror's HEAD is the origin's, or none."""
+    if head:
+        await git.out("update-ref", "--no-deref", "HEAD", await git.line("rev-parse", "--verify", _HEAD))
+    else:
+        await git.out("update-ref", "-d", _HEAD)
+        await git.out("symbolic-ref", "HEAD", "refs/heads/none")
+
+
+async def _current(git: Git) -> dict[str, str]:
+    listing = await git.out("for-each-ref", "--format=%(objectname)%09%(refname)")
+    pairs = [line.split("\t", 1) for line in listing.decode("utf-8", "surrogateescape").splitlines()]
+    refs = {name: object_id for object_id, name in pairs}
+    mirrored = {n: o for n, o in refs.items() if n.startswith(_MIRRORED)}
+    return mirrored | ({"HEAD": refs[_HEAD]} if _HEAD in refs else {})
+
+
+async def _commit(git: Git, ref: str) -> CommitId | None:
+    done = await git.run("rev-parse", "--verify", "--quiet", "--end-of-options", f"{ref}^{{commit}}")
+    found = done.stdout.decode("ascii", "replace").strip()
+    return CommitId(found) if done.code == 0 and _FULL_ID.fullmatch(found) else None
+
+
+async def _refs_at(git: Git, commit: CommitId, under: str) -> list[str]:
+    done = await git.run("for-each-ref", "--format=%(refname)", f"--points-at={commit}", under)
+    return done.stdout.decode().split() if done.code == 0 else []

@@ -1,0 +1,55 @@
+"""RepositoryService over `Mirrors`: turns messages into calls. Errors are the kernel's; an interceptor maps them."""
+
+import msgspec
+
+from folkmoot.api.workspace.v1 import workspace_pb2 as pb
+from folkmoot.api.workspace.v1 import workspace_pb2_grpc as rpc
+from folkmoot.kernel.errors import InvalidInput
+from folkmoot.kernel.evidence import Admission, ArtifactRef, PreparedBase
+from folkmoot.kernel.ids import AgentId, RepositoryId, TaskId, commit_id, token
+from folkmoot.runner.mirrors import Mirrors
+from folkmoot.runtime.log.port import Artifacts
+
+
+class RepositoryServicer(rpc.RepositoryServiceServicer):
+    def __init__(self, mirrors: Mirrors, artifacts: Artifacts) -> None:
+        self._mirrors = mirrors
+        self._artifacts = artifacts
+
+    async def PrepareBase(self, request: pb.PrepareBaseRequest, context: object) -> pb.PrepareBaseResponse:
+        """Raises what `Mirrors.prepare` does; an empty ref means HEAD."""
+        base = await self._mirrors.prepare(request.repository, request.base_ref or "HEAD")
+        return pb.PrepareBaseResponse(base=msgspec.json.encode(base))
+
+    async def AdmitProposal(self, request: pb.AdmitProposalRequest, context: object) -> pb.AdmitProposalResponse:
+        """Raises what `Mirrors.admit` does, and NotFound when there is no such bundle."""
+        base = _base(request.base)
+        ref = ArtifactRef(sha256=request.bundle_sha256, size=request.bundle_size)
+        verdict = await self._mirrors.admit(
+            task_id=TaskId(token(request.task_id, "task_id")),
+            agent_id=AgentId(token(request.agent_id, "agent_id")),
+            round_=request.round,
+            base=base,
+            bundle=await self._artifacts.get(ref),
+            message=request.message,
+        )
+        encoded = msgspec.json.encode(verdict)
+        if isinstance(verdict, Admission):
+            return pb.AdmitProposalResponse(admission=encoded)
+        return pb.AdmitProposalResponse(refusal=encoded)
+
+    async def PublishWinner(self, request: pb.PublishWinnerRequest, context: object) -> pb.PublishWinnerResponse:
+        """Raises what `Mirrors.publish` does."""
+        branch = await self._mirrors.publish(
+            TaskId(token(request.task_id, "task_id")),
+            RepositoryId(token(request.repository_id, "repository_id")),
+            commit_id(request.commit, "commit"),
+        )
+        return pb.PublishWinnerResponse(branch=branch)
+
+
+def _base(encoded: bytes) -> PreparedBase:
+    try:
+        return msgspec.json.decode(encoded, type=PreparedBase)
+    except msgspec.DecodeError as error:
+        raise InvalidInput("base", f"is no base as PrepareBase answers it: {error}") from error

@@ -1,0 +1,352 @@
+"""One command in one bubblewrap sandbox: the argv (pure), and the process tree seen from outside.
+
+Knows nothing of repositories. Every command gets fresh namespaces; when its first process ends, or a limit is hit, the
+kernel kills whatever is left in them. Memory and processes are watched besides being limited: RLIMIT_AS would refuse
+Go and Node, which reserve far more than they use, and RLIMIT_NPROC does not bind sandboxes that must run as root.
+"""
+
+import asyncio
+import contextlib
+import json
+import os
+import platform
+import signal
+import time
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from pathlib import Path
+
+import msgspec
+
+from folkmoot.kernel.errors import Misconfigured
+from folkmoot.kernel.evidence import CommandEnd
+from folkmoot.runner import seccomp, watch
+from folkmoot.runtime.workspace.port import WorkspaceLost
+
+UID = 65534
+"""Inside; and group. Nobody, as everywhere."""
+REPO = "/workspace"
+PRLIMIT = "/usr/bin/prlimit"
+"""Of util-linux, inside: sets the limits on itself, then becomes the command. From outside nobody without
+CAP_SYS_RESOURCE could, and before the user namespace RLIMIT_NPROC would count all sandboxes together."""
+HOME = "/home/agent"
+TMP_BYTES = 512 * 1024**2
+SHM_BYTES = 64 * 1024**2
+_PIECE = 256 * 1024
+_SIGNALS = frozenset({2, 3, 4, 5, 6, 7, 8, 9, 11, 13, 15, 24, 25, 31})
+"""bwrap says 128+n for signal n. Not 1: git says 129 for a wrong use of it."""
+
+
+class Mount(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing in the sandbox's file system; a later one covers an earlier one."""
+
+    kind: str
+    """`ro` and `rw` bind `source`; `tmpfs`; `link` to `source`; `overlay` over `source`, writes go to `upper`."""
+    target: str
+    source: str = ""
+    size: int = 0
+    """Bytes of a tmpfs."""
+    upper: str = ""
+    work: str = ""
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    processes: int
+    open_files: int
+    file_bytes: int
+    memory_bytes: int
+    """Resident, of the whole tree."""
+    disk_bytes: int
+    """Of `Profile.charged`."""
+
+
+class Profile(msgspec.Struct, frozen=True, kw_only=True):
+    """A kind of sandbox: everything but the command."""
+
+    bwrap: Path
+    mounts: tuple[Mount, ...]
+    environment: Mapping[str, str]
+    limits: Limits
+    charged: Path
+    """The folder whose size counts as disk."""
+    prefix: tuple[str, ...] = ()
+    """A program and its arguments that becomes bwrap as another user: `Stage.prefix`."""
+
+    @classmethod
+    def plain(cls, bwrap: Path, mounts: tuple[Mount, ...], *, charged: Path, prefix: tuple[str, ...]) -> "Profile":
+        """For a small command of ours, without a workspace."""
+        limits = Limits(processes=64, open_files=256, file_bytes=2**20, memory_bytes=2**30, disk_bytes=2**30)
+        return cls(bwrap=bwrap, mounts=mounts, environment={}, limits=limits, charged=charged, prefix=prefix)
+
+
+class Command(msgspec.Struct, frozen=True, kw_only=True):
+    argv: tuple[str | bytes, ...]
+    cwd: str | bytes = REPO
+    environment: Mapping[str, str] = {}
+    stdin: bytes = b""
+    timeout_s: float = 60.0
+    output_limit: int = 1_000_000
+    """Bytes per stream; the rest is read and thrown away."""
+
+
+class Ended(msgspec.Struct, frozen=True, kw_only=True):
+    end: CommandEnd
+    truncated: bool
+
+
+Sink = Callable[[str, bytes], Awaitable[None]]
+"""Takes `stdout` or `stderr`, and a piece of it."""
+
+_NAMESPACES = ("user", "ipc", "pid", "net", "uts", "cgroup")
+
+
+def arguments(profile: Profile, command: Command, *, status: int, filter_: int) -> list[str | bytes]:
+    """bwrap's argv; the numbers are inherited descriptors."""
+    return [
+        *profile.prefix,
+        str(profile.bwrap),
+        *(f"--unshare-{name}" for name in _NAMESPACES),
+        "--disable-userns",
+        *("--uid", str(UID), "--gid", str(UID), "--hostname", "workspace", "--cap-drop", "ALL"),
+        *("--new-session", "--die-with-parent", "--clearenv"),
+        *("--json-status-fd", str(status), "--seccomp", str(filter_)),
+        *("--proc", "/proc", "--dev", "/dev", "--size", str(SHM_BYTES), "--tmpfs", "/dev/shm"),  # noqa: S108 -- inside
+        *("--size", str(TMP_BYTES), "--perms", "1777", "--tmpfs", "/tmp"),  # noqa: S108 -- inside
+        *(part for mount in profile.mounts for part in _mounted(mount)),
+        # /proc too: to a runner that is root, /proc/sys would be writable without any capability.
+        *("--remount-ro", "/proc", "--remount-ro", "/dev", "--remount-ro", "/"),
+        *_environment({**profile.environment, **command.environment}),
+        *("--chdir", command.cwd, "--", PRLIMIT, *_rlimits(profile.limits), "--", *command.argv),
+    ]
+
+
+def _mounted(mount: Mount) -> list[str]:
+    match mount.kind:
+        case "ro":
+            return ["--ro-bind", mount.source, mount.target]
+        case "rw":
+            return ["--bind", mount.source, mount.target]
+        case "link":
+            return ["--symlink", mount.source, mount.target]
+        case "tmpfs":
+            return ["--size", str(mount.size), "--tmpfs", mount.target]
+        case "overlay":
+            return ["--overlay-src", mount.source, "--overlay", mount.upper, mount.work, mount.target]
+    raise AssertionError(f"no such mount: {mount.kind}")
+
+
+def _environment(variables: Mapping[str, str]) -> list[str]:
+    return [part for name, value in variables.items() for part in ("--setenv", name, value)]
+
+
+async def run(profile: Profile, command: Command, sink: Sink) -> Ended:
+    """Run to the end, whatever end that is; cancelling ends the whole tree.
+
+    Raises Misconfigured when this machine cannot make the sandbox, WorkspaceLost when the sandbox broke.
+    """
+    with _descriptors() as pipes:
+        # Cancelled while it starts, asyncio would kill bwrap alone: half set up, its child would stay for ever.
+        starting = asyncio.get_running_loop().create_task(_started(profile, command, pipes), name="sandbox")
+        try:
+            process = await asyncio.shield(starting)
+            return await _Run(process, profile, command, sink).to_end(pipes)
+        finally:
+            await asyncio.wait([starting])
+            if not starting.exception():
+                _kill(starting.result())
+                await starting.result().wait()
+
+
+class _Pipes:
+    """Our ends and bwrap's ends; each is closed once, whatever happens."""
+
+    def __init__(self) -> None:
+        self.status, self.their_status = os.pipe()
+        self.filter = os.memfd_create("seccomp", os.MFD_CLOEXEC)
+        os.write(self.filter, seccomp.program(platform.machine()))
+        os.lseek(self.filter, 0, os.SEEK_SET)
+        self._open = {self.status, self.their_status, self.filter}
+
+    @property
+    def theirs(self) -> tuple[int, int]:
+        return self.their_status, self.filter
+
+    def close(self, *descriptors: int) -> None:
+        for descriptor in self._open & set(descriptors):
+            self._open.remove(descriptor)
+            os.close(descriptor)
+
+    def close_all(self) -> None:
+        self.close(*self._open)
+
+
+@contextlib.contextmanager
+def _descriptors() -> Iterator[_Pipes]:
+    pipes = _Pipes()
+    try:
+        yield pipes
+    finally:
+        pipes.close_all()
+
+
+async def _started(profile: Profile, command: Command, pipes: _Pipes) -> asyncio.subprocess.Process:
+    status, filter_ = pipes.theirs
+    argv = arguments(profile, command, status=status, filter_=filter_)
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *argv,
+            stdin=asyncio.subprocess.PIPE if command.stdin else asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            env={},
+            cwd="/",
+            pass_fds=pipes.theirs,
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise Misconfigured(f"{profile.bwrap} does not start: {error.strerror}") from error
+    pipes.close(*pipes.theirs)
+    return process
+
+
+class _Run:
+    """One command under way."""
+
+    def __init__(self, process: asyncio.subprocess.Process, profile: Profile, command: Command, sink: Sink) -> None:
+        self._process = process
+        self._profile = profile
+        self._command = command
+        self._sink = sink
+        self._limit = ""
+        self._truncated = False
+        self._complaint = b""
+
+    async def to_end(self, pipes: _Pipes) -> Ended:
+        status = await _reader(os.dup(pipes.status))
+        first = await status.readline()
+        started = time.monotonic()
+        timer = asyncio.get_running_loop().call_later(self._command.timeout_s, self.end, "time")
+        try:
+            last = await self._converse(status)
+        finally:
+            timer.cancel()
+        end = self._judged(bool(first), last, time.monotonic() - started)
+        return Ended(end=end, truncated=self._truncated)
+
+    def end(self, limit: str) -> None:
+        """A limit was hit: everything in the sandbox dies."""
+        self._limit = self._limit or limit
+        _kill(self._process)
+
+    async def _converse(self, status: asyncio.StreamReader) -> bytes:
+        assert self._process.stdout is not None
+        assert self._process.stderr is not None
+        async with asyncio.TaskGroup() as group:
+            watcher = group.create_task(self._watch(), name="limits")
+            feeder = group.create_task(_feed(self._process, self._command.stdin), name="stdin")
+            group.create_task(self._pump("stdout", self._process.stdout), name="stdout")
+            group.create_task(self._pump("stderr", self._process.stderr), name="stderr")
+            await self._process.wait()
+            watcher.cancel()
+            feeder.cancel()
+        return await status.read()
+
+    async def _pump(self, name: str, stream: asyncio.StreamReader) -> None:
+        room = self._command.output_limit
+        while piece := await stream.read(_PIECE):
+            if name == "stderr" and len(self._complaint) < 1_000:
+                self._complaint += piece[:1_000]
+            self._truncated |= len(piece) > room
+            if room and piece:
+                await self._sink(name, piece[:room])
+            room = max(0, room - len(piece))
+
+    async def _watch(self) -> None:
+        limit = await watch.exceeded(
+            self._process.pid,
+            self._profile.charged,
+            memory_bytes=self._profile.limits.memory_bytes,
+            processes=self._profile.limits.processes,
+            disk_bytes=self._profile.limits.disk_bytes,
+        )
+        self.end(limit)
+
+    def _judged(self, began: bool, last: bytes, seconds: float) -> CommandEnd:
+        if self._limit:
+            return CommandEnd(exit_code=None, limit=self._limit, duration_s=seconds)
+        code = _exit_code(last)
+        if code is None:
+            raise self._broken(began)
+        if code - 128 in _SIGNALS:
+            return CommandEnd(exit_code=None, signal=code - 128, duration_s=seconds)
+        return CommandEnd(exit_code=code, duration_s=seconds)
+
+    def _broken(self, began: bool) -> Misconfigured | WorkspaceLost:
+        said = self._complaint.decode("utf-8", "replace").strip() or "no word from bwrap"
+        return WorkspaceLost(f"the sandbox broke: {said}") if began else Misconfigured(explained(said))
+
+
+def explained(complaint: str) -> str:
+    """What bwrap said, and what a person can do about it."""
+    hint = "see `moot doctor`"
+    if "userns" in complaint or "user namespace" in complaint or "uid map" in complaint:
+        hint = (
+            "unprivileged user namespaces are forbidden here: as root, `sysctl -w kernel.unprivileged_userns_clone=1 "
+            "user.max_user_namespaces=10000`; with AppArmor (Ubuntu 23.10 and later) `sysctl -w "
+            "kernel.apparmor_restrict_unprivileged_userns=0` or a profile for bwrap; in a container, run it with "
+            "`--security-opt seccomp=unconfined --security-opt systempaths=unconfined`"
+        )
+    return f"no isolation for workspaces: {complaint}; {hint}"
+
+
+def _rlimits(limits: Limits) -> list[str]:
+    return [
+        f"--nproc={limits.processes}",
+        f"--nofile={limits.open_files}",
+        f"--fsize={limits.file_bytes}",
+        "--core=0",
+        f"--memlock={64 * 1024}",
+    ]
+
+
+def _exit_code(status: bytes) -> int | None:
+    for line in status.splitlines():
+        document = json.loads(line)
+        if "exit-code" in document:
+            return int(document["exit-code"])
+    return None
+
+
+async def _reader(descriptor: int) -> asyncio.StreamReader:
+    reader = asyncio.StreamReader()
+    protocol = asyncio.StreamReaderProtocol(reader)
+    await asyncio.get_running_loop().connect_read_pipe(lambda: protocol, os.fdopen(descriptor, "rb", 0))
+    return reader
+
+
+async def _feed(process: asyncio.subprocess.Process, stdin: bytes) -> None:
+    """A command that does not want to hear the rest is free to."""
+    if process.stdin is None:
+        return
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+        for start in range(0, len(stdin), _PIECE):
+            process.stdin.write(stdin[start : start + _PIECE])
+            await process.stdin.drain()
+        process.stdin.close()
+        await process.stdin.wait_closed()
+
+
+def _kill(process: asyncio.subprocess.Process) -> None:
+    """bwrap's death is, by --die-with-parent and the pid namespace, the death of all that it started."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+async def collected(profile: Profile, command: Command) -> tuple[Ended, bytes, bytes]:
+    """`run`, with both streams in memory."""
+    streams = {"stdout": bytearray(), "stderr": bytearray()}
+
+    async def keep(name: str, piece: bytes) -> None:
+        streams[name] += piece
+
+    ended = await run(profile, command, keep)
+    return ended, bytes(streams["stdout"]), bytes(streams["stderr"])

@@ -1,0 +1,99 @@
+"""What a sandbox uses, seen from outside: processes and memory by /proc, disk by looking. Linux only."""
+
+import asyncio
+import os
+import stat
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+TICK_S = 0.1
+"""A fork bomb makes a few thousand processes in this time, which a machine survives."""
+DISK_SHARE = 0.05
+"""Of the time spent looking at the disk: a large tree is looked at less often."""
+DISK_TICK_S = 0.5
+FILES = 500_000
+"""Inodes in one workspace."""
+
+
+class Use(msgspec.Struct, frozen=True):
+    processes: int
+    memory_bytes: int
+
+
+async def exceeded(pid: int, folder: Path, *, memory_bytes: int, processes: int, disk_bytes: int) -> str:
+    """Waits until the tree under `pid`, or `folder`, is over a limit; says which (`memory`, `processes`, `disk`)."""
+    look_at = time.monotonic() + DISK_TICK_S
+    while True:
+        await asyncio.sleep(TICK_S)
+        use = used(pid, stop_at=processes)
+        if use.processes > processes:
+            return "processes"
+        if use.memory_bytes > memory_bytes:
+            return "memory"
+        if (began := time.monotonic()) >= look_at:
+            if await asyncio.to_thread(overfull, folder, disk_bytes):
+                return "disk"
+            look_at = time.monotonic() + max(DISK_TICK_S, (time.monotonic() - began) / DISK_SHARE)
+
+
+def used(pid: int, *, stop_at: int) -> Use:
+    """Of `pid` and all its descendants; counting ends soon after `stop_at` processes."""
+    waiting, count, memory = [pid], 0, 0
+    while waiting and count <= stop_at:
+        current = waiting.pop()
+        count += 1
+        memory += _resident(current)
+        waiting += _children(current)
+    return Use(count, memory)
+
+
+def overfull(folder: Path, limit_bytes: int) -> bool:
+    """Whether the files under `folder` take more than `limit_bytes` on disk, or are too many."""
+    total = 0
+    for files, size in enumerate(_sizes(folder)):
+        total += size
+        if total > limit_bytes or files > FILES:
+            return True
+    return False
+
+
+def _sizes(folder: Path) -> Iterator[int]:
+    """Bytes on disk of each entry; links are not followed, what vanishes meanwhile counts nothing."""
+    waiting = [str(folder)]
+    while waiting:
+        try:
+            with os.scandir(waiting.pop()) as entries:
+                for entry in entries:
+                    if entry.is_dir(follow_symlinks=False):
+                        waiting.append(entry.path)
+                    yield _on_disk(entry)
+        except OSError:
+            continue
+
+
+def _on_disk(entry: "os.DirEntry[str]") -> int:
+    try:
+        info = entry.stat(follow_symlinks=False)
+    except OSError:
+        return 0
+    return 0 if stat.S_ISFIFO(info.st_mode) else info.st_blocks * 512
+
+
+def _children(pid: int) -> list[int]:
+    found: list[int] = []
+    try:
+        for thread in Path(f"/proc/{pid}/task").iterdir():
+            found += map(int, (thread / "children").read_text().split())
+    except (OSError, ValueError):
+        return found
+    return found
+
+
+def _resident(pid: int) -> int:
+    try:
+        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, IndexError):
+        return 0

@@ -1,0 +1,77 @@
+"""From facts to messages and back. Pure; shared by the real log and its fake."""
+
+import hashlib
+from datetime import datetime
+
+import msgspec
+
+from folkmoot.kernel.errors import InvalidInput
+from folkmoot.kernel.events import START, Event, Fact, Head, Stored, body_digest, follows
+from folkmoot.kernel.facts import CODEC, MessageParked
+
+
+def message_id(subject: str, fact: Fact, *, source: str, after: Head = START, key: str = "") -> str:
+    """What makes a repeated append the same one.
+
+    Message ids are known stream-wide, so the subject is always part of it; without `key` so are the writer, the fence
+    and the content: two writers who say the same behind the same head are still two.
+    """
+    parts = [subject, "key", key] if key else [subject, "head", source, str(after.seq), fact.type_name, _text(fact)]
+    return hashlib.sha256("\x1f".join(parts).encode()).hexdigest()[:40]
+
+
+def envelope(subject: str, fact: Fact, *, source: str, time: datetime, ident: str, after: Head = START) -> Event:
+    return Event(
+        id=ident, source=source, type=fact.type_name, subject=subject, time=time, data=fact, prevdigest=after.digest
+    )
+
+
+def encoded(event: Event) -> bytes:
+    """Raises InvalidInput above the log's limit, which a parked message alone may pass: it holds another one."""
+    return msgspec.json.encode(event) if isinstance(event.data, MessageParked) else CODEC.encode(event)
+
+
+def stored(seq: int, body: bytes) -> Stored:
+    """Raises InvalidInput when the body is no event of ours."""
+    return Stored(seq=seq, digest=body_digest(body), event=CODEC.decode(body))
+
+
+def placed(seq: int, body: bytes, subject: str) -> Stored:
+    """`stored`, which must say of itself that it stands where it does. Raises InvalidInput."""
+    found = stored(seq, body)
+    if found.event.subject != subject:
+        raise InvalidInput("subject", f"the event says {found.event.subject!r}, but lies under {subject!r}")
+    return found
+
+
+def chained(messages: list[Stored], after: Head) -> list[Stored]:
+    """`messages`, after a look at each link. Raises BrokenChain."""
+    head = after
+    for message in messages:
+        follows(head, message)
+        head = message.head
+    return messages
+
+
+class Chain:
+    """The look at each link for somebody who follows. `whole`: it is one whole subject; others have no chain."""
+
+    def __init__(self, *, whole: bool, after_seq: int) -> None:
+        self._whole = whole
+        self._head = START if after_seq == 0 else None
+
+    def next(self, message: Stored) -> Stored:
+        """Raises BrokenChain. What stood before the first message is unknown when it is not the subject's first."""
+        if self._whole and self._head is not None:
+            follows(self._head, message)
+        self._head = message.head
+        return message
+
+
+def parked(stream: str, subject: str, seq: int, deliveries: int, reason: str, body: bytes) -> MessageParked:
+    text = body.decode("utf-8", "backslashreplace")
+    return MessageParked(stream=stream, subject=subject, seq=seq, deliveries=deliveries, reason=reason, body=text)
+
+
+def _text(fact: Fact) -> str:
+    return msgspec.json.encode(fact).decode()

@@ -1,0 +1,100 @@
+"""Large bodies in JetStream's object store, under their SHA-256.
+
+The stored form is the object store's own, so that any NATS tool can read it. The procedure is ours: since a name says
+its content, pieces are written behind a fence on one subject, a second writer goes on where the first one stopped, and
+neither purge rights nor a consumer per read are needed.
+"""
+
+import base64
+import hashlib
+
+import msgspec
+
+from folkmoot.kernel.errors import BrokenChain, InvalidInput, NotFound, Unavailable
+from folkmoot.kernel.evidence import ArtifactRef
+from folkmoot.runtime.log.jetstream import Raw, direct_pages, fenced, leader_get
+from folkmoot.runtime.log.topology import BUCKET, OBJECTS
+from folkmoot.runtime.log.wire import Refused, Wire
+
+PIECE_BYTES = 256 * 1024
+_PIECES = 16
+"""Of one batch: 4 MiB."""
+
+
+class NatsArtifacts:
+    def __init__(self, wire: Wire) -> None:
+        self._wire = wire
+
+    async def put(self, body: bytes) -> ArtifactRef:
+        limit = self._wire.settings.artifact_bytes
+        if len(body) > limit:
+            raise InvalidInput("body", f"{len(body)} bytes; at most {limit}")
+        ref = ArtifactRef(sha256=hashlib.sha256(body).hexdigest(), size=len(body))
+        if await self._meta(ref) is None:
+            await self._write(ref, body)
+        return ref
+
+    async def get(self, ref: ArtifactRef) -> bytes:
+        if await self._meta(ref) is None:
+            raise NotFound(f"no artifact {ref.sha256}")
+        body = b"".join([piece.body for piece in await self._pieces(ref)])
+        if hashlib.sha256(body).hexdigest() != ref.sha256:
+            raise BrokenChain(f"artifact {ref.sha256}: its {len(body)} bytes are not what the name says")
+        return body
+
+    async def _write(self, ref: ArtifactRef, body: bytes) -> None:
+        written = await self._pieces(ref)
+        done = b"".join([piece.body for piece in written])
+        if not body.startswith(done):
+            raise BrokenChain(f"artifact {ref.sha256}: what is stored is no part of it")
+        last = written[-1].seq if written else 0
+        for start in range(len(done), len(body), PIECE_BYTES):
+            last = await self._append(
+                _pieces_subject(ref), body[start : start + PIECE_BYTES], last, f"{ref.sha256}:{start}"
+            )
+        await self._append(_meta_subject(ref), _meta(ref), 0, f"{ref.sha256}:meta")
+
+    async def _append(self, subject: str, body: bytes, last: int, ident: str) -> int:
+        """Behind `last`; whoever writes the same piece first is as good as we. Answers its stream sequence."""
+        try:
+            ack = await self._wire.store(subject, body, fenced(OBJECTS.name, ident, last))
+        except Refused as refusal:
+            if not refusal.fence:
+                raise Unavailable(str(refusal)) from refusal
+        else:
+            if not ack.duplicate:
+                return ack.seq
+        there = await leader_get(self._wire, OBJECTS.name, {"seq": last + 1, "next_by_subj": subject})
+        if there is None or (there.body != body and not subject.startswith(f"$O.{BUCKET}.M.")):
+            raise BrokenChain(f"{subject}: something else stands behind {last}")
+        return there.seq
+
+    async def _meta(self, ref: ArtifactRef) -> Raw | None:
+        return await leader_get(self._wire, OBJECTS.name, {"last_by_subj": _meta_subject(ref)})
+
+    async def _pieces(self, ref: ArtifactRef) -> list[Raw]:
+        request = {"next_by_subj": _pieces_subject(ref), "batch": _PIECES}
+        return await direct_pages(self._wire, OBJECTS.name, request, start=1)
+
+
+def _pieces_subject(ref: ArtifactRef) -> str:
+    return f"$O.{BUCKET}.C.{ref.sha256}"
+
+
+def _meta_subject(ref: ArtifactRef) -> str:
+    return f"$O.{BUCKET}.M.{base64.urlsafe_b64encode(ref.sha256.encode()).decode()}"
+
+
+def _meta(ref: ArtifactRef) -> bytes:
+    digest = base64.urlsafe_b64encode(bytes.fromhex(ref.sha256)).decode()
+    return msgspec.json.encode(
+        {
+            "name": ref.sha256,
+            "bucket": BUCKET,
+            "nuid": ref.sha256,
+            "size": ref.size,
+            "chunks": -(-ref.size // PIECE_BYTES),
+            "digest": f"SHA-256={digest}",
+            "options": {"max_chunk_size": PIECE_BYTES},
+        }
+    )

@@ -1,0 +1,94 @@
+"""What every service process does alike: says when it is ready, ends on SIGTERM, and never outlives its parent."""
+
+import asyncio
+import ctypes
+import json
+import os
+import secrets
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from pathlib import Path
+
+from folkmoot.kernel.errors import FolkmootError
+from folkmoot.runtime import logging
+from folkmoot.runtime.settings import Settings, load
+
+EXIT_MISCONFIGURED = 78
+"""EX_CONFIG of sysexits.h: starting again changes nothing."""
+
+DRAIN_S = 9
+"""From being told to stop to the end: less than the platform waits before it kills, and it may be gone itself."""
+
+_PR_SET_PDEATHSIG = 1
+
+
+class Announcement:
+    """Tells the parent, on standard output, that the service answers."""
+
+    def __init__(self, service: str) -> None:
+        self._service = service
+
+    def ready(self, address: str, **more: str) -> None:
+        """One line of JSON: {"service": …, "address": …, …}."""
+        sys.stdout.write(json.dumps({"service": self._service, "address": address, **more}) + "\n")
+        sys.stdout.flush()
+
+
+Serve = Callable[[Settings, Announcement, asyncio.Event], Awaitable[None]]
+"""Runs until the event is set, then drains and returns."""
+
+
+def main(service: str, serve: Serve) -> None:
+    """Run `serve` as this process; exits with 78 when a setting or the machine is at fault."""
+    end_with_parent()
+    logging.configure(service)
+    try:
+        asyncio.run(_until_stopped(service, serve, load()))
+    except FolkmootError as error:
+        sys.stderr.write(f"{service}: {error}\n")
+        raise SystemExit(EXIT_MISCONFIGURED) from error
+
+
+async def _until_stopped(service: str, serve: Serve, settings: Settings) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def told() -> None:
+        stop.set()
+        signal.alarm(DRAIN_S)  # which nothing here handles, so it ends us even where the loop hangs
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, told)
+    await serve(settings, Announcement(service), stop)
+
+
+def end_with_parent() -> None:
+    """Ask the kernel for SIGTERM when the parent dies, however it dies (Linux only)."""
+    parent = os.getppid()
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != parent:
+        raise SystemExit("the parent process is gone")
+
+
+def end_session(leader: int) -> None:
+    """Kill all others in the session of `leader`, who may be dead: a Ray head leaves agents that nobody else ends."""
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdecimal() and int(entry.name) != os.getpid() and session(entry) == leader:
+            with suppress(ProcessLookupError):
+                os.kill(int(entry.name), signal.SIGKILL)
+
+
+def session(entry: Path) -> int | None:
+    """Session id of the process at `/proc/<pid>`; behind the last `)` of its stat: state, ppid, pgrp, session."""
+    try:
+        return int((entry / "stat").read_text("utf-8", "replace").rpartition(")")[2].split()[3])
+    except (FileNotFoundError, ProcessLookupError, IndexError):
+        return None
+
+
+def instance(service: str) -> str:
+    """A name that tells this process from its replicas and predecessors."""
+    return f"{service}-{os.getpid()}-{secrets.token_hex(4)}"

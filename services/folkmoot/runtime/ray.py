@@ -1,0 +1,204 @@
+"""Ray: a local head as a process of ours, and how a driver joins one. The only module that sets Ray up.
+
+    python -P -m folkmoot.runtime.ray
+
+Whoever reaches Ray's ports runs code, so it listens on loopback only and asks for a token of our own, which lies in the
+data folder. Ray puts the driver's working directory first on the path of every worker: both head and driver change to
+an empty folder first.
+"""
+
+import asyncio
+import logging
+import os
+import secrets
+import shutil
+import signal
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from folkmoot.kernel.errors import Misconfigured, Unavailable
+from folkmoot.runtime.process import Announcement, end_session, main
+from folkmoot.runtime.settings import Settings
+
+OBJECT_STORE_BYTES = 80 * 1024 * 1024
+"""Nearly the least that Ray takes: what agents make lies in the log, not here."""
+
+REMOVALS = 50
+"""Tries to remove the session's folder, a tenth of a second apart."""
+LOOK_S = 1.0
+"""Between two looks whether all processes of the head are there."""
+
+_QUIET = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_DEDUP_LOGS": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    # Ray turns 127.0.0.1 into the machine's outer address, and listens there, unless clusters are off.
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+}
+
+
+def start_head(settings: Settings, session: Path) -> str:
+    """Start the head beside this process, on the port of `agents.ray_address` if that is set; returns its address.
+
+    Its files go to `session`, whose path must be short: a socket's may have 107 characters. Raises Misconfigured.
+    """
+    folder = prepare(settings.data_folder)
+    if port := settings.agents.ray_address.rpartition(":")[2]:
+        os.environ["RAY_GCS_SERVER_PORT"] = port  # noqa: TID251 -- Ray takes it from nowhere else
+    import ray
+
+    try:
+        context: Any = ray.init(
+            num_cpus=settings.agents.actors,
+            num_gpus=0,
+            object_store_memory=OBJECT_STORE_BYTES,
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level=logging.WARNING,
+            _node_ip_address="127.0.0.1",
+            _temp_dir=str(session),
+        )
+    except (OSError, RuntimeError, ValueError) as error:
+        raise Misconfigured(
+            f"Ray does not start: {error}; its logs were in {session}, its token in {folder}"
+        ) from error
+    return str(context.address_info["gcs_address"])
+
+
+def connect(settings: Settings) -> None:
+    """Join the cluster at `settings.agents.ray_address` as a driver. Blocks for about a second.
+
+    Changes the working directory of this process to an empty folder. Raises Misconfigured.
+    """
+    address = settings.agents.ray_address
+    if not address:
+        raise Misconfigured("agents.ray_address is empty: set FOLKMOOT_AGENTS_RAY_ADDRESS, or use `moot up`")
+    prepare(settings.data_folder, local=address.startswith("127.0.0.1:"))
+    import ray
+
+    with _signals_kept():
+        try:
+            ray.init(address=address, log_to_driver=False, logging_level=logging.WARNING)
+        except (OSError, RuntimeError, ValueError) as error:
+            raise Misconfigured(f"no Ray cluster answers at {address}: {error}") from error
+
+
+async def gone(address: str) -> None:
+    """Returns as soon as no head listens at host:port any more.
+
+    A connection that says nothing is held open; the head closes it now and then, and when it dies.
+    """
+    host, _, port = address.rpartition(":")
+    while True:
+        try:
+            reader, writer = await asyncio.open_connection(host, int(port))
+            await reader.read()
+        except ConnectionResetError:
+            continue
+        except OSError:
+            return
+        writer.close()
+
+
+def disconnect() -> None:
+    """Leave the cluster, and end the head if this process started it."""
+    import ray
+
+    with _signals_kept():
+        ray.shutdown()
+
+
+def prepare(data: Path, *, local: bool = True) -> Path:
+    """Go to an empty folder and tell Ray how to behave; of a local cluster we know the token.
+
+    Comes before `import ray`, which reads the environment."""
+    folder = data / "ray"
+    empty = folder / "empty"
+    empty.mkdir(parents=True, exist_ok=True, mode=0o700)
+    os.chdir(empty)
+    if local:
+        os.environ.update(_QUIET)  # noqa: TID251 -- Ray reads nothing else
+        os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN_PATH=str(_token(folder)))  # noqa: TID251
+    return folder
+
+
+def _token(folder: Path) -> Path:
+    path = folder / "token"
+    if not path.exists():
+        path.touch(mode=0o600)
+        path.write_text(secrets.token_hex(32), "ascii")
+    return path
+
+
+@contextmanager
+def _signals_kept() -> Iterator[None]:
+    """Ray replaces the handler of SIGTERM; a service of ours drains first."""
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+async def serve(settings: Settings, announcement: Announcement, stop: asyncio.Event) -> None:
+    """A head until the event is set; its processes and files go with it. Raises Unavailable when one of them dies."""
+    with _session(settings.data_folder) as session:
+        with _signals_kept():
+            address = start_head(settings, session)
+        announcement.ready(address)
+        node = _node()
+        await _whole_until(stop, node)
+        # Ray's own way out waits for drivers that may be gone, and for agents that have nothing to finish.
+        node.kill_all_processes(check_alive=False, allow_graceful=False)
+        if os.getsid(0) == os.getpid():
+            end_session(os.getpid())
+        await _removed(session)
+
+
+def _node() -> Any:
+    """The head that `start_head` started, as Ray knows it: nothing public tells of its processes."""
+    from ray._private import worker
+
+    return worker._global_node  # noqa: SLF001
+
+
+async def _whole_until(stop: asyncio.Event, node: Any) -> None:
+    """A head that lacks a process hangs those who use it: better none, and a new one."""
+    while not stop.is_set():
+        if dead := node.dead_processes():
+            raise Unavailable(f"Ray's {dead[0][0]} died")
+        with suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), LOOK_S)
+
+
+async def _removed(folder: Path) -> None:
+    """Those who were killed may still be writing their last log line."""
+    for _ in range(REMOVALS):
+        shutil.rmtree(folder, ignore_errors=True)
+        if not folder.exists():
+            return
+        await asyncio.sleep(0.1)
+
+
+@contextmanager
+def _session(data: Path) -> Iterator[Path]:
+    """A folder with a short path, removed at the end; what a predecessor on `data` left is removed first."""
+    note = data / "ray" / "session"
+    note.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if note.exists():
+        shutil.rmtree(note.read_text("utf-8"), ignore_errors=True)
+    session = Path(tempfile.mkdtemp(prefix="moot-ray-"))
+    note.write_text(str(session), "utf-8")
+    try:
+        yield session
+    finally:
+        shutil.rmtree(session, ignore_errors=True)
+        note.unlink(missing_ok=True)
+
+
+if __name__ == "__main__":
+    main("ray", serve)
+    os._exit(0)  # past Ray's own exit handler, which waits for the processes that have just been ended

@@ -1,0 +1,249 @@
+"""Settings: frozen, grouped, each with its unit and reason. The only module that reads the environment.
+
+Order: defaults, then `folkmoot.toml`, then `FOLKMOOT_<GROUP>_<NAME>`. The file is the one that `FOLKMOOT_CONFIG` names,
+else `folkmoot.toml` in the data folder; never one in the working directory, which may be a stranger's repository.
+"""
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+
+from folkmoot.kernel.errors import InvalidInput
+
+MAX_PORT = 65_535
+
+Count = Annotated[int, msgspec.Meta(ge=1)]
+CountOrAuto = Annotated[int, msgspec.Meta(ge=0)]
+"""0 means: choose for me."""
+Seconds = Annotated[float, msgspec.Meta(gt=0, le=1e9)]
+Pause = Annotated[float, msgspec.Meta(ge=0, le=1e9)]
+Price = Annotated[float, msgspec.Meta(ge=0, le=1e9)]
+Temperature = Annotated[float, msgspec.Meta(ge=0, le=2)]
+UnprivilegedId = Annotated[int, msgspec.Meta(ge=1, le=2**32 - 2)]
+
+
+class LogSettings(msgspec.Struct, frozen=True, kw_only=True):
+    url: str = ""
+    """`nats://host:port`."""
+    user: str = ""
+    password: str = ""
+    timeout_s: Seconds = 10.0
+    """Per request; longer than a server's restart takes here (about 1 s), so that callers ride it out."""
+    ack_wait_s: Seconds = 15.0
+    """Lease of a queue message; heartbeats come at a third of it. Short enough that a dead owner is replaced soon."""
+    max_deliver: Count = 10
+    """Deliveries before a message is parked; an orderly restart in the middle of a deliberation costs one too."""
+    artifact_bytes: Count = 256 * 1024 * 1024
+    """Largest body in the artifact store."""
+
+
+class GrpcSettings(msgspec.Struct, frozen=True, kw_only=True):
+    listen: str = "127.0.0.1:0"
+    """Loopback and a free port, unless told otherwise."""
+    token: str = ""
+    """Service token that callers must show; empty refuses to start."""
+    planning: str = ""
+    orchestrator: str = ""
+    context: str = ""
+    runner: str = ""
+    """Addresses of the services, as host:port."""
+    message_bytes: Count = 8 * 1024 * 1024
+    """Largest message either way; bodies are streamed in pieces of 1 MiB."""
+
+
+class ModelSettings(msgspec.Struct, frozen=True, kw_only=True):
+    url: str = ""
+    """Base URL of an OpenAI-compatible API, as `http://host/v1`."""
+    name: str = ""
+    api_key: str = ""
+    """Belongs to `url` and is sent there only; where no `url` is configured, it belongs to the URL on the command line
+    of `moot solve`. Never sent to a URL that came with somebody's request."""
+    timeout_s: Seconds = 120.0
+    """Between two bytes of an answer: a long generation streams, a hung server does not."""
+    connect_timeout_s: Seconds = 10.0
+    attempts: Count = 5
+    """Per call, on 429, 5xx and broken connections, with jittered back-off."""
+    backoff_max_s: Pause = 30.0
+    stream: bool = True
+    max_output_tokens: Count = 8_192
+    """Asked for per call; a cut-off answer is noticed and said."""
+    temperature: Temperature = 0.7
+    """Some diversity is what several agents are for."""
+    price_prompt_usd: Price = 0.0
+    """Per million prompt tokens; with completion's, feeds the cost limit."""
+    price_completion_usd: Price = 0.0
+
+
+class AgentSettings(msgspec.Struct, frozen=True, kw_only=True):
+    ray_address: str = ""
+    """Of a running cluster; empty starts none: the platform passes its own."""
+    log_password: str = ""
+    """Of the bus user `agents`: actors publish steps and results themselves."""
+    actors: Count = 2
+    """Warm actors; each hosts many agents, so this is about cores, not about agents."""
+    agents_per_actor: Count = 200
+    """Concurrent runs in one actor; more wait their turn."""
+    output_chars: Count = 10_000
+    """A tool's output is shown whole up to this many characters, else head and tail."""
+    tool_timeout_s: Seconds = 120.0
+    """Default of `run`; `run_tests` takes the suite's own."""
+    malformed_limit: Count = 3
+    """Replies in a row that cannot be used before the run ends."""
+
+
+class RunnerSettings(msgspec.Struct, frozen=True, kw_only=True):
+    max_workspaces: Count = 64
+    """Open at once; more wait, or are refused with a retry time."""
+    max_commands: CountOrAuto = 0
+    """Sandboxed commands that are in their first two seconds at once; 0 is twice the cores. Those that last longer are
+    not counted, and the runner's own (check-outs, files) are counted by themselves."""
+    ttl_s: Seconds = 7_200.0
+    """Longest lease that is given."""
+    sweep_s: Seconds = 10.0
+    """Between two looks for what outlived its lease."""
+    memory_bytes: Count = 4 * 1024**3
+    """Resident, of a command and all its descendants together, looked at ten times a second; over it, all die."""
+    sandbox_uid: UnprivilegedId = 65_534
+    """User and group that a runner which is root gives its sandboxes to; a runner that is not keeps its own."""
+    processes: Count = 512
+    """Per command."""
+    open_files: Count = 4_096
+    file_bytes: Count = 512 * 1024**2
+    """Largest single file."""
+    disk_bytes: Count = 2 * 1024**3
+    """Of one workspace, checked while commands run."""
+    bundle_bytes: Count = 64 * 1024**2
+    """Largest bundle that is taken from a workspace."""
+    commits: Count = 200
+    """Most commits in one candidate."""
+    fetch_timeout_s: Seconds = 600.0
+    """To bring a repository into its mirror."""
+
+
+class OrchestratorSettings(msgspec.Struct, frozen=True, kw_only=True):
+    deliberations: Count = 8
+    """At once in one orchestrator; more wait in the queue."""
+    examinations: CountOrAuto = 0
+    """At once in one orchestrator; 0 is the number of cores."""
+    max_attempts: Count = 3
+    """Of one agent, when its actor or workspace dies under it."""
+    baseline_runs: Count = 2
+    """Of base's own tests: a test that differs between runs is flaky and gates nothing."""
+    check_timeout_s: Seconds = 600.0
+    attempt_grace_s: Seconds = 180.0
+    """Added to an agent's wall limit before its attempt counts as lost: a new actor, the transcript, the bundle."""
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    data: str = ""
+    """The data folder; empty is the platform's user data folder (`data_folder`)."""
+    log: LogSettings = LogSettings()
+    grpc: GrpcSettings = GrpcSettings()
+    model: ModelSettings = ModelSettings()
+    agents: AgentSettings = AgentSettings()
+    runner: RunnerSettings = RunnerSettings()
+    orchestrator: OrchestratorSettings = OrchestratorSettings()
+
+    @property
+    def data_folder(self) -> Path:
+        return Path(self.data)
+
+
+def load(environment: Mapping[str, str] | None = None) -> Settings:
+    """Raises InvalidInput naming the setting that is wrong. `environment` defaults to the process's own."""
+    env = os.environ if environment is None else environment  # noqa: TID251 -- the one place
+    data = Path(env.get("FOLKMOOT_DATA") or _user_data(env)).expanduser().absolute()
+    config = Path(env.get("FOLKMOOT_CONFIG") or data / "folkmoot.toml")
+    values = _from_file(config, required="FOLKMOOT_CONFIG" in env)
+    for name, value in env.items():
+        _set_from_variable(values, name, value)
+    values["data"] = str(data)
+    try:
+        settings = msgspec.convert(values, Settings, strict=False)
+    except msgspec.ValidationError as error:
+        raise _named(error) from error
+    _check_ports(settings)
+    return settings
+
+
+def inherited(*names: str) -> dict[str, str]:
+    """The named variables of our own environment, those that are set: what a child process may know."""
+    return {n: os.environ[n] for n in names if n in os.environ}  # noqa: TID251 -- the one place
+
+
+def variables(settings: Settings) -> dict[str, str]:
+    """The whole of `settings` as environment variables, for a child process."""
+    tree = msgspec.to_builtins(settings)
+    flat = {"FOLKMOOT_DATA": tree.pop("data")}
+    for group, fields in tree.items():
+        flat |= {f"FOLKMOOT_{group}_{name}".upper(): _text(value) for name, value in fields.items()}
+    return flat
+
+
+_META = {"FOLKMOOT_DATA", "FOLKMOOT_CONFIG"}
+_GROUPS: dict[str, type[msgspec.Struct]] = {
+    f.name: f.type
+    for f in msgspec.structs.fields(Settings)
+    if isinstance(f.type, type) and issubclass(f.type, msgspec.Struct)
+}
+
+
+def _user_data(env: Mapping[str, str]) -> str:
+    return str(Path(env.get("XDG_DATA_HOME") or Path(env.get("HOME", "/")) / ".local/share") / "folkmoot")
+
+
+def _from_file(path: Path, *, required: bool) -> dict[str, Any]:
+    if not path.is_file():
+        if required:
+            raise InvalidInput("FOLKMOOT_CONFIG", f"{path} is no file")
+        return {}
+    try:
+        values = tomllib.loads(path.read_text("utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InvalidInput(str(path), str(error)) from error
+    for group, fields in values.items():
+        _require_known(path, group, fields)
+    return values
+
+
+def _require_known(path: Path, group: str, fields: object) -> None:
+    """A key that nobody reads is a mistake that nobody would notice."""
+    if group not in _GROUPS or not isinstance(fields, dict):
+        raise InvalidInput(f"{path}: {group}", "is no group of settings; see docs/settings.md")
+    for name in fields:
+        if name not in _GROUPS[group].__struct_fields__:
+            raise InvalidInput(f"{path}: {group}.{name}", "is no setting; see docs/settings.md")
+
+
+def _named(error: msgspec.ValidationError) -> InvalidInput:
+    """`Expected … - at `$.group.name`` with the name in front."""
+    problem, found, place = str(error).rpartition(" - at `$.")
+    return InvalidInput(place.rstrip("`"), problem) if found else InvalidInput("settings", str(error))
+
+
+def _check_ports(settings: Settings) -> None:
+    """Raises InvalidInput for an address whose port is none."""
+    names = ("listen", "planning", "orchestrator", "context", "runner")
+    addresses = {f"grpc.{name}": getattr(settings.grpc, name) for name in names}
+    addresses["agents.ray_address"] = settings.agents.ray_address
+    for name, address in addresses.items():
+        _, colon, port = address.rpartition(":")
+        if address and not (colon and port.isdecimal() and int(port[:6]) <= MAX_PORT):
+            raise InvalidInput(name, f"{address!r} is no host:port with a port up to {MAX_PORT}")
+
+
+def _set_from_variable(values: dict[str, Any], name: str, value: str) -> None:
+    if not name.startswith("FOLKMOOT_") or name in _META:
+        return
+    group, _, field = name.removeprefix("FOLKMOOT_").lower().partition("_")
+    if group not in _GROUPS or field not in _GROUPS[group].__struct_fields__:
+        raise InvalidInput(name, "is no setting; see docs/settings.md")
+    values.setdefault(group, {})[field] = value
+
+
+def _text(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)

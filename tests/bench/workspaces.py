@@ -1,0 +1,69 @@
+"""Workspaces and tool calls through gRPC, against the same sandbox bare."""
+
+import itertools
+from pathlib import Path
+
+from folkmoot.kernel.evidence import PreparedBase
+from folkmoot.kernel.ids import TaskId
+from folkmoot.orchestrator.runner import Runner, connected
+from folkmoot.platform.embedded import PlatformInfo
+from folkmoot.runtime.grpc.client import channel
+from folkmoot.runtime.workspace.client import GrpcWorkspace
+from tests.bench.bare import Bare
+from tests.bench.measure import Row, interleaved, timed, timed_call
+
+_TASK = TaskId("t-bench")
+_TTL_S = 600.0
+
+
+async def rows(info: PlatformInfo, place: Path, bare: Bare) -> list[Row]:
+    async with connected(info.runner, info.token) as runner:
+        base = await runner.prepare(str(place), "HEAD")
+        return [await _ready(runner, base, bare), *await _calls(info, runner, base, bare)]
+
+
+async def _ready(runner: Runner, base: PreparedBase, bare: Bare) -> Row:
+    numbers = itertools.count(1)
+
+    async def ours() -> float:
+        holder = f"bench-{next(numbers)}"
+        seconds = await timed(runner.claim(task_id=_TASK, holder=holder, attempt=1, base=base, ttl_s=_TTL_S))
+        await runner.close_all(_TASK)
+        return seconds
+
+    async def floor() -> float:
+        clones: list[Path] = []
+        seconds = timed_call(lambda: clones.append(bare.clone()))
+        seconds += timed_call(lambda: bare.run(clones[0], ["/bin/true"]))
+        bare.remove(clones[0])
+        return seconds
+
+    return await interleaved("workspace ready, local", ours, floor, rounds=30, aim="<= 2x, <= 60 ms")
+
+
+async def _calls(info: PlatformInfo, runner: Runner, base: PreparedBase, bare: Bare) -> list[Row]:
+    grant = await runner.claim(task_id=_TASK, holder="bench", attempt=1, base=base, ttl_s=_TTL_S)
+    clone = bare.clone()
+    async with channel(info.runner) as opened:
+        workspace = GrpcWorkspace(opened, workspace_id=grant.workspace_id, token=grant.token)
+
+        async def run() -> float:
+            return await timed(workspace.run(["/bin/true"]))
+
+        async def read() -> float:
+            return await timed(workspace.read("greeting.txt"))
+
+        async def bare_run() -> float:
+            return timed_call(lambda: bare.run(clone, ["/bin/true"]))
+
+        async def bare_read() -> float:
+            return timed_call(lambda: bare.run(clone, ["/bin/cat", "greeting.txt"]))
+
+        aim = "<= 1.5x, <= 5 ms more"
+        found = [
+            await interleaved("tool call through gRPC: `/bin/true`", run, bare_run, rounds=60, aim=aim, warm=5),
+            await interleaved("tool call through gRPC: `read_file`", read, bare_read, rounds=60, aim=aim, warm=5),
+        ]
+    bare.remove(clone)
+    await runner.close_all(_TASK)
+    return found

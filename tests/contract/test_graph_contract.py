@@ -1,0 +1,116 @@
+import asyncio
+from collections.abc import AsyncIterator
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from folkmoot.kernel.errors import Misconfigured, NotFound
+from folkmoot.runtime.graph.memory import MemoryGraph
+from folkmoot.runtime.graph.port import Change, Counts, Edge, Graph, Node
+from folkmoot.runtime.graph.sqlite import open_sqlite
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+async def graph(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Graph]:
+    store: Graph = MemoryGraph() if request.param == "memory" else await open_sqlite(tmp_path / "a" / "graph.sqlite3")
+    yield store
+    await store.close()
+
+
+def node(id_: str, **properties: str) -> Node:
+    return Node(id=id_, kind="Thing", properties=properties)
+
+
+def chain(*ids: str) -> Change:
+    edges = tuple(Edge(from_id=a, kind="NEXT", to_id=b) for a, b in pairwise(ids))
+    return Change(nodes=tuple(map(node, ids)), edges=edges)
+
+
+async def test_nodes_and_edges_come_back_sorted(graph: Graph) -> None:
+    """A dump is a canonical form."""
+    await graph.apply("s", after=0, seq=3, change=chain("b", "a", "c"))
+    dump = await graph.dump()
+    assert [n.id for n in dump.nodes] == ["a", "b", "c"]
+    assert [(e.from_id, e.to_id) for e in dump.edges] == [("a", "c"), ("b", "a")]
+    assert await graph.counts() == Counts(nodes=3, edges=2)
+
+
+async def test_writing_again_adds_properties_and_no_second_edge(graph: Graph) -> None:
+    """Events add to what is known; the later value of a name stands."""
+    await graph.apply("s", after=0, seq=1, change=chain("a", "b"))
+    again = Change(nodes=(node("a", x="1", y="é\x00\n"),), edges=chain("a", "b").edges)
+    await graph.apply("s", after=1, seq=2, change=again)
+    await graph.apply("t", after=0, seq=1, change=Change(nodes=(node("a", x="2"),)))
+    assert await graph.node("a") == node("a", x="2", y="é\x00\n")
+    assert (await graph.counts()).edges == 1
+    assert await graph.node("z") is None
+
+
+async def test_an_event_has_its_effect_once(graph: Graph) -> None:
+    """Graph and position change together; who is behind is told, and writes nothing."""
+    assert await graph.apply("s", after=0, seq=7, change=chain("a"))
+    assert not await graph.apply("s", after=0, seq=7, change=chain("b"))
+    assert not await graph.apply("s", after=6, seq=8, change=chain("c"))
+    assert await graph.position("s") == 7
+    assert await graph.position("other") == 0
+    assert await graph.counts() == Counts(nodes=1, edges=0)
+
+
+async def test_of_many_that_race_one_applies(graph: Graph) -> None:
+    """Two projectors on one store do not apply an event twice."""
+    async with asyncio.TaskGroup() as group:
+        tries = [group.create_task(graph.apply("s", after=0, seq=1, change=chain("a"))) for _ in range(8)]
+    assert [t.result() for t in tries].count(True) == 1
+
+
+async def test_a_neighbourhood_goes_both_ways_and_no_farther(graph: Graph) -> None:
+    """Depth counts edges, whatever their direction."""
+    await graph.apply("s", after=0, seq=1, change=chain("a", "b", "c", "d", "e"))
+    near = await graph.neighbourhood("c", depth=1, limit=100)
+    assert [n.id for n in near.nodes] == ["b", "c", "d"]
+    assert len(near.edges) == 2
+    assert len((await graph.neighbourhood("c", depth=4, limit=100)).nodes) == 5
+
+
+async def test_a_neighbourhood_keeps_the_nearest_and_says_that_there_is_more(graph: Graph) -> None:
+    """A hub cannot flood its reader."""
+    for n in range(600):
+        await graph.apply("s", after=n, seq=n + 1, change=chain("hub", f"leaf-{n:03}", f"far-{n:03}"))
+    near = await graph.neighbourhood("hub", depth=3, limit=501)
+    assert near.truncated
+    assert len(near.nodes) == 501
+    assert all(n.id == "hub" or n.id.startswith("leaf") for n in near.nodes)
+    assert not (await graph.neighbourhood("hub", depth=1, limit=601)).truncated
+
+
+async def test_an_unknown_node_is_not_found(graph: Graph) -> None:
+    """An empty answer would look like a lonely node."""
+    with pytest.raises(NotFound, match="task:x"):
+        await graph.neighbourhood("task:x", depth=1, limit=10)
+
+
+async def test_dropping_forgets_everything(graph: Graph) -> None:
+    """Positions too: the log is replayed from its start."""
+    await graph.apply("s", after=0, seq=1, change=chain("a", "b"))
+    await graph.drop()
+    assert await graph.counts() == Counts(nodes=0, edges=0)
+    assert await graph.position("s") == 0
+
+
+async def test_a_file_keeps_graph_and_positions(tmp_path: Path) -> None:
+    """A restart goes on where it was."""
+    first = await open_sqlite(tmp_path / "graph")
+    await first.apply("s", after=0, seq=1, change=chain("a", "b"))
+    dump = await first.dump()
+    await first.close()
+    second = await open_sqlite(tmp_path / "graph")
+    assert (await second.dump(), await second.position("s")) == (dump, 1)
+    await second.close()
+
+
+async def test_a_file_that_is_no_graph_is_named(tmp_path: Path) -> None:
+    """The message says what to do about it."""
+    (tmp_path / "graph").write_bytes(b"no database at all, and longer than a header" * 100)
+    with pytest.raises(Misconfigured, match="may be deleted"):
+        await open_sqlite(tmp_path / "graph")

@@ -1,0 +1,63 @@
+"""One story each, from text to decision, on a whole platform."""
+
+import itertools
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.fixtures import need
+from tests.fixtures.platform import Moot
+from tests.fixtures.rehearsal import SHAPES
+
+BEHAVIOURS = ("right", "wrong", "cheat")
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(BEHAVIOURS)), ids="-".join)
+def test_the_right_agent_wins_in_every_order(moot: Moot, tmp_path: Path, order: tuple[str, ...]) -> None:
+    """Wrong and cheating agents lose, each for the stated reason, whoever they are."""
+    cast = {f"dev-{n}": behaviour for n, behaviour in enumerate(order, 1)}
+    agent = {behaviour: name for name, behaviour in cast.items()}
+    done = moot.solve("tally", cast, tmp_path)
+    assert done.code == 0, done.err
+    result = done.json
+    reasons = {r["agent_id"]: " ".join(r["reasons"]) for r in result["ranking"]}
+    assert result["winner"]["agent_id"] == agent["right"]
+    assert "fails the check" in reasons[agent["wrong"]]
+    assert "changed" in reasons[agent["cheat"]]
+
+
+def test_with_only_wrong_agents_it_abstains(moot: Moot, tmp_path: Path) -> None:
+    """An honest none, with exit code 3."""
+    done = moot.solve("tally", {"dev-1": "wrong", "dev-2": "wrong", "dev-3": "cheat"}, tmp_path)
+    assert done.code == 3, done.err
+    assert done.json["state"] == "abstained"
+    assert done.json["winner"] is None
+    assert done.json["reasons"]
+
+
+@pytest.mark.parametrize("shape", sorted(set(SHAPES) - {"tally"}))
+def test_other_languages(moot: Moot, tmp_path: Path, shape: str) -> None:
+    """A Go module and a Node package are tested with their own runners."""
+    need(shutil.which({"versions": "go", "csvline": "node"}[shape]), f"needs the toolchain of {shape}")
+    done = moot.solve(shape, {"dev-1": "cheat", "dev-2": "right", "dev-3": "wrong"}, tmp_path)
+    assert done.code == 0, done.err
+    assert done.json["winner"]["agent_id"] == "dev-2"
+
+
+def test_agents_that_fail_do_not_stop_the_others(moot: Moot, tmp_path: Path) -> None:
+    """Nonsense, a broken connection and silence are stated failures."""
+    cast = {"dev-1": "nonsense", "dev-2": "stops", "dev-3": "hangs", "dev-4": "right"}
+    done = moot.solve("tally", cast, tmp_path)
+    assert done.code == 0, done.err
+    assert done.json["winner"]["agent_id"] == "dev-4"
+    said = " ".join(done.json["reasons"])
+    assert all(agent in said for agent in ("dev-1", "dev-2", "dev-3"))
+
+
+def test_when_every_agent_fails_the_task_fails(moot: Moot, tmp_path: Path) -> None:
+    """Exit code 4, and each agent's reason."""
+    done = moot.solve("tally", {"dev-1": "nonsense"}, tmp_path)
+    assert done.code == 4, done.err
+    assert done.json["state"] == "failed"
+    assert "dev-1" in " ".join(done.json["reasons"])

@@ -1,0 +1,123 @@
+"""One assignment from its prompt to its result on the log, over a real folder."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from folkmoot.agents import prompts
+from folkmoot.agents.assignment import Assignment, ModelEndpoint, WorkspaceGrant
+from folkmoot.agents.chat import Call, ModelRequest, Reply
+from folkmoot.agents.errors import AttemptLost, ModelError
+from folkmoot.agents.roles import PERSONAS
+from folkmoot.agents.run import run_assignment
+from folkmoot.kernel import subjects
+from folkmoot.kernel.events import START
+from folkmoot.kernel.facts import AgentFinished, StepTaken
+from folkmoot.kernel.ids import AgentId, CommitId, TaskId, WorkspaceId
+from folkmoot.kernel.task import Budget
+from folkmoot.runtime.clock import SystemClock
+from folkmoot.runtime.log.memory import MemoryBus
+from folkmoot.runtime.settings import Settings
+from tests.folders import FolderWorkspace, repository
+
+WRITE = Reply(calls=(Call(id="1", name="write_file", arguments='{"path": "n.txt", "content": "n"}'),))
+SUBMIT = Reply(calls=(Call(id="2", name="submit", arguments='{"summary": "Added n"}'),))
+
+
+class Scripted:
+    def __init__(self, *replies: Reply | ModelError) -> None:
+        self._replies: Iterator[Reply | ModelError] = iter(replies)
+
+    async def complete(self, endpoint: ModelEndpoint, request: ModelRequest) -> Reply:
+        reply = next(self._replies)
+        if isinstance(reply, ModelError):
+            raise reply
+        return reply
+
+
+class Case:
+    def __init__(self, folder: Path) -> None:
+        self.commit: CommitId = repository(folder, {"a.txt": "a"})
+        self.workspace = FolderWorkspace(folder)
+        self.bus = MemoryBus(SystemClock())
+        self.assignment = Assignment(
+            task_id=TaskId("t-1"),
+            agent_id=AgentId("dev-1"),
+            attempt=1,
+            role="DEV",
+            persona="careful",
+            title="Add {n}",
+            text="Text with {braces}",
+            checks=("true",),
+            base_commit=self.commit,
+            suite=None,
+            protected=(),
+            budget=Budget(),
+            model=ModelEndpoint(url="http://127.0.0.1:1/v1", name="m"),
+            workspace=WorkspaceGrant(workspace_id=WorkspaceId("ws-1"), endpoint="", token=""),
+            result_head=START,
+        )
+
+    async def run(self, *replies: Reply | ModelError) -> AgentFinished:
+        return await run_assignment(
+            self.assignment,
+            workspace=self.workspace,
+            model=Scripted(*replies),
+            bus=self.bus,
+            clock=SystemClock(),
+            settings=Settings(),
+        )
+
+
+@pytest.fixture
+def case(tmp_path: Path) -> Case:
+    return Case(tmp_path / "repo")
+
+
+async def test_a_run_leaves_bundle_transcript_steps_and_result(case: Case) -> None:
+    """All on the log; a second result of the same round gives way to the one that stands."""
+    finished = await case.run(WRITE, SUBMIT)
+    assert (finished.submitted, finished.reason, finished.summary) == (True, "submitted", "Added n")
+    assert finished.bundle is not None
+    assert finished.transcript is not None
+    assert (await case.bus.artifacts.get(finished.bundle)).startswith(b"# v2 git bundle")
+    steps = [s.event.data for s in await case.bus.log.read(subjects.agent_steps(TaskId("t-1"), AgentId("dev-1")))]
+    assert [(s.step, s.kind, s.ok) for s in steps if isinstance(s, StepTaken)] == [
+        (1, "model", True),
+        (2, "tool", True),
+        (3, "model", True),
+        (4, "tool", True),
+    ]
+    assert await case.run(SUBMIT) == finished
+
+
+async def test_failures_are_stated(case: Case) -> None:
+    """Nothing committed; a model that cannot be used."""
+    assert (await case.run(SUBMIT)).reason.startswith("no commit")
+
+
+async def test_a_model_that_cannot_be_used_is_the_reason(case: Case) -> None:
+    """The client's words become the result's."""
+    finished = await case.run(ModelError("http://x refuses the connection"))
+    assert (finished.submitted, finished.reason) == (False, "http://x refuses the connection")
+
+
+async def test_a_lost_workspace_loses_the_attempt(case: Case) -> None:
+    """And leaves no result, so that the next attempt may."""
+    case.workspace.lost = True
+    with pytest.raises(AttemptLost):
+        await case.run(WRITE, SUBMIT)
+    assert await case.bus.log.last(subjects.agent_result(TaskId("t-1"), AgentId("dev-1"))) is None
+
+
+def test_agents_of_a_task_share_their_prompt_up_to_the_persona(case: Case) -> None:
+    """So that they hit the model server's prefix cache; a task's braces stay as they are."""
+    first, second = (
+        prompts.opening(msgspec.structs.replace(case.assignment, persona=p.name, agent_id=AgentId(p.name)))
+        for p in PERSONAS[:2]
+    )
+    assert first[0] == second[0]
+    assert first[1]["content"].partition("# You")[0] == second[1]["content"].partition("# You")[0]
+    assert "Text with {braces}" in first[1]["content"]

@@ -1,0 +1,201 @@
+from __future__ import annotations  # the generated stub types exist for the checker only
+
+import asyncio
+import json
+import sys
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from folkmoot.api.context.v1 import context_pb2 as pb
+from folkmoot.api.context.v1 import context_pb2_grpc as rpc
+from folkmoot.context.service import FOLLOWED, Projector
+from folkmoot.kernel import subjects
+from folkmoot.kernel.errors import InvalidInput, NotFound, Unauthenticated
+from folkmoot.kernel.events import START, Fact, Head
+from folkmoot.kernel.facts import CODEC
+from folkmoot.kernel.ids import StoryId, TaskId
+from folkmoot.runtime.clock import VirtualClock
+from folkmoot.runtime.graph.memory import MemoryGraph
+from folkmoot.runtime.graph.port import Graph
+from folkmoot.runtime.graph.sqlite import open_sqlite
+from folkmoot.runtime.grpc.client import channel, credentials, mapped
+from folkmoot.runtime.log.memory import MemoryBus
+from folkmoot.runtime.log.port import Log
+from folkmoot.runtime.settings import GrpcSettings, Settings, inherited, variables
+from tests.fixtures.nats import NatsServer
+
+GOLDEN = Path(__file__).parent.parent / "unit" / "golden" / "v1"
+TOKEN = "a-service-token"
+TASK = TaskId("t-1")
+
+
+def golden(*kinds: str) -> list[Fact]:
+    return [CODEC.decode((GOLDEN / f"{kind}.v1.json").read_bytes()).data for kind in kinds]
+
+
+STORY = golden("story.submitted", "story.planned", "story.task-released", "story.task-decided", "story.accepted")
+DELIBERATION = golden(
+    "deliberation.requested",
+    "deliberation.convened",
+    "deliberation.attempt-started",
+    "deliberation.attempt-lost",
+    "deliberation.proposal-admitted",
+    "deliberation.proposal-refused",
+    "deliberation.agent-failed",
+    "deliberation.examined",
+    "deliberation.ranked",
+    "deliberation.cancel-requested",
+    "deliberation.ended",
+)
+
+
+async def write(log: Log, subject: str, facts: Sequence[Fact], after: Head = START) -> Head:
+    for fact in facts:
+        after = (await log.append(subject, fact, after=after)).head
+    return after
+
+
+@asynccontextmanager
+async def projecting(log: Log, graph: Graph) -> AsyncIterator[Projector]:
+    projector = Projector(log, graph)
+    async with asyncio.TaskGroup() as group:
+        running = group.create_task(projector.run())
+        yield projector
+        running.cancel()
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+async def graph(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Graph]:
+    store: Graph = MemoryGraph() if request.param == "memory" else await open_sqlite(tmp_path / "graph")
+    yield store
+    await store.close()
+
+
+async def test_dropped_and_rebuilt_the_graph_is_the_same(graph: Graph) -> None:
+    """The graph is a view of the log, whatever order the streams came in."""
+    log = MemoryBus(VirtualClock()).log
+    async with projecting(log, graph) as projector:
+        head = await write(log, subjects.deliberation(TASK), DELIBERATION)
+        await projector.reached(FOLLOWED[1], head.seq)
+        story = await write(log, subjects.story(StoryId("s-1")), STORY)
+        await projector.reached(FOLLOWED[0], story.seq)
+        before = await graph.dump()
+        counts = await projector.rebuild()
+        assert await graph.dump() == before
+        assert counts == await graph.counts()
+    kinds = {n.kind for n in before.nodes}
+    assert kinds == {"Story", "Task", "Agent", "Proposal", "Test", "Verdict", "Decision", "File", "Commit"}
+    ids = {n.id for n in before.nodes}
+    assert {end for e in before.edges for end in (e.from_id, e.to_id)} <= ids
+
+
+async def test_events_that_come_during_a_rebuild_are_kept(graph: Graph) -> None:
+    """Nothing is lost, nothing is applied twice."""
+    log = MemoryBus(VirtualClock()).log
+    async with projecting(log, graph) as projector:
+        head = await write(log, subjects.deliberation(TASK), DELIBERATION[:3])
+        await projector.reached(FOLLOWED[1], head.seq)
+        async with asyncio.TaskGroup() as group:
+            rebuilds = [group.create_task(projector.rebuild()) for _ in range(3)]
+            head = await write(log, subjects.deliberation(TASK), DELIBERATION[3:], head)
+        assert all(r.result().nodes for r in rebuilds)
+        await projector.reached(FOLLOWED[1], head.seq)
+        dump = await graph.dump()
+        await projector.rebuild()
+        assert await graph.dump() == dump
+
+
+async def test_two_projectors_share_a_store(graph: Graph) -> None:
+    """Replicas do each event once between them."""
+    log = MemoryBus(VirtualClock()).log
+    async with projecting(log, graph) as one, projecting(log, graph) as other:
+        head = await write(log, subjects.deliberation(TASK), DELIBERATION)
+        await one.reached(FOLLOWED[1], head.seq)
+        dump = await graph.dump()
+        await other.rebuild()
+        assert await graph.dump() == dump
+
+
+async def test_a_file_is_the_same_node_in_all_tasks_of_its_repository() -> None:
+    """What touched a file before is one step away."""
+    log, graph = MemoryBus(VirtualClock()).log, MemoryGraph()
+    async with projecting(log, graph) as projector:
+        for task in (TASK, TaskId("t-2")):
+            head = await write(log, subjects.deliberation(task), DELIBERATION)
+            await projector.reached(FOLLOWED[1], head.seq)
+    dump = await graph.dump()
+    files = {n.id: n for n in dump.nodes if n.kind == "File"}
+    changed = [e for e in dump.edges if e.kind == "CHANGES"]
+    assert len(changed) == 2
+    assert len({e.to_id for e in changed}) == 1
+    assert files[changed[0].to_id].properties["repository_id"]
+
+
+# --- the process -------------------------------------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def process(server: NatsServer, data: Path) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
+    settings = Settings(data=str(data), log=server.settings("context"), grpc=GrpcSettings(token=TOKEN))
+    running = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-P", "-m", "folkmoot.context"),
+        env=inherited("PATH", "HOME") | variables(settings),
+        stdout=asyncio.subprocess.PIPE,
+        cwd=data,
+    )
+    try:
+        assert running.stdout is not None
+        line = json.loads(await asyncio.wait_for(running.stdout.readline(), 30))
+        assert line["service"] == "context"
+        yield running, line["address"]
+    finally:
+        if running.returncode is None:
+            running.kill()
+        await running.wait()
+
+
+async def test_the_service_answers_from_the_real_log(nats_server: NatsServer, tmp_path: Path) -> None:
+    """Follows, answers, rebuilds, ends on SIGTERM, and goes on where it was."""
+    async with nats_server.connect("planning") as planning, nats_server.connect("orchestrator") as orchestrator:
+        await write(planning.log, subjects.story(StoryId("s-1")), STORY)
+        await write(orchestrator.log, subjects.deliberation(TASK), DELIBERATION)
+        async with process(nats_server, tmp_path) as (running, address), connected(address) as stub:
+            rebuilt = await stub.Rebuild(pb.RebuildRequest(), metadata=credentials(TOKEN), timeout=20)
+            near = await ask(stub, f"task:{TASK}", depth=2)
+            running.terminate()
+            assert await asyncio.wait_for(running.wait(), 20) == 0
+        async with process(nats_server, tmp_path) as (_, address), connected(address) as stub:
+            assert await ask(stub, f"task:{TASK}", depth=2) == near
+    assert {"Task", "Agent", "Proposal", "Decision", "Story"} <= {n.kind for n in near.nodes}
+    assert rebuilt.nodes > len(near.nodes)
+
+
+async def test_bad_requests_are_refused_by_name(nats_server: NatsServer, tmp_path: Path) -> None:
+    """Field, absence and token each have their own status."""
+    async with process(nats_server, tmp_path) as (_, address), connected(address) as stub:
+        with pytest.raises(InvalidInput, match="depth"):
+            await ask(stub, "task:t-1", depth=9)
+        with pytest.raises(InvalidInput, match="node_id"):
+            await ask(stub, "")
+        with pytest.raises(NotFound):
+            await ask(stub, "task:nobody")
+        with pytest.raises(Unauthenticated):
+            await ask(stub, "task:t-1", token="wrong")
+
+
+@asynccontextmanager
+async def connected(address: str) -> AsyncIterator[rpc.ContextServiceAsyncStub]:
+    async with channel(address) as open_:
+        stub: rpc.ContextServiceAsyncStub = rpc.ContextServiceStub(open_)
+        yield stub
+
+
+async def ask(
+    stub: rpc.ContextServiceAsyncStub, node: str, *, depth: int = 0, token: str = TOKEN
+) -> pb.GetNeighbourhoodResponse:
+    request = pb.GetNeighbourhoodRequest(node_id=node, depth=depth)
+    with mapped():
+        return await stub.GetNeighbourhood(request, metadata=credentials(token), timeout=20)

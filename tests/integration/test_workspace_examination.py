@@ -1,0 +1,84 @@
+"""A candidate in a fresh workspace, with base's own copies of protected files."""
+
+from folkmoot.api.workspace.v1 import workspace_pb2 as pb
+from folkmoot.kernel.evidence import Admission
+from folkmoot.kernel.ids import AgentId, TaskId
+from folkmoot.runtime.workspace.client import GrpcWorkspace
+from tests.fixtures.workspace import Bench, runner, toolchains
+
+__all__ = ["runner", "toolchains"]
+
+
+async def admitted(runner: Bench) -> str:
+    """A commit that rewrites a protected test, adds another, and changes the code."""
+    workspace = await runner.workspace()
+    await workspace.write("adder.py", b"def add(a, b):\n    return b + a\n")
+    await workspace.write("tests/test_adder.py", b"def test_add():\n    pass\n")
+    await workspace.write("tests/test new.py", b"def test_new():\n    pass\n")
+    await workspace.run(["sh", "-c", "git add -A && git commit -qm change"])
+    verdict = await runner.mirrors.admit(
+        task_id=TaskId("t-1"),
+        agent_id=AgentId("a-1"),
+        round_=1,
+        base=runner.base,
+        bundle=await workspace.export_bundle(runner.commit),
+        message="change",
+    )
+    assert isinstance(verdict, Admission), verdict
+    return verdict.commit
+
+
+async def holding(runner: Bench, commit: str, overlay: int) -> GrpcWorkspace:
+    return await runner.workspace(commit=commit, overlay=overlay, protected_paths=["tests/**"])
+
+
+async def test_overlays(runner: Bench) -> None:
+    """Plain: the commit as it is. Restore: base's files are back, added ones stay. Exact: added ones are gone."""
+    commit = await admitted(runner)
+    plain = await holding(runner, commit, 0)
+    assert await plain.read("tests/test_adder.py") == b"def test_add():\n    pass\n"
+    restored = await holding(runner, commit, pb.OVERLAY_RESTORE)
+    exact = await holding(runner, commit, pb.OVERLAY_EXACT)
+    for workspace in (restored, exact):
+        assert b"add(1, 2) == 3" in await workspace.read("tests/test_adder.py")
+        assert b"b + a" in await workspace.read("adder.py")
+    assert [e.path for e in await restored.list("tests")] == ["tests/test new.py", "tests/test_adder.py"]
+    assert [e.path for e in await exact.list("tests")] == ["tests/test_adder.py"]
+
+
+async def test_attributes_of_a_candidate_recode_nothing(runner: Bench) -> None:
+    """`working-tree-encoding` would write base's tests in another encoding, where they may mean something else."""
+    base, repo = runner.base, runner.repo
+    added = {b".gitattributes": b"*.py working-tree-encoding=UTF-16 ident\n", b"more.py": b"x = 1\n"}
+    rows = [("100644", name, repo.blob(content)) for name, content in added.items()]
+    tip = repo.commit_tree(repo.tree([*repo.rows(base.commit), *rows]), base.commit)
+    bundle = repo.bundle(tip, base.commit)
+    verdict = await runner.mirrors.admit(
+        task_id=TaskId("t-1"), agent_id=AgentId("a-1"), round_=1, base=base, bundle=bundle, message="change"
+    )
+    assert isinstance(verdict, Admission), verdict
+    for overlay in (pb.OVERLAY_RESTORE, pb.OVERLAY_EXACT):
+        workspace = await holding(runner, verdict.commit, overlay)
+        assert b"add(1, 2) == 3" in await workspace.read("tests/test_adder.py")
+        assert await workspace.read("more.py") == b"x = 1\n"
+
+
+async def test_odd_names_are_overlaid(runner: Bench) -> None:
+    """Dashes, spaces and letters of any alphabet: each added protected file goes, each other one stays."""
+    base, repo = runner.base, runner.repo
+    names = [b"-rf", b"--", b"tests -rf", b"\xc3\xbcber.py"]
+    rows = [("100644", name, repo.blob(b"x = 1\n")) for name in names]
+    tip = repo.commit_tree(repo.tree([*repo.rows(base.commit), *rows]), base.commit)
+    verdict = await runner.mirrors.admit(
+        task_id=TaskId("t-1"),
+        agent_id=AgentId("a-1"),
+        round_=1,
+        base=base,
+        bundle=repo.bundle(tip, base.commit),
+        message="change",
+    )
+    assert isinstance(verdict, Admission), verdict
+    workspace = await runner.workspace(
+        commit=verdict.commit, overlay=pb.OVERLAY_EXACT, protected_paths=["/-*", "/tests*", "/\u00fc*"]
+    )
+    assert [e.path for e in await workspace.list(depth=2)] == ["README.md", "adder.py", "tests", "tests/test_adder.py"]

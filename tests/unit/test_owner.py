@@ -1,0 +1,245 @@
+"""How a deliberation is carried over broken attempts and dead owners, on the log in memory.
+
+The runner admits nothing and the pool runs nobody: what is asked here is what is written down, and how often.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+
+import pytest
+
+from folkmoot.agents.assignment import Assignment, WorkspaceGrant
+from folkmoot.agents.errors import AttemptLost as HostDied
+from folkmoot.kernel import ids, subjects
+from folkmoot.kernel.events import START, Fact
+from folkmoot.kernel.evidence import Admission, ArtifactRef, PreparedBase, Refusal
+from folkmoot.kernel.facts import (
+    AgentFailed,
+    AgentFinished,
+    AttemptLost,
+    AttemptStarted,
+    CancelRequested,
+    Convened,
+    DeliberationEnded,
+    ProposalRefused,
+    WorkspaceReady,
+    WorkspaceRequested,
+)
+from folkmoot.kernel.ids import AgentId, CommitId, RepositoryId, TaskId, WorkspaceId
+from folkmoot.kernel.result import State
+from folkmoot.kernel.task import TaskSpec
+from folkmoot.orchestrator.councils import default_council
+from folkmoot.orchestrator.examiner import Examiner
+from folkmoot.orchestrator.journal import Journal, request
+from folkmoot.orchestrator.owner import Owner, Parts
+from folkmoot.orchestrator.runner import Runner
+from folkmoot.runtime.clock import VirtualClock
+from folkmoot.runtime.log.memory import MemoryBus
+from folkmoot.runtime.settings import ModelSettings, OrchestratorSettings
+
+AGENT = AgentId("dev-1")
+TASK = TaskId("t-1")
+SPEC = TaskSpec(task_id=TASK, title="Add it", text="Please add it.", repository="/repo", agents=1)
+SUBJECT = subjects.deliberation(TASK)
+MODEL = ModelSettings(url="http://127.0.0.1:1/v1", name="m")
+BASE = PreparedBase(
+    repository_id=RepositoryId("r-1"),
+    commit=CommitId("a" * 40),
+    suite=None,
+    protected=(),
+    max_files=10,
+    max_diff_lines=100,
+)
+
+
+class NoRunner(Runner):
+    """Opens what is asked for, turns every candidate back, counts how often it cleaned up; has no channel."""
+
+    def __init__(self) -> None:
+        self.cleaned = 0
+
+    async def prepare(self, repository: str, base_ref: str) -> PreparedBase:
+        return BASE
+
+    async def admit(
+        self, *, task_id: TaskId, agent_id: AgentId, base: PreparedBase, bundle: ArtifactRef, message: str
+    ) -> Admission | Refusal:
+        return Refusal(proposal_id=ids.proposal_id(agent_id, 1), agent_id=agent_id, reason="touches .git")
+
+    async def claim(
+        self, *, task_id: TaskId, holder: str, attempt: int, base: PreparedBase, ttl_s: float
+    ) -> WorkspaceGrant:
+        return WorkspaceGrant(workspace_id=WorkspaceId(f"ws-{attempt}"), endpoint="", token="t")
+
+    async def leave(self, workspace_id: WorkspaceId) -> None:
+        """Nothing is open."""
+
+    async def close_all(self, task_id: TaskId) -> None:
+        self.cleaned += 1
+
+
+class Pool:
+    """Publishes a result or not, and dies or not."""
+
+    def __init__(self, bus: MemoryBus, *, publishes: bool = True, dies: bool = False) -> None:
+        self.runs: list[int] = []
+        self._bus = bus
+        self._publishes = publishes
+        self._dies = dies
+
+    async def run(self, assignment: Assignment) -> AgentFinished:
+        self.runs.append(assignment.attempt)
+        finished = await published(self._bus, assignment.attempt) if self._publishes else None
+        if self._dies or finished is None:
+            raise HostDied("killed")
+        return finished
+
+
+async def published(bus: MemoryBus, attempt: int) -> AgentFinished:
+    fact = AgentFinished(
+        agent_id=AGENT, attempt=attempt, submitted=True, reason="submitted", bundle=await bus.artifacts.put(b"bundle")
+    )
+    await bus.log.append(subjects.agent_result(TASK, AGENT), fact, after=START)
+    return fact
+
+
+class Bench:
+    """A task that was asked for, its runner, and its owners one after the other."""
+
+    def __init__(self) -> None:
+        self.bus = MemoryBus(VirtualClock())
+        self.runner = NoRunner()
+
+    async def owner(self, pool: Pool, name: str = "o-1") -> Owner:
+        await request(self.bus.log, SPEC)
+        parts = Parts(
+            log=self.bus.log,
+            queues=self.bus.queues,
+            artifacts=self.bus.artifacts,
+            runner=self.runner,
+            pool=pool,
+            examiner=Examiner(self.runner, self.bus.artifacts, parallel=1, check_timeout_s=1),
+            clock=VirtualClock(),
+            settings=OrchestratorSettings(),
+            model=MODEL,
+        )
+        return Owner(parts, await Journal.take(self.bus.log, SUBJECT, name))
+
+    async def dead_owner(self, *, attempt: int) -> None:
+        """One that convened if nobody had, began an attempt, and died."""
+        await request(self.bus.log, SPEC)
+        journal = await Journal.take(self.bus.log, SUBJECT, f"dead-{attempt}")
+        if journal.state.base is None:
+            await journal.record(Convened(base=BASE, seats=default_council(SPEC, MODEL)))
+        elif attempt > 1:
+            await journal.record(AttemptLost(agent_id=AGENT, attempt=attempt - 1, reason="its orchestrator died"))
+        await journal.record(AttemptStarted(agent_id=AGENT, attempt=attempt))
+
+    async def facts(self, kind: type[Fact]) -> list[Fact]:
+        return [e.event.data for e in await self.bus.log.read(SUBJECT) if isinstance(e.event.data, kind)]
+
+    @asynccontextmanager
+    async def opening(self) -> AsyncIterator[None]:
+        """The runner's side of the log: every request for a workspace is answered."""
+        async with asyncio.TaskGroup() as group:
+            opener = group.create_task(self._open(), name="opener")
+            try:
+                yield
+            finally:
+                opener.cancel()
+
+    async def _open(self) -> None:
+        subject = subjects.agent_response(TASK, AGENT)
+        async with aclosing(self.bus.queues.deliveries("runner-requests")) as deliveries:
+            async for delivery in deliveries:
+                wanted = delivery.stored.event.data
+                assert isinstance(wanted, WorkspaceRequested)
+                last = await self.bus.log.last(subject)
+                ready = WorkspaceReady(attempt=wanted.attempt, workspace_id=WorkspaceId("ws-1"), endpoint="")
+                await self.bus.log.append(subject, ready, after=last.head if last else START)
+                await delivery.ack()
+
+
+@pytest.fixture
+def bench() -> Bench:
+    return Bench()
+
+
+async def test_a_result_counts_though_its_host_died_afterwards(bench: Bench) -> None:
+    """It was published: the attempt is not lost, and nobody runs again."""
+    pool = Pool(bench.bus, dies=True)
+    async with bench.opening():
+        await (await bench.owner(pool)).carry()
+    assert pool.runs == [1]
+    assert await bench.facts(AttemptLost) == []
+    assert len(await bench.facts(ProposalRefused)) == 1
+
+
+async def test_a_result_counts_though_its_owner_died_before_reading_it(bench: Bench) -> None:
+    """The next owner settles it, and runs nobody."""
+    await bench.dead_owner(attempt=1)
+    await published(bench.bus, 1)
+    pool = Pool(bench.bus)
+    await (await bench.owner(pool)).carry()
+    assert pool.runs == []
+    assert len(await bench.facts(ProposalRefused)) == 1
+
+
+async def test_a_result_counts_though_the_last_attempt_was_lost(bench: Bench) -> None:
+    """A predecessor may have written the loss down just before the result came."""
+    limit = OrchestratorSettings().max_attempts
+    await bench.dead_owner(attempt=1)
+    journal = await Journal.take(bench.bus.log, SUBJECT, "dead too")
+    for attempt in range(1, limit + 3):
+        await journal.record(AttemptLost(agent_id=AGENT, attempt=attempt, reason="killed"))
+        await journal.record(AttemptStarted(agent_id=AGENT, attempt=attempt + 1))
+    await journal.record(AttemptLost(agent_id=AGENT, attempt=limit + 3, reason="killed"))
+    await published(bench.bus, limit + 3)
+    await (await bench.owner(Pool(bench.bus))).carry()
+    assert await bench.facts(AgentFailed) == []
+
+
+async def test_dead_owners_do_not_use_up_an_agents_attempts(bench: Bench) -> None:
+    """The agent did nothing wrong: after as many dead owners as it has attempts, it runs all the same."""
+    limit = OrchestratorSettings().max_attempts
+    for attempt in range(1, limit + 1):
+        await bench.dead_owner(attempt=attempt)
+    pool = Pool(bench.bus)
+    async with bench.opening():
+        await (await bench.owner(pool)).carry()
+    assert pool.runs == [limit + 1]
+    assert await bench.facts(AgentFailed) == []
+
+
+async def test_hosts_that_die_use_them_up(bench: Bench) -> None:
+    """The agent fails with the reason of the last, and the task with it."""
+    pool = Pool(bench.bus, publishes=False)
+    async with bench.opening():
+        await (await bench.owner(pool)).carry()
+    assert pool.runs == [1, 2, 3]
+    (failed,) = await bench.facts(AgentFailed)
+    assert "killed" in str(failed)
+
+
+async def test_what_an_owner_left_open_at_the_end_is_closed_by_the_next(bench: Bench) -> None:
+    """It died between the last event and cleaning up; nothing is written any more."""
+    async with bench.opening():
+        await (await bench.owner(Pool(bench.bus))).carry()
+    before = await bench.bus.log.read(SUBJECT)
+    await (await bench.owner(Pool(bench.bus), "o-2")).carry()
+    assert bench.runner.cleaned == 2
+    assert await bench.bus.log.read(SUBJECT) == before
+
+
+async def test_a_wish_to_cancel_outlives_the_owner_who_heard_it(bench: Bench) -> None:
+    """The next one obeys it at once."""
+    await bench.dead_owner(attempt=1)
+    head = (await bench.bus.log.read(SUBJECT))[-1].head
+    await bench.bus.log.append(SUBJECT, CancelRequested(actor="me", reason="enough"), after=head)
+    pool = Pool(bench.bus)
+    async with bench.opening():
+        await (await bench.owner(pool)).carry()
+    (end,) = await bench.facts(DeliberationEnded)
+    assert isinstance(end, DeliberationEnded)
+    assert end.result.state is State.CANCELLED

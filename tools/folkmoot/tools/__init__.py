@@ -1,0 +1,1 @@
+"""What an agent may call, over a Workspace. Decisions only; the transport lies behind the port."""

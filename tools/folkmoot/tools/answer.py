@@ -1,0 +1,75 @@
+"""What a tool does and says, as values. No I/O here."""
+
+from collections.abc import Generator, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from folkmoot.kernel.evidence import TestSuite
+from folkmoot.kernel.ids import AgentId, CommitId, TaskId
+
+
+class Read(msgspec.Struct, frozen=True):
+    """Answered with the file's bytes."""
+
+    path: str
+
+
+class Write(msgspec.Struct, frozen=True):
+    """Answered with None."""
+
+    path: str
+    content: bytes
+    append: bool = False
+
+
+class ListPaths(msgspec.Struct, frozen=True):
+    """Answered with entries of the workspace port."""
+
+    path: str
+    depth: int
+
+
+class Execute(msgspec.Struct, frozen=True):
+    """Answered with a `Completed` of the workspace port."""
+
+    argv: Sequence[str]
+    stdin: bytes = b""
+    timeout_s: float = 60.0
+
+
+Command = Read | Write | ListPaths | Execute
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """A tool's result, before it is cut to size."""
+
+    ok: bool = True
+    error: str = ""
+    """In words; empty when ok."""
+    facts: Mapping[str, object] = {}
+    """Small JSON values."""
+    output: str | None = None
+    """The one large text."""
+    exit_code: int | None = None
+    summary: str | None = None
+    """Of `submit`: the run is over."""
+
+
+Plan = Generator[Command, Any, Answer]
+"""Yields commands to the workspace, receives what they gave, returns the answer."""
+
+
+class Setting(msgspec.Struct, frozen=True, kw_only=True):
+    """What tools know besides their arguments."""
+
+    task_id: TaskId
+    agent_id: AgentId
+    base: CommitId
+    suite: TestSuite | None
+    timeout_s: float = 120.0
+    """Default of `run`."""
+
+
+def failed(error: str) -> Answer:
+    return Answer(ok=False, error=error)

@@ -1,0 +1,114 @@
+"""Carries the plans of tools out over a workspace, and cuts what the model sees."""
+
+import hashlib
+import time
+from collections.abc import Callable
+
+import msgspec
+
+from folkmoot.kernel.errors import CallerError, InvalidInput, ResourceExhausted
+from folkmoot.kernel.evidence import ArtifactRef
+from folkmoot.runtime.log.port import Artifacts
+from folkmoot.runtime.workspace.port import Workspace
+from folkmoot.tools import arguments as args
+from folkmoot.tools.answer import Answer, Command, Execute, ListPaths, Read, Setting, Write, failed
+from folkmoot.tools.plans import author
+from folkmoot.tools.table import TOOLS
+from folkmoot.tools.text import shortened
+
+ERROR_CHARS = 4_000
+
+
+class ToolResult(msgspec.Struct, frozen=True, kw_only=True):
+    """What came of a call: for the model, and for the audit."""
+
+    text: str
+    """JSON, as the model reads it."""
+    ok: bool
+    error: str
+    exit_code: int | None
+    duration_s: float
+    output: ArtifactRef | None
+    """The whole output, when the model saw only some of it."""
+    output_digest: str
+    """SHA-256 of the whole output."""
+    output_bytes: int
+    summary: str | None
+    """Of a `submit` that ended the run."""
+
+
+class Toolbox:
+    """The tools of one agent in one workspace."""
+
+    def __init__(
+        self,
+        workspace: Workspace,
+        artifacts: Artifacts,
+        setting: Setting,
+        *,
+        output_chars: int = 10_000,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._workspace = workspace
+        self._artifacts = artifacts
+        self._setting = setting
+        self._output_chars = output_chars
+        self._monotonic = monotonic
+
+    async def call(self, name: str, given: args.Arguments) -> ToolResult:
+        """A failed tool is a result. Raises WorkspaceLost, or Unavailable when an artifact cannot be kept."""
+        began = self._monotonic()
+        try:
+            answer = await self._carry_out(name, given)
+        except (CallerError, ResourceExhausted) as error:
+            answer = failed(str(error))
+        return await self._result(answer, self._monotonic() - began)
+
+    async def _carry_out(self, name: str, given: args.Arguments) -> Answer:
+        plan = TOOLS[name].plan(given, self._setting)
+        received: object = None
+        while True:
+            try:
+                command = plan.send(received)
+            except StopIteration as end:
+                answer: Answer = end.value
+                return answer
+            received = await self._do(command)
+
+    async def _do(self, command: Command) -> object:
+        match command:
+            case Read(path=path):
+                return await self._workspace.read(path)
+            case Write(path=path, content=content, append=append):
+                await self._workspace.write(path, content, append=append)
+                return None
+            case ListPaths(path=path, depth=depth):
+                return await self._workspace.list(path, depth=depth)
+            case Execute(argv=argv, stdin=stdin, timeout_s=timeout_s):
+                if any("\x00" in word for word in argv):
+                    raise InvalidInput("arguments", "hold a NUL character")
+                return await self._workspace.run(argv, env=author(self._setting), stdin=stdin, timeout_s=timeout_s)
+
+    async def _result(self, answer: Answer, duration_s: float) -> ToolResult:
+        whole = (answer.output or "").encode("utf-8", "replace")
+        cut = len(answer.output or "") > self._output_chars
+        return ToolResult(
+            text=self._shown(answer),
+            ok=answer.ok,
+            error=answer.error,
+            exit_code=answer.exit_code,
+            duration_s=duration_s,
+            output=await self._artifacts.put(whole) if cut else None,
+            output_digest=hashlib.sha256(whole).hexdigest(),
+            output_bytes=len(whole),
+            summary=answer.summary,
+        )
+
+    def _shown(self, answer: Answer) -> str:
+        shown: dict[str, object] = {"ok": answer.ok}
+        if answer.error:
+            shown["error"] = shortened(answer.error, ERROR_CHARS)
+        shown |= answer.facts
+        if answer.output is not None:
+            shown["output"] = shortened(answer.output, self._output_chars)
+        return msgspec.json.encode(shown).decode()
