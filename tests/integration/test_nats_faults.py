@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -123,8 +124,10 @@ async def main():
     async with connect(settings, source="/orchestrator/holder", clock=SystemClock()) as bus:
         async for delivery in bus.queues.deliveries("orchestrator-requests"):
             async with delivery.lease():
-                print("mine", flush=True)
-                await asyncio.Event().wait()
+                print(delivery.stored.event.data.actor, flush=True)
+                if delivery.stored.event.data.actor == "ann":
+                    await asyncio.Event().wait()
+            await delivery.ack()
 
 asyncio.run(main())
 """
@@ -137,6 +140,7 @@ async def test_work_of_a_killed_process_comes_to_another(nats_server: NatsServer
     async with nats_server.connect("orchestrator", ack_wait_s=0.8) as other:
         await other.queues.put(QUEUE, fact("ann"), key="1")
         async with Held(msgspec.json.encode(settings)) as process:
+            assert await said(process) == "ann"
             await nobody_gets_it(other, for_s=2.0)
             process.kill()
             async with asyncio.timeout(5):
@@ -157,13 +161,47 @@ class Held:
         assert self.process.stdout is not None
         self.process.stdin.write(self._settings + b"\n")
         await self.process.stdin.drain()
-        assert await self.process.stdout.readline() == b"mine\n"
         return self.process
 
     async def __aexit__(self, *_: object) -> None:
         if self.process.returncode is None:
             self.process.kill()
         await self.process.communicate()
+
+
+async def said(process: asyncio.subprocess.Process) -> str:
+    assert process.stdout is not None
+    return (await process.stdout.readline()).decode().strip()
+
+
+async def test_what_came_to_a_frozen_process_is_not_taken_from_its_new_holder(nats_server: NatsServer) -> None:
+    """Frozen while it waited for work, it finds on waking what another has long had: it neither takes it nor returns
+    it, and goes on with what comes next."""
+    await nats_server.prepare(ack_wait_s=0.8)
+    settings = nats_server.settings("orchestrator", ack_wait_s=0.8)
+    async with (
+        nats_server.connect("orchestrator", ack_wait_s=0.8) as other,
+        Held(msgspec.json.encode(settings)) as held,
+    ):
+        await other.queues.put("deliberation.requests.first", fact("first"), key="first")
+        assert await said(held) == "first"
+        number = 0
+        delivery = None
+        while delivery is None or delivery.attempt == 1:
+            if delivery is not None:
+                await delivery.ack()  # the frozen process happened not to be waiting at that moment
+            number += 1
+            held.send_signal(signal.SIGSTOP)
+            await other.queues.put(f"deliberation.requests.t-{number}", fact("ann"), key=str(number))
+            delivery = await take(other)
+            if delivery.attempt == 1:
+                held.send_signal(signal.SIGCONT)
+        async with delivery.lease():
+            held.send_signal(signal.SIGCONT)
+            await nobody_gets_it(other, for_s=2.0)
+        await delivery.ack()
+        await other.queues.put("deliberation.requests.last", fact("last"), key="last")
+        assert await said(held) == "last"
 
 
 async def work_for_ever(delivery: NatsDelivery, meanwhile: Callable[[], None]) -> None:

@@ -18,7 +18,7 @@ from folkmoot.runtime.log.port import LeaseLost, Log
 from folkmoot.runtime.log.wire import Inbox, Lost, Refused, Silent, Wire, status
 
 _EXPIRES_S = 5.0
-"""Of one pull: how long a message may find its way to somebody who silently went away."""
+"""Of one pull, at most: how long a message may find its way to somebody who silently went away."""
 _SLACK_S = 2.0
 _PAUSE_S = 0.1
 """Between two tries to keep a lease."""
@@ -121,15 +121,10 @@ class NatsQueues:
         """As the port says. Raises Misconfigured when the reader is deleted under us, PermissionDenied."""
         spec = topology.reader(reader)
         pull = f"$JS.API.CONSUMER.MSG.NEXT.{spec.stream}.{spec.name}"
-        async with self._wire.inbox(pull) as inbox:
-            try:
-                while True:
-                    msg = await self._pull(pull, inbox)
-                    delivery = None if msg is None else await self._open(msg)
-                    if delivery is not None:
-                        yield delivery
-            finally:
-                await self._give_back(inbox.leftovers())
+        while True:
+            delivery = await self._pull(pull)
+            if delivery is not None:
+                yield delivery
 
     async def settle(self, msg: Msg, word: bytes) -> None:
         """Returns once the server has confirmed.
@@ -157,16 +152,26 @@ class NatsQueues:
                 continue
             return
 
-    async def _pull(self, pull: str, inbox: Inbox) -> Msg | None:
-        """One message, or None when there was none in time.
+    async def _pull(self, pull: str) -> NatsDelivery | None:
+        """One delivery, or None when there was none in time.
 
-        What an earlier pull brought too late has been waiting, its lease running out: it goes back.
+        A pull has an inbox of its own, so that its message is never older than the pull: a process that slept may read
+        what was delivered to it long ago, and has been delivered to another since.
         """
-        await self._give_back(inbox.leftovers())
-        request = {"batch": 1, "expires": int(_EXPIRES_S * SECOND)}
+        async with self._wire.inbox(pull) as inbox:
+            asked = asyncio.get_running_loop().time()
+            try:
+                msg = await self._first(pull, inbox)
+            finally:
+                await self._give_back(inbox.leftovers(), asked)
+        return None if msg is None else await self._open(msg, asked)
+
+    async def _first(self, pull: str, inbox: Inbox) -> Msg | None:
+        expires_s = min(_EXPIRES_S, self.ack_wait_s / 3)
+        request = {"batch": 1, "expires": int(expires_s * SECOND)}
         try:
             await self._wire.publish(pull, msgspec.json.encode(request), reply=inbox.subject)
-            msg = await inbox.next(_EXPIRES_S + _SLACK_S)
+            msg = await inbox.next(expires_s + _SLACK_S)
         except Lost:
             await self._wire.pause()
             return None
@@ -178,9 +183,11 @@ class NatsQueues:
             await self._wire.pause()
         return None
 
-    async def _open(self, msg: Msg) -> NatsDelivery | None:
-        """The delivery, or None when it went to the parked messages instead."""
-        taken, place = asyncio.get_running_loop().time(), Place.of(msg)
+    async def _open(self, msg: Msg, asked: float) -> NatsDelivery | None:
+        """The delivery, or None when it went to the parked messages instead, or may be another's by now."""
+        if not self._certain(asked):
+            return None
+        place = Place.of(msg)
         try:
             stored = envelope.placed(place.seq, msg.data, msg.subject)
         except InvalidInput as error:
@@ -189,7 +196,11 @@ class NatsQueues:
         if place.deliveries > self._wire.settings.max_deliver:
             await self._park_unopened(msg, place, f"delivered {place.deliveries - 1} times in vain")
             return None
-        return NatsDelivery(self, msg, place, stored, taken)
+        return NatsDelivery(self, msg, place, stored, asked)
+
+    def _certain(self, asked: float) -> bool:
+        """Whether a message that was asked for then cannot have gone to another since."""
+        return asyncio.get_running_loop().time() < asked + self.ack_wait_s
 
     async def _park_unopened(self, msg: Msg, place: Place, reason: str) -> None:
         try:
@@ -197,9 +208,10 @@ class NatsQueues:
         except (RetryLater, LeaseLost):
             return  # it comes again after the lease time
 
-    async def _give_back(self, messages: list[Msg]) -> None:
+    async def _give_back(self, messages: list[Msg], asked: float) -> None:
+        """What came when nobody waited any more; not what may be another's by now (see `_require_ours`)."""
         for msg in messages:
-            if not status(msg):
+            if not status(msg) and self._certain(asked):
                 try:
                     await self._wire.publish(msg.reply, b"-NAK")
                 except Lost:
