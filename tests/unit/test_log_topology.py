@@ -93,5 +93,7 @@ def test_every_subject_has_one_kind_of_writer() -> None:
         "agent.requests.*.*": ["orchestrator", "platform"],
         "agent.responses.*.*": ["runner"],
         "agent.steps.*.*": ["agents"],
+        "fleet.events.councils": ["orchestrator"],
+        "fleet.events.decisions": ["context"],
         "parked.>": [],
     }

@@ -108,6 +108,13 @@ class PreparedBase(msgspec.Struct, frozen=True, kw_only=True):
     setup: str = ""
     notices: tuple[str, ...] = ()
     """What a person should know: submodules that stay empty, LFS pointers, …"""
+    origin: CommitId | None = None
+    """What `base_ref` named, where the task starts from decided commits instead; the result's bundle reaches back to
+    it. None: it is `commit`."""
+    start: CommitId | None = None
+    """Where agents begin, when that is not `commit`: the merge of a merge task, with its conflict markers."""
+    conflicts: tuple[str, ...] = ()
+    """Paths in which the merge conflicts."""
 
 
 class Admission(msgspec.Struct, frozen=True, kw_only=True):

@@ -6,9 +6,11 @@ import msgspec
 
 from folkmoot.kernel.events import Codec, Fact
 from folkmoot.kernel.evidence import Admission, ArtifactRef, CommandEnd, PreparedBase, Refusal, SuiteKind
-from folkmoot.kernel.ids import AgentId, CommitId, ProposalId, TaskId, WorkspaceId
+from folkmoot.kernel.fleet import AgentProfile, Council
+from folkmoot.kernel.ids import AgentId, CommitId, ProposalId, StoryId, TaskId, WorkspaceId
+from folkmoot.kernel.plan import Assessment, Plan, Planning
 from folkmoot.kernel.result import DecidedBy, Ranked, Result, Usage
-from folkmoot.kernel.task import Budget, ModelChoice, Rigor, TaskSpec
+from folkmoot.kernel.task import Budget, ModelChoice, Rigor, Role, TaskSpec
 
 # --- agile.events.<story_id>: written by planning ---------------------------------------------------------------
 
@@ -28,13 +30,78 @@ class StorySubmitted(Fact, frozen=True, kw_only=True):
     budget: Budget = Budget()
     digest: str
     """Of the request: tells a repeated submission from another one under the same key."""
+    planning: Planning = Planning.SINGLE
+    autopilot: bool = True
+    """The platform approves the plan by itself, and says so."""
+    plan: Plan | None = None
+    """Given by the person who submits; only with `planning: given`."""
+    role: Role = Role.DEV
+    council: str = ""
+    carried_from: StoryId = StoryId("")
+    """The story that this one goes on with."""
+
+
+class StoryAssessed(Fact, frozen=True, kw_only=True):
+    """What the coach thinks of the story's text."""
+
+    type_name: ClassVar[str] = "folkmoot.story.assessed.v1"
+    actor: str
+    assessment: Assessment
+    threshold: int
+    """The least score with which a story of this rigor is planned."""
+    model: str
+    repairs: int = 0
+    """Answers of the model that could not be used before this one."""
+
+
+class StoryRevised(Fact, frozen=True, kw_only=True):
+    """A person changed what is asked, as an answer to the coach or after sending it back: it is assessed anew."""
+
+    type_name: ClassVar[str] = "folkmoot.story.revised.v1"
+    actor: str
+    title: str
+    text: str
+    checks: tuple[str, ...] = ()
+    reason: str = ""
 
 
 class StoryPlanned(Fact, frozen=True, kw_only=True):
     type_name: ClassVar[str] = "folkmoot.story.planned.v1"
     tasks: tuple[TaskId, ...]
     how: str
-    """`single`: the story is the one task."""
+    """`single`: the story is the one task; else as `Planning`, or `edited`."""
+    plan: Plan | None = None
+    """None only in logs that are older than plans: the one task of a single plan, approved at once."""
+    actor: str = ""
+    base: CommitId | None = None
+    """What `base_ref` named when it was planned: all its tasks start from there. None: each asks for itself."""
+    model: str = ""
+    repairs: int = 0
+
+
+class PlanApproved(Fact, frozen=True, kw_only=True):
+    type_name: ClassVar[str] = "folkmoot.story.plan-approved.v1"
+    actor: str
+    automatic: bool = False
+    """By the autopilot that the story was submitted with."""
+    reason: str = ""
+
+
+class PlanRejected(Fact, frozen=True, kw_only=True):
+    """Another plan may follow; its maker is told the reason."""
+
+    type_name: ClassVar[str] = "folkmoot.story.plan-rejected.v1"
+    actor: str
+    reason: str
+
+
+class StepFailed(Fact, frozen=True, kw_only=True):
+    """Assessing or planning did not come to an end; a person may ask for it again."""
+
+    type_name: ClassVar[str] = "folkmoot.story.step-failed.v1"
+    step: str
+    """`assess` or `plan`."""
+    reason: str
 
 
 class TaskReleased(Fact, frozen=True, kw_only=True):
@@ -51,6 +118,9 @@ class TaskDecided(Fact, frozen=True, kw_only=True):
     task_id: TaskId
     state: str
     commit: CommitId | None = None
+    reason: str = ""
+    """The first of the deliberation's, for whoever reads the story alone."""
+    usage: Usage = Usage()
 
 
 class StoryAccepted(Fact, frozen=True, kw_only=True):
@@ -63,6 +133,15 @@ class StorySentBack(Fact, frozen=True, kw_only=True):
     type_name: ClassVar[str] = "folkmoot.story.sent-back.v1"
     actor: str
     reason: str
+
+
+class StoryCarriedOver(Fact, frozen=True, kw_only=True):
+    """What is left is done in another story."""
+
+    type_name: ClassVar[str] = "folkmoot.story.carried-over.v1"
+    actor: str
+    into: StoryId
+    reason: str = ""
 
 
 class StoryCancelled(Fact, frozen=True, kw_only=True):
@@ -106,12 +185,24 @@ class Seat(msgspec.Struct, frozen=True, kw_only=True):
     role: str
     persona: str
     model: ModelChoice
+    instructions: str = ""
+    """Of the agent's own, behind its persona."""
+    temperature: float | None = None
+    """None: as configured."""
+    tools: tuple[str, ...] = ()
+    """Empty: the role's."""
+    budget: Budget | None = None
+    """None: the task's. A limit of the task's that is lower holds all the same."""
 
 
 class Convened(Fact, frozen=True, kw_only=True):
     type_name: ClassVar[str] = "folkmoot.deliberation.convened.v1"
     base: PreparedBase
     seats: tuple[Seat, ...]
+    council: str = ""
+    """Name of the council; empty: the default of the task's role."""
+    context: ArtifactRef | None = None
+    """What agents were told of earlier work; None when there was nothing, or nobody to ask."""
 
 
 class AttemptStarted(Fact, frozen=True, kw_only=True):
@@ -275,6 +366,54 @@ class StepTaken(Fact, frozen=True, kw_only=True):
     usage: Usage = Usage()
 
 
+# --- fleet.events.councils: written by orchestrators -------------------------------------------------------------
+
+
+class AgentRegistered(Fact, frozen=True, kw_only=True):
+    """New, or with another profile than before."""
+
+    type_name: ClassVar[str] = "folkmoot.fleet.agent-registered.v1"
+    actor: str
+    agent: AgentProfile
+
+
+class AgentUnregistered(Fact, frozen=True, kw_only=True):
+    type_name: ClassVar[str] = "folkmoot.fleet.agent-unregistered.v1"
+    actor: str
+    name: str
+
+
+class CouncilCreated(Fact, frozen=True, kw_only=True):
+    """New, or with other agents than before."""
+
+    type_name: ClassVar[str] = "folkmoot.fleet.council-created.v1"
+    actor: str
+    council: Council
+
+
+class CouncilDeleted(Fact, frozen=True, kw_only=True):
+    type_name: ClassVar[str] = "folkmoot.fleet.council-deleted.v1"
+    actor: str
+    name: str
+
+
+# --- fleet.events.decisions: written by context -----------------------------------------------------------------
+
+
+class DecisionRecorded(Fact, frozen=True, kw_only=True):
+    """Something that a person decided and that later work must know."""
+
+    type_name: ClassVar[str] = "folkmoot.fleet.decision-recorded.v1"
+    decision_id: str
+    actor: str
+    title: str
+    text: str
+    repository: str = ""
+    paths: tuple[str, ...] = ()
+    story_id: StoryId = StoryId("")
+    task_id: TaskId = TaskId("")
+
+
 # --- parked.<stream> --------------------------------------------------------------------------------------------
 
 
@@ -293,11 +432,17 @@ class MessageParked(Fact, frozen=True, kw_only=True):
 
 CODEC = Codec(
     StorySubmitted,
+    StoryAssessed,
+    StoryRevised,
     StoryPlanned,
+    PlanApproved,
+    PlanRejected,
+    StepFailed,
     TaskReleased,
     TaskDecided,
     StoryAccepted,
     StorySentBack,
+    StoryCarriedOver,
     StoryCancelled,
     DeliberationQueued,
     DeliberationRequested,
@@ -317,5 +462,10 @@ CODEC = Codec(
     WorkspaceRefused,
     AgentFinished,
     StepTaken,
+    AgentRegistered,
+    AgentUnregistered,
+    CouncilCreated,
+    CouncilDeleted,
+    DecisionRecorded,
     MessageParked,
 )

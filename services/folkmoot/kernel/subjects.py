@@ -31,6 +31,8 @@ def agent_steps(task_id: TaskId, agent_id: AgentId) -> str:
     return f"agent.steps.{task_id}.{agent_id}"
 
 
+COUNCILS = "fleet.events.councils"
+DECISIONS = "fleet.events.decisions"
 ALL_STORIES = "agile.events.*"
 ALL_DELIBERATIONS = "deliberation.events.*"
 

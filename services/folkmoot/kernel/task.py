@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from folkmoot.kernel.errors import InvalidInput
-from folkmoot.kernel.ids import StoryId, TaskId
+from folkmoot.kernel.ids import CommitId, StoryId, TaskId
 
 MAX_TEXT_CHARS = 32_000
 """A story must fit into one 64 KiB event with room for its checks."""
@@ -32,6 +32,23 @@ class Rigor(StrEnum):
 
 AVAILABLE_RIGOR = (Rigor.L0, Rigor.L1)
 DEFAULT_AGENTS = {Rigor.L0: 1, Rigor.L1: 3}
+
+
+class TaskKind(StrEnum):
+    CHANGE = "change"
+    """Ends in a commit that agents wrote."""
+    MERGE = "merge"
+    """Brings decided commits together: the platform does it where they do not conflict, agents where they do."""
+
+
+class Role(StrEnum):
+    """What an agent sits in a council as; prompt, tools and rubric hang on it."""
+
+    DEV = "DEV"
+    QA = "QA"
+    ARCHITECT = "ARCHITECT"
+    DEVOPS = "DEVOPS"
+    DATA = "DATA"
 
 
 class ModelChoice(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,11 +88,35 @@ class TaskSpec(msgspec.Struct, frozen=True, kw_only=True):
     model: ModelChoice = ModelChoice()
     workspace: str = "local"
     budget: Budget = Budget()
+    kind: TaskKind = TaskKind.CHANGE
+    role: Role = Role.DEV
+    council: str = ""
+    """Name of the council that sits; empty is the role's default."""
+    paths: tuple[str, ...] = ()
+    """Files and folders that the plan expects it to write; a hint to agents, not a gate."""
+    depends_on: tuple[TaskId, ...] = ()
+    """Tasks whose results it builds on."""
+    merge: tuple[CommitId, ...] = ()
+    """Decided commits that it starts from instead of `base_ref`; several only in a merge task."""
+
+
+_LATER: dict[str, object] = {
+    "kind": "change",
+    "role": "DEV",
+    "council": "",
+    "paths": (),
+    "depends_on": (),
+    "merge": (),
+}
 
 
 def digest(spec: TaskSpec) -> str:
-    """SHA-256 of the canonical form: equal for equal content, whatever the order of keys."""
-    return hashlib.sha256(msgspec.json.encode(spec, order="deterministic")).hexdigest()
+    """SHA-256 of the canonical form: equal for equal content, whatever the order of keys.
+
+    Fields that came later are left out at their defaults, so that an old task keeps its digest.
+    """
+    content = {k: v for k, v in msgspec.to_builtins(spec).items() if _LATER.get(k, ...) != v}
+    return hashlib.sha256(msgspec.json.encode(content, order="deterministic")).hexdigest()
 
 
 def validated(spec: TaskSpec) -> TaskSpec:

@@ -134,8 +134,32 @@ class OrchestratorSettings(msgspec.Struct, frozen=True, kw_only=True):
     baseline_runs: Count = 2
     """Of base's own tests: a test that differs between runs is flaky and gates nothing."""
     check_timeout_s: Seconds = 600.0
+    queue: Count = 10_000
+    """Tasks that may wait; a further one is refused (RESOURCE_EXHAUSTED, with a time to come back)."""
+    fleet_tokens_per_day: CountOrAuto = 0
+    """Quota of all tasks together, over the last 24 hours; when it is spent, new ones are refused. 0: none."""
+    context_tokens: CountOrAuto = 4_000
+    """Of what an agent is told of earlier work; 0: nothing."""
+    context_timeout_s: Seconds = 2.0
+    """The context service may be away: then agents work without it."""
     attempt_grace_s: Seconds = 180.0
     """Added to an agent's wall limit before its attempt counts as lost: a new actor, the transcript, the bundle."""
+
+
+class PlanningSettings(msgspec.Struct, frozen=True, kw_only=True):
+    repairs: CountOrAuto = 2
+    """Answers of the coach's or planner's model that may be unusable before the step fails; each gets a correction."""
+    tasks_in_flight: Count = 4
+    """Of one story at once: a story of many tasks leaves room for the others."""
+    story_tokens: CountOrAuto = 0
+    """Budget of a whole story, over all its agents; when it is spent no further task is released. 0: none."""
+
+
+class TelemetrySettings(msgspec.Struct, frozen=True, kw_only=True):
+    otlp_url: str = ""
+    """Base URL of an OpenTelemetry collector (OTLP over HTTP), to which spans are sent; empty: nowhere."""
+    metrics_listen: str = ""
+    """host:port where a service serves Prometheus metrics at `/metrics`; port 0 chooses one. Empty: nowhere."""
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -146,7 +170,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     model: ModelSettings = ModelSettings()
     agents: AgentSettings = AgentSettings()
     runner: RunnerSettings = RunnerSettings()
+    planning: PlanningSettings = PlanningSettings()
     orchestrator: OrchestratorSettings = OrchestratorSettings()
+    telemetry: TelemetrySettings = TelemetrySettings()
 
     @property
     def data_folder(self) -> Path:

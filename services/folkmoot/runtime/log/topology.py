@@ -80,6 +80,7 @@ DELIBERATIONS = StreamSpec(name="DELIBERATIONS", subjects=("deliberation.events.
 AGENT_REQUESTS = StreamSpec(name="AGENT_REQUESTS", subjects=("agent.requests.*.*",), queue=True, dedupe_s=600)
 AGENT_RESPONSES = StreamSpec(name="AGENT_RESPONSES", subjects=("agent.responses.*.*",), max_age_s=86_400)
 STEPS = StreamSpec(name="STEPS", subjects=("agent.steps.*.*",), max_age_s=7 * 86_400)
+FLEET = StreamSpec(name="FLEET", subjects=("fleet.events.councils", "fleet.events.decisions"))
 PARKED = StreamSpec(name="PARKED", subjects=("parked.>",), message_bytes=PARKED_BYTES)
 
 BUCKET = "artifacts"
@@ -90,12 +91,13 @@ OBJECTS = StreamSpec(
     sealed=False,
 )
 
-LOGS = (AGILE, REQUESTS, DELIBERATIONS, AGENT_REQUESTS, AGENT_RESPONSES, STEPS, PARKED)
+LOGS = (AGILE, REQUESTS, DELIBERATIONS, AGENT_REQUESTS, AGENT_RESPONSES, STEPS, FLEET, PARKED)
 STREAMS = (*LOGS, OBJECTS)
 
 READERS = (
     ReaderSpec(name="orchestrator-requests", stream="REQUESTS", filter="deliberation.requests.*"),
     ReaderSpec(name="orchestrator-stories", stream="AGILE", filter="agile.events.*"),
+    ReaderSpec(name="planning-stories", stream="AGILE", filter="agile.events.*"),
     ReaderSpec(name="planning-decisions", stream="DELIBERATIONS", filter="deliberation.events.*"),
     ReaderSpec(name="runner-requests", stream="AGENT_REQUESTS", filter="agent.requests.*.*"),
 )
@@ -224,16 +226,21 @@ USERS = (
         writes=("agile.events.*",),
         reads=("AGILE",),
         follows=("deliberation.events.*",),
-        readers=("planning-decisions",),
+        readers=("planning-stories", "planning-decisions"),
     ),
     UserSpec(
         name="orchestrator",
-        writes=("deliberation.requests.*", "deliberation.events.*", "agent.requests.*.*"),
-        reads=("AGILE", "DELIBERATIONS", "AGENT_RESPONSES", "STEPS", "PARKED"),
+        writes=("deliberation.requests.*", "deliberation.events.*", "agent.requests.*.*", "fleet.events.councils"),
+        reads=("AGILE", "DELIBERATIONS", "AGENT_RESPONSES", "STEPS", "FLEET", "PARKED"),
         readers=("orchestrator-requests", "orchestrator-stories"),
         artifacts="rw",
     ),
-    UserSpec(name="context", reads=("AGILE", "DELIBERATIONS", "STEPS"), artifacts="r"),
+    UserSpec(
+        name="context",
+        writes=("fleet.events.decisions",),
+        reads=("AGILE", "DELIBERATIONS", "STEPS", "FLEET"),
+        artifacts="r",
+    ),
     UserSpec(name="runner", writes=("agent.responses.*.*",), readers=("runner-requests",), artifacts="rw"),
     UserSpec(name="agents", writes=("agent.results.*.*", "agent.steps.*.*"), artifacts="rw"),
     UserSpec(

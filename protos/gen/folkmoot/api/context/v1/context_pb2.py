@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%folkmoot/api/context/v1/context.proto\x12\x17\x66olkmoot.api.context.v1\"9\n\x17GetNeighbourhoodRequest\x12\x0f\n\x07node_id\x18\x01 \x01(\t\x12\r\n\x05\x64\x65pth\x18\x02 \x01(\r\"\x89\x01\n\x18GetNeighbourhoodResponse\x12,\n\x05nodes\x18\x01 \x03(\x0b\x32\x1d.folkmoot.api.context.v1.Node\x12,\n\x05\x65\x64ges\x18\x02 \x03(\x0b\x32\x1d.folkmoot.api.context.v1.Edge\x12\x11\n\ttruncated\x18\x03 \x01(\x08\"\x9b\x01\n\x04Node\x12\x0f\n\x07node_id\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\x41\n\nproperties\x18\x03 \x03(\x0b\x32-.folkmoot.api.context.v1.Node.PropertiesEntry\x1a\x31\n\x0fPropertiesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"4\n\x04\x45\x64ge\x12\x0f\n\x07\x66rom_id\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\r\n\x05to_id\x18\x03 \x01(\t\"\x10\n\x0eRebuildRequest\"/\n\x0fRebuildResponse\x12\r\n\x05nodes\x18\x01 \x01(\x04\x12\r\n\x05\x65\x64ges\x18\x02 \x01(\x04\x32\xe7\x01\n\x0e\x43ontextService\x12w\n\x10GetNeighbourhood\x12\x30.folkmoot.api.context.v1.GetNeighbourhoodRequest\x1a\x31.folkmoot.api.context.v1.GetNeighbourhoodResponse\x12\\\n\x07Rebuild\x12\'.folkmoot.api.context.v1.RebuildRequest\x1a(.folkmoot.api.context.v1.RebuildResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%folkmoot/api/context/v1/context.proto\x12\x17\x66olkmoot.api.context.v1\"9\n\x17GetNeighbourhoodRequest\x12\x0f\n\x07node_id\x18\x01 \x01(\t\x12\r\n\x05\x64\x65pth\x18\x02 \x01(\r\"\x89\x01\n\x18GetNeighbourhoodResponse\x12,\n\x05nodes\x18\x01 \x03(\x0b\x32\x1d.folkmoot.api.context.v1.Node\x12,\n\x05\x65\x64ges\x18\x02 \x03(\x0b\x32\x1d.folkmoot.api.context.v1.Edge\x12\x11\n\ttruncated\x18\x03 \x01(\x08\"\x9b\x01\n\x04Node\x12\x0f\n\x07node_id\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\x41\n\nproperties\x18\x03 \x03(\x0b\x32-.folkmoot.api.context.v1.Node.PropertiesEntry\x1a\x31\n\x0fPropertiesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"4\n\x04\x45\x64ge\x12\x0f\n\x07\x66rom_id\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\r\n\x05to_id\x18\x03 \x01(\t\"\x10\n\x0eRebuildRequest\"/\n\x0fRebuildResponse\x12\r\n\x05nodes\x18\x01 \x01(\x04\x12\r\n\x05\x65\x64ges\x18\x02 \x01(\x04\"\x96\x01\n\x15HydrateContextRequest\x12\x0f\n\x07task_id\x18\x01 \x01(\t\x12\x10\n\x08story_id\x18\x02 \x01(\t\x12\x0c\n\x04role\x18\x03 \x01(\t\x12\x15\n\rbudget_tokens\x18\x04 \x01(\r\x12\x12\n\nrepository\x18\x05 \x01(\t\x12\r\n\x05paths\x18\x06 \x03(\t\x12\x12\n\ndepends_on\x18\x07 \x03(\t\"k\n\x16HydrateContextResponse\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x0e\n\x06tokens\x18\x02 \x01(\r\x12\x33\n\x05parts\x18\x03 \x03(\x0b\x32$.folkmoot.api.context.v1.ContextPart\"N\n\x0b\x43ontextPart\x12\x0f\n\x07node_id\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\x0e\n\x06tokens\x18\x03 \x01(\r\x12\x10\n\x08included\x18\x04 \x01(\x08\")\n\x16\x45xplainDecisionRequest\x12\x0f\n\x07task_id\x18\x01 \x01(\t\"U\n\x17\x45xplainDecisionResponse\x12\x0c\n\x04text\x18\x01 \x01(\t\x12,\n\x05nodes\x18\x02 \x03(\x0b\x32\x1d.folkmoot.api.context.v1.Node\"\xa2\x01\n\x15RecordDecisionRequest\x12\r\n\x05\x61\x63tor\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\x12\x0c\n\x04text\x18\x03 \x01(\t\x12\x12\n\nrepository\x18\x04 \x01(\t\x12\r\n\x05paths\x18\x05 \x03(\t\x12\x10\n\x08story_id\x18\x06 \x01(\t\x12\x0f\n\x07task_id\x18\x07 \x01(\t\x12\x17\n\x0fidempotency_key\x18\x08 \x01(\t\"-\n\x16RecordDecisionResponse\x12\x13\n\x0b\x64\x65\x63ision_id\x18\x01 \x01(\t2\xc3\x04\n\x0e\x43ontextService\x12w\n\x10GetNeighbourhood\x12\x30.folkmoot.api.context.v1.GetNeighbourhoodRequest\x1a\x31.folkmoot.api.context.v1.GetNeighbourhoodResponse\x12q\n\x0eHydrateContext\x12..folkmoot.api.context.v1.HydrateContextRequest\x1a/.folkmoot.api.context.v1.HydrateContextResponse\x12t\n\x0f\x45xplainDecision\x12/.folkmoot.api.context.v1.ExplainDecisionRequest\x1a\x30.folkmoot.api.context.v1.ExplainDecisionResponse\x12q\n\x0eRecordDecision\x12..folkmoot.api.context.v1.RecordDecisionRequest\x1a/.folkmoot.api.context.v1.RecordDecisionResponse\x12\\\n\x07Rebuild\x12\'.folkmoot.api.context.v1.RebuildRequest\x1a(.folkmoot.api.context.v1.RebuildResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -47,6 +47,20 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_REBUILDREQUEST']._serialized_end=493
   _globals['_REBUILDRESPONSE']._serialized_start=495
   _globals['_REBUILDRESPONSE']._serialized_end=542
-  _globals['_CONTEXTSERVICE']._serialized_start=545
-  _globals['_CONTEXTSERVICE']._serialized_end=776
+  _globals['_HYDRATECONTEXTREQUEST']._serialized_start=545
+  _globals['_HYDRATECONTEXTREQUEST']._serialized_end=695
+  _globals['_HYDRATECONTEXTRESPONSE']._serialized_start=697
+  _globals['_HYDRATECONTEXTRESPONSE']._serialized_end=804
+  _globals['_CONTEXTPART']._serialized_start=806
+  _globals['_CONTEXTPART']._serialized_end=884
+  _globals['_EXPLAINDECISIONREQUEST']._serialized_start=886
+  _globals['_EXPLAINDECISIONREQUEST']._serialized_end=927
+  _globals['_EXPLAINDECISIONRESPONSE']._serialized_start=929
+  _globals['_EXPLAINDECISIONRESPONSE']._serialized_end=1014
+  _globals['_RECORDDECISIONREQUEST']._serialized_start=1017
+  _globals['_RECORDDECISIONREQUEST']._serialized_end=1179
+  _globals['_RECORDDECISIONRESPONSE']._serialized_start=1181
+  _globals['_RECORDDECISIONRESPONSE']._serialized_end=1226
+  _globals['_CONTEXTSERVICE']._serialized_start=1229
+  _globals['_CONTEXTSERVICE']._serialized_end=1808
 # @@protoc_insertion_point(module_scope)

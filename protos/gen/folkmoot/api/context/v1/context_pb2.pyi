@@ -202,3 +202,243 @@ class RebuildResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RebuildResponse: _TypeAlias = RebuildResponse  # noqa: Y015
+
+@_typing.final
+class HydrateContextRequest(_message.Message):
+    """HydrateContextRequest names a task that may not be in the graph yet."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TASK_ID_FIELD_NUMBER: _builtins.int
+    STORY_ID_FIELD_NUMBER: _builtins.int
+    ROLE_FIELD_NUMBER: _builtins.int
+    BUDGET_TOKENS_FIELD_NUMBER: _builtins.int
+    REPOSITORY_FIELD_NUMBER: _builtins.int
+    PATHS_FIELD_NUMBER: _builtins.int
+    DEPENDS_ON_FIELD_NUMBER: _builtins.int
+    task_id: _builtins.str
+    """task_id names it."""
+    story_id: _builtins.str
+    """story_id is its story; empty when there is none."""
+    role: _builtins.str
+    """role is who will read it: DEV, QA, ARCHITECT, DEVOPS or DATA."""
+    budget_tokens: _builtins.int
+    """budget_tokens is the most that the answer may take; 0 is 4,000."""
+    repository: _builtins.str
+    """repository is where the task applies."""
+    @_builtins.property
+    def paths(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """paths are files that it is about; what touched the same ones comes first."""
+
+    @_builtins.property
+    def depends_on(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """depends_on are tasks whose results it builds on."""
+
+    def __init__(
+        self,
+        *,
+        task_id: _builtins.str = ...,
+        story_id: _builtins.str = ...,
+        role: _builtins.str = ...,
+        budget_tokens: _builtins.int = ...,
+        repository: _builtins.str = ...,
+        paths: _abc.Iterable[_builtins.str] | None = ...,
+        depends_on: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["budget_tokens", b"budget_tokens", "depends_on", b"depends_on", "paths", b"paths", "repository", b"repository", "role", b"role", "story_id", b"story_id", "task_id", b"task_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___HydrateContextRequest: _TypeAlias = HydrateContextRequest  # noqa: Y015
+
+@_typing.final
+class HydrateContextResponse(_message.Message):
+    """HydrateContextResponse is a pack."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TEXT_FIELD_NUMBER: _builtins.int
+    TOKENS_FIELD_NUMBER: _builtins.int
+    PARTS_FIELD_NUMBER: _builtins.int
+    text: _builtins.str
+    """text is Markdown for a model; empty when there is nothing to say."""
+    tokens: _builtins.int
+    """tokens counts it, by the rule of docs/context.md; never more than the budget."""
+    @_builtins.property
+    def parts(self) -> _containers.RepeatedCompositeFieldContainer[Global___ContextPart]:
+        """parts says what is in it and what was left out, in order."""
+
+    def __init__(
+        self,
+        *,
+        text: _builtins.str = ...,
+        tokens: _builtins.int = ...,
+        parts: _abc.Iterable[Global___ContextPart] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["parts", b"parts", "text", b"text", "tokens", b"tokens"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___HydrateContextResponse: _TypeAlias = HydrateContextResponse  # noqa: Y015
+
+@_typing.final
+class ContextPart(_message.Message):
+    """ContextPart is one piece of a pack."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NODE_ID_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    TOKENS_FIELD_NUMBER: _builtins.int
+    INCLUDED_FIELD_NUMBER: _builtins.int
+    node_id: _builtins.str
+    """node_id is where it comes from."""
+    kind: _builtins.str
+    """kind is `story`, `dependency`, `decision`, `failure` or `reason`."""
+    tokens: _builtins.int
+    """tokens counts it."""
+    included: _builtins.bool
+    """included says that it stands in the text; else the budget was spent."""
+    def __init__(
+        self,
+        *,
+        node_id: _builtins.str = ...,
+        kind: _builtins.str = ...,
+        tokens: _builtins.int = ...,
+        included: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["included", b"included", "kind", b"kind", "node_id", b"node_id", "tokens", b"tokens"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ContextPart: _TypeAlias = ContextPart  # noqa: Y015
+
+@_typing.final
+class ExplainDecisionRequest(_message.Message):
+    """ExplainDecisionRequest names a task."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TASK_ID_FIELD_NUMBER: _builtins.int
+    task_id: _builtins.str
+    """task_id names it."""
+    def __init__(
+        self,
+        *,
+        task_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["task_id", b"task_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExplainDecisionRequest: _TypeAlias = ExplainDecisionRequest  # noqa: Y015
+
+@_typing.final
+class ExplainDecisionResponse(_message.Message):
+    """ExplainDecisionResponse is how it was decided."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TEXT_FIELD_NUMBER: _builtins.int
+    NODES_FIELD_NUMBER: _builtins.int
+    text: _builtins.str
+    """text is Markdown for people."""
+    @_builtins.property
+    def nodes(self) -> _containers.RepeatedCompositeFieldContainer[Global___Node]:
+        """nodes are what it rests on, sorted by id."""
+
+    def __init__(
+        self,
+        *,
+        text: _builtins.str = ...,
+        nodes: _abc.Iterable[Global___Node] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["nodes", b"nodes", "text", b"text"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExplainDecisionResponse: _TypeAlias = ExplainDecisionResponse  # noqa: Y015
+
+@_typing.final
+class RecordDecisionRequest(_message.Message):
+    """RecordDecisionRequest is something that a person decided."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACTOR_FIELD_NUMBER: _builtins.int
+    TITLE_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    REPOSITORY_FIELD_NUMBER: _builtins.int
+    PATHS_FIELD_NUMBER: _builtins.int
+    STORY_ID_FIELD_NUMBER: _builtins.int
+    TASK_ID_FIELD_NUMBER: _builtins.int
+    IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
+    actor: _builtins.str
+    """actor is who decided."""
+    title: _builtins.str
+    """title is one line, at most 200 characters."""
+    text: _builtins.str
+    """text is the decision and its reason; at most 8,000 characters."""
+    repository: _builtins.str
+    """repository is where it applies; empty is everywhere."""
+    story_id: _builtins.str
+    """story_id is the story that it belongs to, if any."""
+    task_id: _builtins.str
+    """task_id is the task that it belongs to, if any."""
+    idempotency_key: _builtins.str
+    """idempotency_key makes a repeated call the same decision, for ever; at most 200 characters."""
+    @_builtins.property
+    def paths(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """paths are files and folders that it is about."""
+
+    def __init__(
+        self,
+        *,
+        actor: _builtins.str = ...,
+        title: _builtins.str = ...,
+        text: _builtins.str = ...,
+        repository: _builtins.str = ...,
+        paths: _abc.Iterable[_builtins.str] | None = ...,
+        story_id: _builtins.str = ...,
+        task_id: _builtins.str = ...,
+        idempotency_key: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "idempotency_key", b"idempotency_key", "paths", b"paths", "repository", b"repository", "story_id", b"story_id", "task_id", b"task_id", "text", b"text", "title", b"title"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RecordDecisionRequest: _TypeAlias = RecordDecisionRequest  # noqa: Y015
+
+@_typing.final
+class RecordDecisionResponse(_message.Message):
+    """RecordDecisionResponse names it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DECISION_ID_FIELD_NUMBER: _builtins.int
+    decision_id: _builtins.str
+    """decision_id is its node, as `decision:<id>`."""
+    def __init__(
+        self,
+        *,
+        decision_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["decision_id", b"decision_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RecordDecisionResponse: _TypeAlias = RecordDecisionResponse  # noqa: Y015

@@ -40,6 +40,21 @@ class ContextServiceStub:
                 request_serializer=folkmoot_dot_api_dot_context_dot_v1_dot_context__pb2.GetNeighbourhoodRequest.SerializeToString,
                 response_deserializer=folkmoot_dot_api_dot_context_dot_v1_dot_context__pb2.GetNeighbourhoodResponse.FromString,
                 _registered_method=True)
+        self.HydrateContext = channel.unary_unary(
+                '/folkmoot.api.context.v1.ContextService/HydrateContext',
+                request_serializer=folkmoot_dot_api_dot_context_dot_v1_dot_context__pb2.HydrateContextRequest.SerializeToString,
+                response_deserializer=folkmoot_dot_api_dot_context_dot_v1_dot_context__pb2.HydrateContextResponse.FromString,
+                _registered_method=True)
+        self.ExplainDecision = channel.unary_unary(
+                '/folkmoot.api.context.v1.ContextService/ExplainDecision',
+                request_serializer=folkmoot_dot_api_dot_context_dot_v1_dot_context__pb2.ExplainDecisionRequest.SerializeToString,
+                response_deserializer=folkmoot_dot_api_dot_context_dot_v1_dot_context__pb2.ExplainDecisionResponse.FromString,
+                _registered_method=True)
+        self.RecordDecision = channel.unary_unary(
+                '/folkmoot.api.context.v1.ContextService/RecordDecision',
+                request_serializer=folkmoot_dot_api_dot_context_dot_v1_dot_context__pb2.RecordDecisionRequest.SerializeToString,
+                response_deserializer=folkmoot_dot_api_dot_context_dot_v1_dot_context__pb2.RecordDecisionResponse.FromString,
+                _registered_method=True)
         self.Rebuild = channel.unary_unary(
                 '/folkmoot.api.context.v1.ContextService/Rebuild',
                 request_serializer=folkmoot_dot_api_dot_context_dot_v1_dot_context__pb2.RebuildRequest.SerializeToString,
@@ -53,6 +68,27 @@ class ContextServiceServicer:
 
     def GetNeighbourhood(self, request, context):
         """GetNeighbourhood answers a node and what it is connected with.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def HydrateContext(self, request, context):
+        """HydrateContext answers what earlier work says to a task, within a budget. Same log, same request, same bytes.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExplainDecision(self, request, context):
+        """ExplainDecision answers how a task was decided, as the graph has it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RecordDecision(self, request, context):
+        """RecordDecision writes down what a person decided, for later work.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -72,6 +108,21 @@ def add_ContextServiceServicer_to_server(servicer, server):
                     servicer.GetNeighbourhood,
                     request_deserializer=folkmoot_dot_api_dot_context_dot_v1_dot_context__pb2.GetNeighbourhoodRequest.FromString,
                     response_serializer=folkmoot_dot_api_dot_context_dot_v1_dot_context__pb2.GetNeighbourhoodResponse.SerializeToString,
+            ),
+            'HydrateContext': grpc.unary_unary_rpc_method_handler(
+                    servicer.HydrateContext,
+                    request_deserializer=folkmoot_dot_api_dot_context_dot_v1_dot_context__pb2.HydrateContextRequest.FromString,
+                    response_serializer=folkmoot_dot_api_dot_context_dot_v1_dot_context__pb2.HydrateContextResponse.SerializeToString,
+            ),
+            'ExplainDecision': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExplainDecision,
+                    request_deserializer=folkmoot_dot_api_dot_context_dot_v1_dot_context__pb2.ExplainDecisionRequest.FromString,
+                    response_serializer=folkmoot_dot_api_dot_context_dot_v1_dot_context__pb2.ExplainDecisionResponse.SerializeToString,
+            ),
+            'RecordDecision': grpc.unary_unary_rpc_method_handler(
+                    servicer.RecordDecision,
+                    request_deserializer=folkmoot_dot_api_dot_context_dot_v1_dot_context__pb2.RecordDecisionRequest.FromString,
+                    response_serializer=folkmoot_dot_api_dot_context_dot_v1_dot_context__pb2.RecordDecisionResponse.SerializeToString,
             ),
             'Rebuild': grpc.unary_unary_rpc_method_handler(
                     servicer.Rebuild,
@@ -107,6 +158,87 @@ class ContextService:
             '/folkmoot.api.context.v1.ContextService/GetNeighbourhood',
             folkmoot_dot_api_dot_context_dot_v1_dot_context__pb2.GetNeighbourhoodRequest.SerializeToString,
             folkmoot_dot_api_dot_context_dot_v1_dot_context__pb2.GetNeighbourhoodResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def HydrateContext(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/folkmoot.api.context.v1.ContextService/HydrateContext',
+            folkmoot_dot_api_dot_context_dot_v1_dot_context__pb2.HydrateContextRequest.SerializeToString,
+            folkmoot_dot_api_dot_context_dot_v1_dot_context__pb2.HydrateContextResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExplainDecision(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/folkmoot.api.context.v1.ContextService/ExplainDecision',
+            folkmoot_dot_api_dot_context_dot_v1_dot_context__pb2.ExplainDecisionRequest.SerializeToString,
+            folkmoot_dot_api_dot_context_dot_v1_dot_context__pb2.ExplainDecisionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RecordDecision(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/folkmoot.api.context.v1.ContextService/RecordDecision',
+            folkmoot_dot_api_dot_context_dot_v1_dot_context__pb2.RecordDecisionRequest.SerializeToString,
+            folkmoot_dot_api_dot_context_dot_v1_dot_context__pb2.RecordDecisionResponse.FromString,
             options,
             channel_credentials,
             insecure,

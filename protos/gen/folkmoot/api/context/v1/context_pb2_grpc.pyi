@@ -35,6 +35,12 @@ class ContextServiceStub:
     def __new__(cls, channel: _aio.Channel) -> ContextServiceAsyncStub: ...
     GetNeighbourhood: _grpc.UnaryUnaryMultiCallable[_context_pb2.GetNeighbourhoodRequest, _context_pb2.GetNeighbourhoodResponse]
     """GetNeighbourhood answers a node and what it is connected with."""
+    HydrateContext: _grpc.UnaryUnaryMultiCallable[_context_pb2.HydrateContextRequest, _context_pb2.HydrateContextResponse]
+    """HydrateContext answers what earlier work says to a task, within a budget. Same log, same request, same bytes."""
+    ExplainDecision: _grpc.UnaryUnaryMultiCallable[_context_pb2.ExplainDecisionRequest, _context_pb2.ExplainDecisionResponse]
+    """ExplainDecision answers how a task was decided, as the graph has it."""
+    RecordDecision: _grpc.UnaryUnaryMultiCallable[_context_pb2.RecordDecisionRequest, _context_pb2.RecordDecisionResponse]
+    """RecordDecision writes down what a person decided, for later work."""
     Rebuild: _grpc.UnaryUnaryMultiCallable[_context_pb2.RebuildRequest, _context_pb2.RebuildResponse]
     """Rebuild drops the graph and projects the log anew."""
 
@@ -45,6 +51,12 @@ class ContextServiceAsyncStub(ContextServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetNeighbourhood: _aio.UnaryUnaryMultiCallable[_context_pb2.GetNeighbourhoodRequest, _context_pb2.GetNeighbourhoodResponse]  # type: ignore[assignment]
     """GetNeighbourhood answers a node and what it is connected with."""
+    HydrateContext: _aio.UnaryUnaryMultiCallable[_context_pb2.HydrateContextRequest, _context_pb2.HydrateContextResponse]  # type: ignore[assignment]
+    """HydrateContext answers what earlier work says to a task, within a budget. Same log, same request, same bytes."""
+    ExplainDecision: _aio.UnaryUnaryMultiCallable[_context_pb2.ExplainDecisionRequest, _context_pb2.ExplainDecisionResponse]  # type: ignore[assignment]
+    """ExplainDecision answers how a task was decided, as the graph has it."""
+    RecordDecision: _aio.UnaryUnaryMultiCallable[_context_pb2.RecordDecisionRequest, _context_pb2.RecordDecisionResponse]  # type: ignore[assignment]
+    """RecordDecision writes down what a person decided, for later work."""
     Rebuild: _aio.UnaryUnaryMultiCallable[_context_pb2.RebuildRequest, _context_pb2.RebuildResponse]  # type: ignore[assignment]
     """Rebuild drops the graph and projects the log anew."""
 
@@ -58,6 +70,30 @@ class ContextServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_context_pb2.GetNeighbourhoodResponse, _abc.Awaitable[_context_pb2.GetNeighbourhoodResponse]]:
         """GetNeighbourhood answers a node and what it is connected with."""
+
+    @_abc_1.abstractmethod
+    def HydrateContext(
+        self,
+        request: _context_pb2.HydrateContextRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_context_pb2.HydrateContextResponse, _abc.Awaitable[_context_pb2.HydrateContextResponse]]:
+        """HydrateContext answers what earlier work says to a task, within a budget. Same log, same request, same bytes."""
+
+    @_abc_1.abstractmethod
+    def ExplainDecision(
+        self,
+        request: _context_pb2.ExplainDecisionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_context_pb2.ExplainDecisionResponse, _abc.Awaitable[_context_pb2.ExplainDecisionResponse]]:
+        """ExplainDecision answers how a task was decided, as the graph has it."""
+
+    @_abc_1.abstractmethod
+    def RecordDecision(
+        self,
+        request: _context_pb2.RecordDecisionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_context_pb2.RecordDecisionResponse, _abc.Awaitable[_context_pb2.RecordDecisionResponse]]:
+        """RecordDecision writes down what a person decided, for later work."""
 
     @_abc_1.abstractmethod
     def Rebuild(

@@ -75,6 +75,56 @@ class OrchestratorServiceStub:
                 request_serializer=folkmoot_dot_api_dot_orchestrator_dot_v1_dot_orchestrator__pb2.GetArtifactRequest.SerializeToString,
                 response_deserializer=folkmoot_dot_api_dot_orchestrator_dot_v1_dot_orchestrator__pb2.GetArtifactResponse.FromString,
                 _registered_method=True)
+        self.RegisterAgent = channel.unary_unary(
+                '/folkmoot.api.orchestrator.v1.OrchestratorService/RegisterAgent',
+                request_serializer=folkmoot_dot_api_dot_orchestrator_dot_v1_dot_orchestrator__pb2.RegisterAgentRequest.SerializeToString,
+                response_deserializer=folkmoot_dot_api_dot_orchestrator_dot_v1_dot_orchestrator__pb2.RegisterAgentResponse.FromString,
+                _registered_method=True)
+        self.UnregisterAgent = channel.unary_unary(
+                '/folkmoot.api.orchestrator.v1.OrchestratorService/UnregisterAgent',
+                request_serializer=folkmoot_dot_api_dot_orchestrator_dot_v1_dot_orchestrator__pb2.UnregisterAgentRequest.SerializeToString,
+                response_deserializer=folkmoot_dot_api_dot_orchestrator_dot_v1_dot_orchestrator__pb2.UnregisterAgentResponse.FromString,
+                _registered_method=True)
+        self.ListAgents = channel.unary_unary(
+                '/folkmoot.api.orchestrator.v1.OrchestratorService/ListAgents',
+                request_serializer=folkmoot_dot_api_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ListAgentsRequest.SerializeToString,
+                response_deserializer=folkmoot_dot_api_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ListAgentsResponse.FromString,
+                _registered_method=True)
+        self.CreateCouncil = channel.unary_unary(
+                '/folkmoot.api.orchestrator.v1.OrchestratorService/CreateCouncil',
+                request_serializer=folkmoot_dot_api_dot_orchestrator_dot_v1_dot_orchestrator__pb2.CreateCouncilRequest.SerializeToString,
+                response_deserializer=folkmoot_dot_api_dot_orchestrator_dot_v1_dot_orchestrator__pb2.CreateCouncilResponse.FromString,
+                _registered_method=True)
+        self.GetCouncil = channel.unary_unary(
+                '/folkmoot.api.orchestrator.v1.OrchestratorService/GetCouncil',
+                request_serializer=folkmoot_dot_api_dot_orchestrator_dot_v1_dot_orchestrator__pb2.GetCouncilRequest.SerializeToString,
+                response_deserializer=folkmoot_dot_api_dot_orchestrator_dot_v1_dot_orchestrator__pb2.GetCouncilResponse.FromString,
+                _registered_method=True)
+        self.ListCouncils = channel.unary_unary(
+                '/folkmoot.api.orchestrator.v1.OrchestratorService/ListCouncils',
+                request_serializer=folkmoot_dot_api_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ListCouncilsRequest.SerializeToString,
+                response_deserializer=folkmoot_dot_api_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ListCouncilsResponse.FromString,
+                _registered_method=True)
+        self.DeleteCouncil = channel.unary_unary(
+                '/folkmoot.api.orchestrator.v1.OrchestratorService/DeleteCouncil',
+                request_serializer=folkmoot_dot_api_dot_orchestrator_dot_v1_dot_orchestrator__pb2.DeleteCouncilRequest.SerializeToString,
+                response_deserializer=folkmoot_dot_api_dot_orchestrator_dot_v1_dot_orchestrator__pb2.DeleteCouncilResponse.FromString,
+                _registered_method=True)
+        self.GetStatus = channel.unary_unary(
+                '/folkmoot.api.orchestrator.v1.OrchestratorService/GetStatus',
+                request_serializer=folkmoot_dot_api_dot_orchestrator_dot_v1_dot_orchestrator__pb2.GetStatusRequest.SerializeToString,
+                response_deserializer=folkmoot_dot_api_dot_orchestrator_dot_v1_dot_orchestrator__pb2.GetStatusResponse.FromString,
+                _registered_method=True)
+        self.ListParked = channel.unary_unary(
+                '/folkmoot.api.orchestrator.v1.OrchestratorService/ListParked',
+                request_serializer=folkmoot_dot_api_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ListParkedRequest.SerializeToString,
+                response_deserializer=folkmoot_dot_api_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ListParkedResponse.FromString,
+                _registered_method=True)
+        self.ReplayParked = channel.unary_unary(
+                '/folkmoot.api.orchestrator.v1.OrchestratorService/ReplayParked',
+                request_serializer=folkmoot_dot_api_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ReplayParkedRequest.SerializeToString,
+                response_deserializer=folkmoot_dot_api_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ReplayParkedResponse.FromString,
+                _registered_method=True)
 
 
 class OrchestratorServiceServicer:
@@ -137,6 +187,76 @@ class OrchestratorServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RegisterAgent(self, request, context):
+        """RegisterAgent makes an agent known, or replaces its profile.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UnregisterAgent(self, request, context):
+        """UnregisterAgent forgets an agent that no council names.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListAgents(self, request, context):
+        """ListAgents lists the agents that councils may name, those that ship included.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CreateCouncil(self, request, context):
+        """CreateCouncil makes a council, or replaces it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetCouncil(self, request, context):
+        """GetCouncil answers one council.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListCouncils(self, request, context):
+        """ListCouncils lists the councils, those that ship included.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteCouncil(self, request, context):
+        """DeleteCouncil forgets a council; one that ships comes back as it was.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetStatus(self, request, context):
+        """GetStatus says what the fleet does now.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListParked(self, request, context):
+        """ListParked lists messages that nobody could handle.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReplayParked(self, request, context):
+        """ReplayParked has a parked message handled again.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_OrchestratorServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -179,6 +299,56 @@ def add_OrchestratorServiceServicer_to_server(servicer, server):
                     servicer.GetArtifact,
                     request_deserializer=folkmoot_dot_api_dot_orchestrator_dot_v1_dot_orchestrator__pb2.GetArtifactRequest.FromString,
                     response_serializer=folkmoot_dot_api_dot_orchestrator_dot_v1_dot_orchestrator__pb2.GetArtifactResponse.SerializeToString,
+            ),
+            'RegisterAgent': grpc.unary_unary_rpc_method_handler(
+                    servicer.RegisterAgent,
+                    request_deserializer=folkmoot_dot_api_dot_orchestrator_dot_v1_dot_orchestrator__pb2.RegisterAgentRequest.FromString,
+                    response_serializer=folkmoot_dot_api_dot_orchestrator_dot_v1_dot_orchestrator__pb2.RegisterAgentResponse.SerializeToString,
+            ),
+            'UnregisterAgent': grpc.unary_unary_rpc_method_handler(
+                    servicer.UnregisterAgent,
+                    request_deserializer=folkmoot_dot_api_dot_orchestrator_dot_v1_dot_orchestrator__pb2.UnregisterAgentRequest.FromString,
+                    response_serializer=folkmoot_dot_api_dot_orchestrator_dot_v1_dot_orchestrator__pb2.UnregisterAgentResponse.SerializeToString,
+            ),
+            'ListAgents': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListAgents,
+                    request_deserializer=folkmoot_dot_api_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ListAgentsRequest.FromString,
+                    response_serializer=folkmoot_dot_api_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ListAgentsResponse.SerializeToString,
+            ),
+            'CreateCouncil': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateCouncil,
+                    request_deserializer=folkmoot_dot_api_dot_orchestrator_dot_v1_dot_orchestrator__pb2.CreateCouncilRequest.FromString,
+                    response_serializer=folkmoot_dot_api_dot_orchestrator_dot_v1_dot_orchestrator__pb2.CreateCouncilResponse.SerializeToString,
+            ),
+            'GetCouncil': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetCouncil,
+                    request_deserializer=folkmoot_dot_api_dot_orchestrator_dot_v1_dot_orchestrator__pb2.GetCouncilRequest.FromString,
+                    response_serializer=folkmoot_dot_api_dot_orchestrator_dot_v1_dot_orchestrator__pb2.GetCouncilResponse.SerializeToString,
+            ),
+            'ListCouncils': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListCouncils,
+                    request_deserializer=folkmoot_dot_api_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ListCouncilsRequest.FromString,
+                    response_serializer=folkmoot_dot_api_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ListCouncilsResponse.SerializeToString,
+            ),
+            'DeleteCouncil': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteCouncil,
+                    request_deserializer=folkmoot_dot_api_dot_orchestrator_dot_v1_dot_orchestrator__pb2.DeleteCouncilRequest.FromString,
+                    response_serializer=folkmoot_dot_api_dot_orchestrator_dot_v1_dot_orchestrator__pb2.DeleteCouncilResponse.SerializeToString,
+            ),
+            'GetStatus': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetStatus,
+                    request_deserializer=folkmoot_dot_api_dot_orchestrator_dot_v1_dot_orchestrator__pb2.GetStatusRequest.FromString,
+                    response_serializer=folkmoot_dot_api_dot_orchestrator_dot_v1_dot_orchestrator__pb2.GetStatusResponse.SerializeToString,
+            ),
+            'ListParked': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListParked,
+                    request_deserializer=folkmoot_dot_api_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ListParkedRequest.FromString,
+                    response_serializer=folkmoot_dot_api_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ListParkedResponse.SerializeToString,
+            ),
+            'ReplayParked': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReplayParked,
+                    request_deserializer=folkmoot_dot_api_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ReplayParkedRequest.FromString,
+                    response_serializer=folkmoot_dot_api_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ReplayParkedResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -398,6 +568,276 @@ class OrchestratorService:
             '/folkmoot.api.orchestrator.v1.OrchestratorService/GetArtifact',
             folkmoot_dot_api_dot_orchestrator_dot_v1_dot_orchestrator__pb2.GetArtifactRequest.SerializeToString,
             folkmoot_dot_api_dot_orchestrator_dot_v1_dot_orchestrator__pb2.GetArtifactResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RegisterAgent(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/folkmoot.api.orchestrator.v1.OrchestratorService/RegisterAgent',
+            folkmoot_dot_api_dot_orchestrator_dot_v1_dot_orchestrator__pb2.RegisterAgentRequest.SerializeToString,
+            folkmoot_dot_api_dot_orchestrator_dot_v1_dot_orchestrator__pb2.RegisterAgentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UnregisterAgent(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/folkmoot.api.orchestrator.v1.OrchestratorService/UnregisterAgent',
+            folkmoot_dot_api_dot_orchestrator_dot_v1_dot_orchestrator__pb2.UnregisterAgentRequest.SerializeToString,
+            folkmoot_dot_api_dot_orchestrator_dot_v1_dot_orchestrator__pb2.UnregisterAgentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListAgents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/folkmoot.api.orchestrator.v1.OrchestratorService/ListAgents',
+            folkmoot_dot_api_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ListAgentsRequest.SerializeToString,
+            folkmoot_dot_api_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ListAgentsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateCouncil(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/folkmoot.api.orchestrator.v1.OrchestratorService/CreateCouncil',
+            folkmoot_dot_api_dot_orchestrator_dot_v1_dot_orchestrator__pb2.CreateCouncilRequest.SerializeToString,
+            folkmoot_dot_api_dot_orchestrator_dot_v1_dot_orchestrator__pb2.CreateCouncilResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetCouncil(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/folkmoot.api.orchestrator.v1.OrchestratorService/GetCouncil',
+            folkmoot_dot_api_dot_orchestrator_dot_v1_dot_orchestrator__pb2.GetCouncilRequest.SerializeToString,
+            folkmoot_dot_api_dot_orchestrator_dot_v1_dot_orchestrator__pb2.GetCouncilResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListCouncils(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/folkmoot.api.orchestrator.v1.OrchestratorService/ListCouncils',
+            folkmoot_dot_api_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ListCouncilsRequest.SerializeToString,
+            folkmoot_dot_api_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ListCouncilsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteCouncil(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/folkmoot.api.orchestrator.v1.OrchestratorService/DeleteCouncil',
+            folkmoot_dot_api_dot_orchestrator_dot_v1_dot_orchestrator__pb2.DeleteCouncilRequest.SerializeToString,
+            folkmoot_dot_api_dot_orchestrator_dot_v1_dot_orchestrator__pb2.DeleteCouncilResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetStatus(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/folkmoot.api.orchestrator.v1.OrchestratorService/GetStatus',
+            folkmoot_dot_api_dot_orchestrator_dot_v1_dot_orchestrator__pb2.GetStatusRequest.SerializeToString,
+            folkmoot_dot_api_dot_orchestrator_dot_v1_dot_orchestrator__pb2.GetStatusResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListParked(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/folkmoot.api.orchestrator.v1.OrchestratorService/ListParked',
+            folkmoot_dot_api_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ListParkedRequest.SerializeToString,
+            folkmoot_dot_api_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ListParkedResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReplayParked(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/folkmoot.api.orchestrator.v1.OrchestratorService/ReplayParked',
+            folkmoot_dot_api_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ReplayParkedRequest.SerializeToString,
+            folkmoot_dot_api_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ReplayParkedResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -49,6 +49,26 @@ class OrchestratorServiceStub:
     """GetEvidence answers what was observed of each candidate."""
     GetArtifact: _grpc.UnaryStreamMultiCallable[_orchestrator_pb2.GetArtifactRequest, _orchestrator_pb2.GetArtifactResponse]
     """GetArtifact streams a body that an event refers to."""
+    RegisterAgent: _grpc.UnaryUnaryMultiCallable[_orchestrator_pb2.RegisterAgentRequest, _orchestrator_pb2.RegisterAgentResponse]
+    """RegisterAgent makes an agent known, or replaces its profile."""
+    UnregisterAgent: _grpc.UnaryUnaryMultiCallable[_orchestrator_pb2.UnregisterAgentRequest, _orchestrator_pb2.UnregisterAgentResponse]
+    """UnregisterAgent forgets an agent that no council names."""
+    ListAgents: _grpc.UnaryUnaryMultiCallable[_orchestrator_pb2.ListAgentsRequest, _orchestrator_pb2.ListAgentsResponse]
+    """ListAgents lists the agents that councils may name, those that ship included."""
+    CreateCouncil: _grpc.UnaryUnaryMultiCallable[_orchestrator_pb2.CreateCouncilRequest, _orchestrator_pb2.CreateCouncilResponse]
+    """CreateCouncil makes a council, or replaces it."""
+    GetCouncil: _grpc.UnaryUnaryMultiCallable[_orchestrator_pb2.GetCouncilRequest, _orchestrator_pb2.GetCouncilResponse]
+    """GetCouncil answers one council."""
+    ListCouncils: _grpc.UnaryUnaryMultiCallable[_orchestrator_pb2.ListCouncilsRequest, _orchestrator_pb2.ListCouncilsResponse]
+    """ListCouncils lists the councils, those that ship included."""
+    DeleteCouncil: _grpc.UnaryUnaryMultiCallable[_orchestrator_pb2.DeleteCouncilRequest, _orchestrator_pb2.DeleteCouncilResponse]
+    """DeleteCouncil forgets a council; one that ships comes back as it was."""
+    GetStatus: _grpc.UnaryUnaryMultiCallable[_orchestrator_pb2.GetStatusRequest, _orchestrator_pb2.GetStatusResponse]
+    """GetStatus says what the fleet does now."""
+    ListParked: _grpc.UnaryUnaryMultiCallable[_orchestrator_pb2.ListParkedRequest, _orchestrator_pb2.ListParkedResponse]
+    """ListParked lists messages that nobody could handle."""
+    ReplayParked: _grpc.UnaryUnaryMultiCallable[_orchestrator_pb2.ReplayParkedRequest, _orchestrator_pb2.ReplayParkedResponse]
+    """ReplayParked has a parked message handled again."""
 
 @_typing.type_check_only
 class OrchestratorServiceAsyncStub(OrchestratorServiceStub):
@@ -71,6 +91,26 @@ class OrchestratorServiceAsyncStub(OrchestratorServiceStub):
     """GetEvidence answers what was observed of each candidate."""
     GetArtifact: _aio.UnaryStreamMultiCallable[_orchestrator_pb2.GetArtifactRequest, _orchestrator_pb2.GetArtifactResponse]  # type: ignore[assignment]
     """GetArtifact streams a body that an event refers to."""
+    RegisterAgent: _aio.UnaryUnaryMultiCallable[_orchestrator_pb2.RegisterAgentRequest, _orchestrator_pb2.RegisterAgentResponse]  # type: ignore[assignment]
+    """RegisterAgent makes an agent known, or replaces its profile."""
+    UnregisterAgent: _aio.UnaryUnaryMultiCallable[_orchestrator_pb2.UnregisterAgentRequest, _orchestrator_pb2.UnregisterAgentResponse]  # type: ignore[assignment]
+    """UnregisterAgent forgets an agent that no council names."""
+    ListAgents: _aio.UnaryUnaryMultiCallable[_orchestrator_pb2.ListAgentsRequest, _orchestrator_pb2.ListAgentsResponse]  # type: ignore[assignment]
+    """ListAgents lists the agents that councils may name, those that ship included."""
+    CreateCouncil: _aio.UnaryUnaryMultiCallable[_orchestrator_pb2.CreateCouncilRequest, _orchestrator_pb2.CreateCouncilResponse]  # type: ignore[assignment]
+    """CreateCouncil makes a council, or replaces it."""
+    GetCouncil: _aio.UnaryUnaryMultiCallable[_orchestrator_pb2.GetCouncilRequest, _orchestrator_pb2.GetCouncilResponse]  # type: ignore[assignment]
+    """GetCouncil answers one council."""
+    ListCouncils: _aio.UnaryUnaryMultiCallable[_orchestrator_pb2.ListCouncilsRequest, _orchestrator_pb2.ListCouncilsResponse]  # type: ignore[assignment]
+    """ListCouncils lists the councils, those that ship included."""
+    DeleteCouncil: _aio.UnaryUnaryMultiCallable[_orchestrator_pb2.DeleteCouncilRequest, _orchestrator_pb2.DeleteCouncilResponse]  # type: ignore[assignment]
+    """DeleteCouncil forgets a council; one that ships comes back as it was."""
+    GetStatus: _aio.UnaryUnaryMultiCallable[_orchestrator_pb2.GetStatusRequest, _orchestrator_pb2.GetStatusResponse]  # type: ignore[assignment]
+    """GetStatus says what the fleet does now."""
+    ListParked: _aio.UnaryUnaryMultiCallable[_orchestrator_pb2.ListParkedRequest, _orchestrator_pb2.ListParkedResponse]  # type: ignore[assignment]
+    """ListParked lists messages that nobody could handle."""
+    ReplayParked: _aio.UnaryUnaryMultiCallable[_orchestrator_pb2.ReplayParkedRequest, _orchestrator_pb2.ReplayParkedResponse]  # type: ignore[assignment]
+    """ReplayParked has a parked message handled again."""
 
 class OrchestratorServiceServicer(metaclass=_abc_1.ABCMeta):
     """OrchestratorService runs deliberations. Any replica answers any call. All calls need the service token."""
@@ -138,5 +178,85 @@ class OrchestratorServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_orchestrator_pb2.GetArtifactResponse], _abc.AsyncIterator[_orchestrator_pb2.GetArtifactResponse]]:
         """GetArtifact streams a body that an event refers to."""
+
+    @_abc_1.abstractmethod
+    def RegisterAgent(
+        self,
+        request: _orchestrator_pb2.RegisterAgentRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_orchestrator_pb2.RegisterAgentResponse, _abc.Awaitable[_orchestrator_pb2.RegisterAgentResponse]]:
+        """RegisterAgent makes an agent known, or replaces its profile."""
+
+    @_abc_1.abstractmethod
+    def UnregisterAgent(
+        self,
+        request: _orchestrator_pb2.UnregisterAgentRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_orchestrator_pb2.UnregisterAgentResponse, _abc.Awaitable[_orchestrator_pb2.UnregisterAgentResponse]]:
+        """UnregisterAgent forgets an agent that no council names."""
+
+    @_abc_1.abstractmethod
+    def ListAgents(
+        self,
+        request: _orchestrator_pb2.ListAgentsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_orchestrator_pb2.ListAgentsResponse, _abc.Awaitable[_orchestrator_pb2.ListAgentsResponse]]:
+        """ListAgents lists the agents that councils may name, those that ship included."""
+
+    @_abc_1.abstractmethod
+    def CreateCouncil(
+        self,
+        request: _orchestrator_pb2.CreateCouncilRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_orchestrator_pb2.CreateCouncilResponse, _abc.Awaitable[_orchestrator_pb2.CreateCouncilResponse]]:
+        """CreateCouncil makes a council, or replaces it."""
+
+    @_abc_1.abstractmethod
+    def GetCouncil(
+        self,
+        request: _orchestrator_pb2.GetCouncilRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_orchestrator_pb2.GetCouncilResponse, _abc.Awaitable[_orchestrator_pb2.GetCouncilResponse]]:
+        """GetCouncil answers one council."""
+
+    @_abc_1.abstractmethod
+    def ListCouncils(
+        self,
+        request: _orchestrator_pb2.ListCouncilsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_orchestrator_pb2.ListCouncilsResponse, _abc.Awaitable[_orchestrator_pb2.ListCouncilsResponse]]:
+        """ListCouncils lists the councils, those that ship included."""
+
+    @_abc_1.abstractmethod
+    def DeleteCouncil(
+        self,
+        request: _orchestrator_pb2.DeleteCouncilRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_orchestrator_pb2.DeleteCouncilResponse, _abc.Awaitable[_orchestrator_pb2.DeleteCouncilResponse]]:
+        """DeleteCouncil forgets a council; one that ships comes back as it was."""
+
+    @_abc_1.abstractmethod
+    def GetStatus(
+        self,
+        request: _orchestrator_pb2.GetStatusRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_orchestrator_pb2.GetStatusResponse, _abc.Awaitable[_orchestrator_pb2.GetStatusResponse]]:
+        """GetStatus says what the fleet does now."""
+
+    @_abc_1.abstractmethod
+    def ListParked(
+        self,
+        request: _orchestrator_pb2.ListParkedRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_orchestrator_pb2.ListParkedResponse, _abc.Awaitable[_orchestrator_pb2.ListParkedResponse]]:
+        """ListParked lists messages that nobody could handle."""
+
+    @_abc_1.abstractmethod
+    def ReplayParked(
+        self,
+        request: _orchestrator_pb2.ReplayParkedRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_orchestrator_pb2.ReplayParkedResponse, _abc.Awaitable[_orchestrator_pb2.ReplayParkedResponse]]:
+        """ReplayParked has a parked message handled again."""
 
 def add_OrchestratorServiceServicer_to_server(servicer: OrchestratorServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

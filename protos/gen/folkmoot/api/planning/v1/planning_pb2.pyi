@@ -43,6 +43,12 @@ class _StoryStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_StoryState
     """The product owner sent it back."""
     STORY_STATE_CANCELLED: _StoryState.ValueType  # 7
     """Called off."""
+    STORY_STATE_ASSESSED: _StoryState.ValueType  # 8
+    """The coach has looked at it."""
+    STORY_STATE_APPROVED: _StoryState.ValueType  # 9
+    """The plan may be carried out."""
+    STORY_STATE_CARRIED_OVER: _StoryState.ValueType  # 10
+    """Another story goes on with it."""
 
 class StoryState(_StoryState, metaclass=_StoryStateEnumTypeWrapper):
     """StoryState is where a story stands."""
@@ -63,6 +69,12 @@ STORY_STATE_SENT_BACK: StoryState.ValueType  # 6
 """The product owner sent it back."""
 STORY_STATE_CANCELLED: StoryState.ValueType  # 7
 """Called off."""
+STORY_STATE_ASSESSED: StoryState.ValueType  # 8
+"""The coach has looked at it."""
+STORY_STATE_APPROVED: StoryState.ValueType  # 9
+"""The plan may be carried out."""
+STORY_STATE_CARRIED_OVER: StoryState.ValueType  # 10
+"""Another story goes on with it."""
 Global___StoryState: _TypeAlias = StoryState  # noqa: Y015
 
 class _StoryTransition:
@@ -79,6 +91,10 @@ class _StoryTransitionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Story
     """Not good enough; needs a reason."""
     STORY_TRANSITION_CANCEL: _StoryTransition.ValueType  # 3
     """Call it off."""
+    STORY_TRANSITION_REVISE: _StoryTransition.ValueType  # 4
+    """Change its text or checks; it is assessed anew."""
+    STORY_TRANSITION_CARRY_OVER: _StoryTransition.ValueType  # 5
+    """Go on with it in another story, which is created."""
 
 class StoryTransition(_StoryTransition, metaclass=_StoryTransitionEnumTypeWrapper):
     """StoryTransition is what a person may do with a story."""
@@ -91,7 +107,95 @@ STORY_TRANSITION_SEND_BACK: StoryTransition.ValueType  # 2
 """Not good enough; needs a reason."""
 STORY_TRANSITION_CANCEL: StoryTransition.ValueType  # 3
 """Call it off."""
+STORY_TRANSITION_REVISE: StoryTransition.ValueType  # 4
+"""Change its text or checks; it is assessed anew."""
+STORY_TRANSITION_CARRY_OVER: StoryTransition.ValueType  # 5
+"""Go on with it in another story, which is created."""
 Global___StoryTransition: _TypeAlias = StoryTransition  # noqa: Y015
+
+class _Planning:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _PlanningEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Planning.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    PLANNING_UNSPECIFIED: _Planning.ValueType  # 0
+    """As the call says."""
+    PLANNING_SINGLE: _Planning.ValueType  # 1
+    """The story is one task."""
+    PLANNING_MODEL: _Planning.ValueType  # 2
+    """The coach assesses it and the planner plans it."""
+    PLANNING_GIVEN: _Planning.ValueType  # 3
+    """The plan comes with the story."""
+
+class Planning(_Planning, metaclass=_PlanningEnumTypeWrapper):
+    """Planning is how a story becomes tasks."""
+
+PLANNING_UNSPECIFIED: Planning.ValueType  # 0
+"""As the call says."""
+PLANNING_SINGLE: Planning.ValueType  # 1
+"""The story is one task."""
+PLANNING_MODEL: Planning.ValueType  # 2
+"""The coach assesses it and the planner plans it."""
+PLANNING_GIVEN: Planning.ValueType  # 3
+"""The plan comes with the story."""
+Global___Planning: _TypeAlias = Planning  # noqa: Y015
+
+class _Approval:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ApprovalEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Approval.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    APPROVAL_UNSPECIFIED: _Approval.ValueType  # 0
+    """As the call says."""
+    APPROVAL_PERSON: _Approval.ValueType  # 1
+    """Somebody calls ApprovePlan."""
+    APPROVAL_AUTOPILOT: _Approval.ValueType  # 2
+    """The platform does, and says so."""
+
+class Approval(_Approval, metaclass=_ApprovalEnumTypeWrapper):
+    """Approval is who approves a plan."""
+
+APPROVAL_UNSPECIFIED: Approval.ValueType  # 0
+"""As the call says."""
+APPROVAL_PERSON: Approval.ValueType  # 1
+"""Somebody calls ApprovePlan."""
+APPROVAL_AUTOPILOT: Approval.ValueType  # 2
+"""The platform does, and says so."""
+Global___Approval: _TypeAlias = Approval  # noqa: Y015
+
+class _TaskState:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _TaskStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_TaskState.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    TASK_STATE_UNSPECIFIED: _TaskState.ValueType  # 0
+    """Never sent."""
+    TASK_STATE_WAITING: _TaskState.ValueType  # 1
+    """Its plan is not approved yet, or it waits for other tasks."""
+    TASK_STATE_RELEASED: _TaskState.ValueType  # 2
+    """The orchestrator has it."""
+    TASK_STATE_DECIDED: _TaskState.ValueType  # 3
+    """It ended, with or without a commit."""
+    TASK_STATE_BLOCKED: _TaskState.ValueType  # 4
+    """What it builds on did not come about."""
+
+class TaskState(_TaskState, metaclass=_TaskStateEnumTypeWrapper):
+    """TaskState is where a task of a plan stands."""
+
+TASK_STATE_UNSPECIFIED: TaskState.ValueType  # 0
+"""Never sent."""
+TASK_STATE_WAITING: TaskState.ValueType  # 1
+"""Its plan is not approved yet, or it waits for other tasks."""
+TASK_STATE_RELEASED: TaskState.ValueType  # 2
+"""The orchestrator has it."""
+TASK_STATE_DECIDED: TaskState.ValueType  # 3
+"""It ended, with or without a commit."""
+TASK_STATE_BLOCKED: TaskState.ValueType  # 4
+"""What it builds on did not come about."""
+Global___TaskState: _TypeAlias = TaskState  # noqa: Y015
 
 @_typing.final
 class CreateStoryRequest(_message.Message):
@@ -102,13 +206,24 @@ class CreateStoryRequest(_message.Message):
     TASK_FIELD_NUMBER: _builtins.int
     IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
     ACTOR_FIELD_NUMBER: _builtins.int
+    PLANNING_FIELD_NUMBER: _builtins.int
+    APPROVAL_FIELD_NUMBER: _builtins.int
+    PLAN_FIELD_NUMBER: _builtins.int
     idempotency_key: _builtins.str
     """idempotency_key makes a repeated call the same story, for ever; at most 200 characters."""
     actor: _builtins.str
     """actor is who asks, for the record."""
+    planning: Global___Planning.ValueType
+    """planning says how it becomes tasks; unspecified is single."""
+    approval: Global___Approval.ValueType
+    """approval says who approves the plan; unspecified is a person for a plan by a model, and the autopilot otherwise."""
     @_builtins.property
     def task(self) -> _orchestrator_pb2.Task:
-        """task is the story's text and settings: the plan is this one task."""
+        """task is the story's text and settings, which its tasks inherit."""
+
+    @_builtins.property
+    def plan(self) -> Global___Plan:
+        """plan is for planning `given`."""
 
     def __init__(
         self,
@@ -116,25 +231,210 @@ class CreateStoryRequest(_message.Message):
         task: _orchestrator_pb2.Task | None = ...,
         idempotency_key: _builtins.str = ...,
         actor: _builtins.str = ...,
+        planning: Global___Planning.ValueType = ...,
+        approval: Global___Approval.ValueType = ...,
+        plan: Global___Plan | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["task", b"task"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["plan", b"plan", "task", b"task"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "idempotency_key", b"idempotency_key", "task", b"task"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "approval", b"approval", "idempotency_key", b"idempotency_key", "plan", b"plan", "planning", b"planning", "task", b"task"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CreateStoryRequest: _TypeAlias = CreateStoryRequest  # noqa: Y015
 
 @_typing.final
+class Plan(_message.Message):
+    """Plan is a story's tasks; `after` makes a graph of them without cycles."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TASKS_FIELD_NUMBER: _builtins.int
+    SUMMARY_FIELD_NUMBER: _builtins.int
+    summary: _builtins.str
+    """summary is for people."""
+    @_builtins.property
+    def tasks(self) -> _containers.RepeatedCompositeFieldContainer[Global___PlannedTask]:
+        """tasks are at most 20."""
+
+    def __init__(
+        self,
+        *,
+        tasks: _abc.Iterable[Global___PlannedTask] | None = ...,
+        summary: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["summary", b"summary", "tasks", b"tasks"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Plan: _TypeAlias = Plan  # noqa: Y015
+
+@_typing.final
+class PlannedTask(_message.Message):
+    """PlannedTask is one task of a plan."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    TITLE_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    ROLE_FIELD_NUMBER: _builtins.int
+    COUNCIL_FIELD_NUMBER: _builtins.int
+    PATHS_FIELD_NUMBER: _builtins.int
+    CHECKS_FIELD_NUMBER: _builtins.int
+    AFTER_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """name is a token, unique in its plan."""
+    title: _builtins.str
+    """title is one line, at most 200 characters."""
+    text: _builtins.str
+    """text is the wish."""
+    role: _builtins.str
+    """role is DEV, QA, ARCHITECT, DEVOPS or DATA; empty is DEV."""
+    council: _builtins.str
+    """council is the name of one; empty is the role's default."""
+    @_builtins.property
+    def paths(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """paths are files and folders (with a slash at the end) that it will write."""
+
+    @_builtins.property
+    def checks(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """checks are shell commands that exit with 0 on a good candidate."""
+
+    @_builtins.property
+    def after(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """after are names of tasks whose results it builds on."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        title: _builtins.str = ...,
+        text: _builtins.str = ...,
+        role: _builtins.str = ...,
+        council: _builtins.str = ...,
+        paths: _abc.Iterable[_builtins.str] | None = ...,
+        checks: _abc.Iterable[_builtins.str] | None = ...,
+        after: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "checks", b"checks", "council", b"council", "name", b"name", "paths", b"paths", "role", b"role", "text", b"text", "title", b"title"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PlannedTask: _TypeAlias = PlannedTask  # noqa: Y015
+
+@_typing.final
+class Assessment(_message.Message):
+    """Assessment is the coach's view of a story; scores are from 0 to 100."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CLARITY_FIELD_NUMBER: _builtins.int
+    TESTABILITY_FIELD_NUMBER: _builtins.int
+    SIZE_FIELD_NUMBER: _builtins.int
+    SCORE_FIELD_NUMBER: _builtins.int
+    THRESHOLD_FIELD_NUMBER: _builtins.int
+    SUMMARY_FIELD_NUMBER: _builtins.int
+    MISSING_CHECKS_FIELD_NUMBER: _builtins.int
+    QUESTIONS_FIELD_NUMBER: _builtins.int
+    clarity: _builtins.int
+    """clarity is how clearly it says what is wanted."""
+    testability: _builtins.int
+    """testability is how well somebody could tell that it is done."""
+    size: _builtins.int
+    """size is 100 for one sitting and 0 for far too much."""
+    score: _builtins.int
+    """score is the whole, compared with the threshold."""
+    threshold: _builtins.int
+    """threshold is the least score with which a story of this rigor is planned."""
+    summary: _builtins.str
+    """summary is for people."""
+    @_builtins.property
+    def missing_checks(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """missing_checks would show that it is done."""
+
+    @_builtins.property
+    def questions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """questions are for the product owner."""
+
+    def __init__(
+        self,
+        *,
+        clarity: _builtins.int = ...,
+        testability: _builtins.int = ...,
+        size: _builtins.int = ...,
+        score: _builtins.int = ...,
+        threshold: _builtins.int = ...,
+        summary: _builtins.str = ...,
+        missing_checks: _abc.Iterable[_builtins.str] | None = ...,
+        questions: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["clarity", b"clarity", "missing_checks", b"missing_checks", "questions", b"questions", "score", b"score", "size", b"size", "summary", b"summary", "testability", b"testability", "threshold", b"threshold"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Assessment: _TypeAlias = Assessment  # noqa: Y015
+
+@_typing.final
+class StoryTask(_message.Message):
+    """StoryTask is a task of a story."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TASK_ID_FIELD_NUMBER: _builtins.int
+    TASK_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    OUTCOME_FIELD_NUMBER: _builtins.int
+    COMMIT_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    task_id: _builtins.str
+    """task_id names its deliberation."""
+    state: Global___TaskState.ValueType
+    """state is where it stands."""
+    outcome: _builtins.str
+    """outcome is the deliberation's last state, as `decided`; empty before."""
+    commit: _builtins.str
+    """commit is what it ended with; empty when there is none."""
+    reason: _builtins.str
+    """reason is the first of the decision's."""
+    @_builtins.property
+    def task(self) -> Global___PlannedTask:
+        """task is what was planned; a merge task has the name `merge-N`."""
+
+    def __init__(
+        self,
+        *,
+        task_id: _builtins.str = ...,
+        task: Global___PlannedTask | None = ...,
+        state: Global___TaskState.ValueType = ...,
+        outcome: _builtins.str = ...,
+        commit: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["task", b"task"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["commit", b"commit", "outcome", b"outcome", "reason", b"reason", "state", b"state", "task", b"task", "task_id", b"task_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StoryTask: _TypeAlias = StoryTask  # noqa: Y015
+
+@_typing.final
 class CreateStoryResponse(_message.Message):
-    """CreateStoryResponse is the story with its task."""
+    """CreateStoryResponse is the story, with its task ids if it is planned already."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     STORY_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def story(self) -> Global___Story:
-        """story has its task id."""
+        """story as it stands."""
 
     def __init__(
         self,
@@ -161,6 +461,22 @@ class Story(_message.Message):
     TASK_IDS_FIELD_NUMBER: _builtins.int
     CREATED_AT_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    CHECKS_FIELD_NUMBER: _builtins.int
+    REPOSITORY_FIELD_NUMBER: _builtins.int
+    BASE_REF_FIELD_NUMBER: _builtins.int
+    PLANNING_FIELD_NUMBER: _builtins.int
+    AUTOPILOT_FIELD_NUMBER: _builtins.int
+    ASSESSMENT_FIELD_NUMBER: _builtins.int
+    PLAN_FIELD_NUMBER: _builtins.int
+    ROUND_FIELD_NUMBER: _builtins.int
+    PROBLEM_FIELD_NUMBER: _builtins.int
+    RESULT_COMMIT_FIELD_NUMBER: _builtins.int
+    RESULT_TASK_ID_FIELD_NUMBER: _builtins.int
+    CARRIED_FROM_FIELD_NUMBER: _builtins.int
+    CARRIED_INTO_FIELD_NUMBER: _builtins.int
+    USAGE_FIELD_NUMBER: _builtins.int
+    RIGOR_FIELD_NUMBER: _builtins.int
     story_id: _builtins.str
     """story_id names it."""
     title: _builtins.str
@@ -169,6 +485,30 @@ class Story(_message.Message):
     """state is where it stands."""
     reason: _builtins.str
     """reason is the last transition's."""
+    text: _builtins.str
+    """text is the wish."""
+    repository: _builtins.str
+    """repository is where it applies."""
+    base_ref: _builtins.str
+    """base_ref is where its tasks start."""
+    planning: Global___Planning.ValueType
+    """planning is how it becomes tasks."""
+    autopilot: _builtins.bool
+    """autopilot says that the platform approves the plan."""
+    round: _builtins.int
+    """round counts plans that were approved, from 1; 0 before."""
+    problem: _builtins.str
+    """problem says why assessing or planning stopped; empty when nothing did."""
+    result_commit: _builtins.str
+    """result_commit has everything that the story's tasks ended with; empty before and when there is none."""
+    result_task_id: _builtins.str
+    """result_task_id is the task whose winner that commit is."""
+    carried_from: _builtins.str
+    """carried_from is the story that this one goes on with."""
+    carried_into: _builtins.str
+    """carried_into is the story that goes on with this one."""
+    rigor: _builtins.str
+    """rigor is L0 to L3."""
     @_builtins.property
     def task_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """task_ids are its plan."""
@@ -176,6 +516,22 @@ class Story(_message.Message):
     @_builtins.property
     def created_at(self) -> _timestamp_pb2.Timestamp:
         """created_at is when it was submitted."""
+
+    @_builtins.property
+    def checks(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """checks are the story's own."""
+
+    @_builtins.property
+    def assessment(self) -> Global___Assessment:
+        """assessment is the coach's last; absent before."""
+
+    @_builtins.property
+    def plan(self) -> Global___Plan:
+        """plan is the last; absent before."""
+
+    @_builtins.property
+    def usage(self) -> _orchestrator_pb2.Usage:
+        """usage is the sum over all its tasks."""
 
     def __init__(
         self,
@@ -186,10 +542,26 @@ class Story(_message.Message):
         task_ids: _abc.Iterable[_builtins.str] | None = ...,
         created_at: _timestamp_pb2.Timestamp | None = ...,
         reason: _builtins.str = ...,
+        text: _builtins.str = ...,
+        checks: _abc.Iterable[_builtins.str] | None = ...,
+        repository: _builtins.str = ...,
+        base_ref: _builtins.str = ...,
+        planning: Global___Planning.ValueType = ...,
+        autopilot: _builtins.bool = ...,
+        assessment: Global___Assessment | None = ...,
+        plan: Global___Plan | None = ...,
+        round: _builtins.int = ...,
+        problem: _builtins.str = ...,
+        result_commit: _builtins.str = ...,
+        result_task_id: _builtins.str = ...,
+        carried_from: _builtins.str = ...,
+        carried_into: _builtins.str = ...,
+        usage: _orchestrator_pb2.Usage | None = ...,
+        rigor: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["assessment", b"assessment", "created_at", b"created_at", "plan", b"plan", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "reason", b"reason", "state", b"state", "story_id", b"story_id", "task_ids", b"task_ids", "title", b"title"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["assessment", b"assessment", "autopilot", b"autopilot", "base_ref", b"base_ref", "carried_from", b"carried_from", "carried_into", b"carried_into", "checks", b"checks", "created_at", b"created_at", "plan", b"plan", "planning", b"planning", "problem", b"problem", "reason", b"reason", "repository", b"repository", "result_commit", b"result_commit", "result_task_id", b"result_task_id", "rigor", b"rigor", "round", b"round", "state", b"state", "story_id", b"story_id", "task_ids", b"task_ids", "text", b"text", "title", b"title", "usage", b"usage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -305,6 +677,9 @@ class TransitionStoryRequest(_message.Message):
     TRANSITION_FIELD_NUMBER: _builtins.int
     ACTOR_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
+    TITLE_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    CHECKS_FIELD_NUMBER: _builtins.int
     story_id: _builtins.str
     """story_id names the story."""
     transition: Global___StoryTransition.ValueType
@@ -313,6 +688,14 @@ class TransitionStoryRequest(_message.Message):
     """actor is who does it, for the record."""
     reason: _builtins.str
     """reason is required for sending back."""
+    title: _builtins.str
+    """title replaces the story's, on revising; empty keeps it."""
+    text: _builtins.str
+    """text replaces the story's, on revising; empty keeps it."""
+    @_builtins.property
+    def checks(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """checks are added to the story's, on revising."""
+
     def __init__(
         self,
         *,
@@ -320,10 +703,13 @@ class TransitionStoryRequest(_message.Message):
         transition: Global___StoryTransition.ValueType = ...,
         actor: _builtins.str = ...,
         reason: _builtins.str = ...,
+        title: _builtins.str = ...,
+        text: _builtins.str = ...,
+        checks: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "reason", b"reason", "story_id", b"story_id", "transition", b"transition"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "checks", b"checks", "reason", b"reason", "story_id", b"story_id", "text", b"text", "title", b"title", "transition", b"transition"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -352,3 +738,323 @@ class TransitionStoryResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___TransitionStoryResponse: _TypeAlias = TransitionStoryResponse  # noqa: Y015
+
+@_typing.final
+class AssessStoryRequest(_message.Message):
+    """AssessStoryRequest names a story."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STORY_ID_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
+    story_id: _builtins.str
+    """story_id names it."""
+    actor: _builtins.str
+    """actor is who asks, for the record."""
+    def __init__(
+        self,
+        *,
+        story_id: _builtins.str = ...,
+        actor: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "story_id", b"story_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AssessStoryRequest: _TypeAlias = AssessStoryRequest  # noqa: Y015
+
+@_typing.final
+class AssessStoryResponse(_message.Message):
+    """AssessStoryResponse is the story with its assessment."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STORY_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def story(self) -> Global___Story:
+        """story as it stands."""
+
+    def __init__(
+        self,
+        *,
+        story: Global___Story | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["story", b"story"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["story", b"story"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AssessStoryResponse: _TypeAlias = AssessStoryResponse  # noqa: Y015
+
+@_typing.final
+class DerivePlanRequest(_message.Message):
+    """DerivePlanRequest names a story."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STORY_ID_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
+    PLAN_FIELD_NUMBER: _builtins.int
+    story_id: _builtins.str
+    """story_id names it."""
+    actor: _builtins.str
+    """actor is who asks, for the record."""
+    @_builtins.property
+    def plan(self) -> Global___Plan:
+        """plan is one that a person made or edited; absent: the planner makes one."""
+
+    def __init__(
+        self,
+        *,
+        story_id: _builtins.str = ...,
+        actor: _builtins.str = ...,
+        plan: Global___Plan | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["plan", b"plan"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "plan", b"plan", "story_id", b"story_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DerivePlanRequest: _TypeAlias = DerivePlanRequest  # noqa: Y015
+
+@_typing.final
+class DerivePlanResponse(_message.Message):
+    """DerivePlanResponse is the story with its plan."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STORY_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def story(self) -> Global___Story:
+        """story as it stands."""
+
+    def __init__(
+        self,
+        *,
+        story: Global___Story | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["story", b"story"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["story", b"story"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DerivePlanResponse: _TypeAlias = DerivePlanResponse  # noqa: Y015
+
+@_typing.final
+class ApprovePlanRequest(_message.Message):
+    """ApprovePlanRequest names a story."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STORY_ID_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    story_id: _builtins.str
+    """story_id names it."""
+    actor: _builtins.str
+    """actor is who approves, for the record."""
+    reason: _builtins.str
+    """reason is kept in the log."""
+    def __init__(
+        self,
+        *,
+        story_id: _builtins.str = ...,
+        actor: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "reason", b"reason", "story_id", b"story_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ApprovePlanRequest: _TypeAlias = ApprovePlanRequest  # noqa: Y015
+
+@_typing.final
+class ApprovePlanResponse(_message.Message):
+    """ApprovePlanResponse is the story afterwards."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STORY_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def story(self) -> Global___Story:
+        """story as it stands."""
+
+    def __init__(
+        self,
+        *,
+        story: Global___Story | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["story", b"story"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["story", b"story"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ApprovePlanResponse: _TypeAlias = ApprovePlanResponse  # noqa: Y015
+
+@_typing.final
+class RejectPlanRequest(_message.Message):
+    """RejectPlanRequest names a story."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STORY_ID_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    story_id: _builtins.str
+    """story_id names it."""
+    actor: _builtins.str
+    """actor is who rejects, for the record."""
+    reason: _builtins.str
+    """reason is required: the next plan's maker reads it."""
+    def __init__(
+        self,
+        *,
+        story_id: _builtins.str = ...,
+        actor: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "reason", b"reason", "story_id", b"story_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RejectPlanRequest: _TypeAlias = RejectPlanRequest  # noqa: Y015
+
+@_typing.final
+class RejectPlanResponse(_message.Message):
+    """RejectPlanResponse is the story afterwards."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STORY_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def story(self) -> Global___Story:
+        """story as it stands."""
+
+    def __init__(
+        self,
+        *,
+        story: Global___Story | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["story", b"story"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["story", b"story"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RejectPlanResponse: _TypeAlias = RejectPlanResponse  # noqa: Y015
+
+@_typing.final
+class ListTasksRequest(_message.Message):
+    """ListTasksRequest names a story."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STORY_ID_FIELD_NUMBER: _builtins.int
+    story_id: _builtins.str
+    """story_id names it."""
+    def __init__(
+        self,
+        *,
+        story_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["story_id", b"story_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListTasksRequest: _TypeAlias = ListTasksRequest  # noqa: Y015
+
+@_typing.final
+class ListTasksResponse(_message.Message):
+    """ListTasksResponse is the story's tasks."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TASKS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def tasks(self) -> _containers.RepeatedCompositeFieldContainer[Global___StoryTask]:
+        """tasks of the current plan, and merge tasks where they were needed."""
+
+    def __init__(
+        self,
+        *,
+        tasks: _abc.Iterable[Global___StoryTask] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["tasks", b"tasks"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListTasksResponse: _TypeAlias = ListTasksResponse  # noqa: Y015
+
+@_typing.final
+class WatchStoryRequest(_message.Message):
+    """WatchStoryRequest names a story and where to go on."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STORY_ID_FIELD_NUMBER: _builtins.int
+    AFTER_SEQUENCE_FIELD_NUMBER: _builtins.int
+    TASKS_FIELD_NUMBER: _builtins.int
+    ONCE_FIELD_NUMBER: _builtins.int
+    story_id: _builtins.str
+    """story_id names it."""
+    after_sequence: _builtins.int
+    """after_sequence skips the story's events up to that sequence; 0 is from the start."""
+    tasks: _builtins.bool
+    """tasks adds the events of its deliberations, from their start."""
+    once: _builtins.bool
+    """once ends the stream after what is there."""
+    def __init__(
+        self,
+        *,
+        story_id: _builtins.str = ...,
+        after_sequence: _builtins.int = ...,
+        tasks: _builtins.bool = ...,
+        once: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_sequence", b"after_sequence", "once", b"once", "story_id", b"story_id", "tasks", b"tasks"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchStoryRequest: _TypeAlias = WatchStoryRequest  # noqa: Y015
+
+@_typing.final
+class WatchStoryResponse(_message.Message):
+    """WatchStoryResponse is one event."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    EVENT_FIELD_NUMBER: _builtins.int
+    sequence: _builtins.int
+    """sequence is for after_sequence; 0 for an event of a task."""
+    event: _builtins.bytes
+    """event is CloudEvents 1.0 JSON."""
+    def __init__(
+        self,
+        *,
+        sequence: _builtins.int = ...,
+        event: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "sequence", b"sequence"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchStoryResponse: _TypeAlias = WatchStoryResponse  # noqa: Y015

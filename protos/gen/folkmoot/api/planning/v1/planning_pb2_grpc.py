@@ -55,6 +55,36 @@ class PlanningServiceStub:
                 request_serializer=folkmoot_dot_api_dot_planning_dot_v1_dot_planning__pb2.TransitionStoryRequest.SerializeToString,
                 response_deserializer=folkmoot_dot_api_dot_planning_dot_v1_dot_planning__pb2.TransitionStoryResponse.FromString,
                 _registered_method=True)
+        self.AssessStory = channel.unary_unary(
+                '/folkmoot.api.planning.v1.PlanningService/AssessStory',
+                request_serializer=folkmoot_dot_api_dot_planning_dot_v1_dot_planning__pb2.AssessStoryRequest.SerializeToString,
+                response_deserializer=folkmoot_dot_api_dot_planning_dot_v1_dot_planning__pb2.AssessStoryResponse.FromString,
+                _registered_method=True)
+        self.DerivePlan = channel.unary_unary(
+                '/folkmoot.api.planning.v1.PlanningService/DerivePlan',
+                request_serializer=folkmoot_dot_api_dot_planning_dot_v1_dot_planning__pb2.DerivePlanRequest.SerializeToString,
+                response_deserializer=folkmoot_dot_api_dot_planning_dot_v1_dot_planning__pb2.DerivePlanResponse.FromString,
+                _registered_method=True)
+        self.ApprovePlan = channel.unary_unary(
+                '/folkmoot.api.planning.v1.PlanningService/ApprovePlan',
+                request_serializer=folkmoot_dot_api_dot_planning_dot_v1_dot_planning__pb2.ApprovePlanRequest.SerializeToString,
+                response_deserializer=folkmoot_dot_api_dot_planning_dot_v1_dot_planning__pb2.ApprovePlanResponse.FromString,
+                _registered_method=True)
+        self.RejectPlan = channel.unary_unary(
+                '/folkmoot.api.planning.v1.PlanningService/RejectPlan',
+                request_serializer=folkmoot_dot_api_dot_planning_dot_v1_dot_planning__pb2.RejectPlanRequest.SerializeToString,
+                response_deserializer=folkmoot_dot_api_dot_planning_dot_v1_dot_planning__pb2.RejectPlanResponse.FromString,
+                _registered_method=True)
+        self.ListTasks = channel.unary_unary(
+                '/folkmoot.api.planning.v1.PlanningService/ListTasks',
+                request_serializer=folkmoot_dot_api_dot_planning_dot_v1_dot_planning__pb2.ListTasksRequest.SerializeToString,
+                response_deserializer=folkmoot_dot_api_dot_planning_dot_v1_dot_planning__pb2.ListTasksResponse.FromString,
+                _registered_method=True)
+        self.WatchStory = channel.unary_stream(
+                '/folkmoot.api.planning.v1.PlanningService/WatchStory',
+                request_serializer=folkmoot_dot_api_dot_planning_dot_v1_dot_planning__pb2.WatchStoryRequest.SerializeToString,
+                response_deserializer=folkmoot_dot_api_dot_planning_dot_v1_dot_planning__pb2.WatchStoryResponse.FromString,
+                _registered_method=True)
 
 
 class PlanningServiceServicer:
@@ -62,7 +92,7 @@ class PlanningServiceServicer:
     """
 
     def CreateStory(self, request, context):
-        """CreateStory submits a story; its plan is one task, released at once.
+        """CreateStory submits a story. Planned as a single task with autopilot it is released at once.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -83,7 +113,49 @@ class PlanningServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def TransitionStory(self, request, context):
-        """TransitionStory accepts, sends back or cancels a story.
+        """TransitionStory accepts, sends back, revises, carries over or cancels a story.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AssessStory(self, request, context):
+        """AssessStory has the coach look at the story and waits for what it says.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DerivePlan(self, request, context):
+        """DerivePlan has the planner make a plan, or takes the one given, and waits for it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ApprovePlan(self, request, context):
+        """ApprovePlan releases the plan's first tasks.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RejectPlan(self, request, context):
+        """RejectPlan asks for another plan; the reason goes to its maker.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListTasks(self, request, context):
+        """ListTasks answers the tasks of a story's plan, in the order in which they may start.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WatchStory(self, request, context):
+        """WatchStory streams a story's events and, if asked for, those of its tasks; it ends with the story.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -111,6 +183,36 @@ def add_PlanningServiceServicer_to_server(servicer, server):
                     servicer.TransitionStory,
                     request_deserializer=folkmoot_dot_api_dot_planning_dot_v1_dot_planning__pb2.TransitionStoryRequest.FromString,
                     response_serializer=folkmoot_dot_api_dot_planning_dot_v1_dot_planning__pb2.TransitionStoryResponse.SerializeToString,
+            ),
+            'AssessStory': grpc.unary_unary_rpc_method_handler(
+                    servicer.AssessStory,
+                    request_deserializer=folkmoot_dot_api_dot_planning_dot_v1_dot_planning__pb2.AssessStoryRequest.FromString,
+                    response_serializer=folkmoot_dot_api_dot_planning_dot_v1_dot_planning__pb2.AssessStoryResponse.SerializeToString,
+            ),
+            'DerivePlan': grpc.unary_unary_rpc_method_handler(
+                    servicer.DerivePlan,
+                    request_deserializer=folkmoot_dot_api_dot_planning_dot_v1_dot_planning__pb2.DerivePlanRequest.FromString,
+                    response_serializer=folkmoot_dot_api_dot_planning_dot_v1_dot_planning__pb2.DerivePlanResponse.SerializeToString,
+            ),
+            'ApprovePlan': grpc.unary_unary_rpc_method_handler(
+                    servicer.ApprovePlan,
+                    request_deserializer=folkmoot_dot_api_dot_planning_dot_v1_dot_planning__pb2.ApprovePlanRequest.FromString,
+                    response_serializer=folkmoot_dot_api_dot_planning_dot_v1_dot_planning__pb2.ApprovePlanResponse.SerializeToString,
+            ),
+            'RejectPlan': grpc.unary_unary_rpc_method_handler(
+                    servicer.RejectPlan,
+                    request_deserializer=folkmoot_dot_api_dot_planning_dot_v1_dot_planning__pb2.RejectPlanRequest.FromString,
+                    response_serializer=folkmoot_dot_api_dot_planning_dot_v1_dot_planning__pb2.RejectPlanResponse.SerializeToString,
+            ),
+            'ListTasks': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListTasks,
+                    request_deserializer=folkmoot_dot_api_dot_planning_dot_v1_dot_planning__pb2.ListTasksRequest.FromString,
+                    response_serializer=folkmoot_dot_api_dot_planning_dot_v1_dot_planning__pb2.ListTasksResponse.SerializeToString,
+            ),
+            'WatchStory': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchStory,
+                    request_deserializer=folkmoot_dot_api_dot_planning_dot_v1_dot_planning__pb2.WatchStoryRequest.FromString,
+                    response_serializer=folkmoot_dot_api_dot_planning_dot_v1_dot_planning__pb2.WatchStoryResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -222,6 +324,168 @@ class PlanningService:
             '/folkmoot.api.planning.v1.PlanningService/TransitionStory',
             folkmoot_dot_api_dot_planning_dot_v1_dot_planning__pb2.TransitionStoryRequest.SerializeToString,
             folkmoot_dot_api_dot_planning_dot_v1_dot_planning__pb2.TransitionStoryResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AssessStory(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/folkmoot.api.planning.v1.PlanningService/AssessStory',
+            folkmoot_dot_api_dot_planning_dot_v1_dot_planning__pb2.AssessStoryRequest.SerializeToString,
+            folkmoot_dot_api_dot_planning_dot_v1_dot_planning__pb2.AssessStoryResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DerivePlan(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/folkmoot.api.planning.v1.PlanningService/DerivePlan',
+            folkmoot_dot_api_dot_planning_dot_v1_dot_planning__pb2.DerivePlanRequest.SerializeToString,
+            folkmoot_dot_api_dot_planning_dot_v1_dot_planning__pb2.DerivePlanResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ApprovePlan(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/folkmoot.api.planning.v1.PlanningService/ApprovePlan',
+            folkmoot_dot_api_dot_planning_dot_v1_dot_planning__pb2.ApprovePlanRequest.SerializeToString,
+            folkmoot_dot_api_dot_planning_dot_v1_dot_planning__pb2.ApprovePlanResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RejectPlan(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/folkmoot.api.planning.v1.PlanningService/RejectPlan',
+            folkmoot_dot_api_dot_planning_dot_v1_dot_planning__pb2.RejectPlanRequest.SerializeToString,
+            folkmoot_dot_api_dot_planning_dot_v1_dot_planning__pb2.RejectPlanResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListTasks(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/folkmoot.api.planning.v1.PlanningService/ListTasks',
+            folkmoot_dot_api_dot_planning_dot_v1_dot_planning__pb2.ListTasksRequest.SerializeToString,
+            folkmoot_dot_api_dot_planning_dot_v1_dot_planning__pb2.ListTasksResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchStory(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/folkmoot.api.planning.v1.PlanningService/WatchStory',
+            folkmoot_dot_api_dot_planning_dot_v1_dot_planning__pb2.WatchStoryRequest.SerializeToString,
+            folkmoot_dot_api_dot_planning_dot_v1_dot_planning__pb2.WatchStoryResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -34,13 +34,25 @@ class PlanningServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> PlanningServiceAsyncStub: ...
     CreateStory: _grpc.UnaryUnaryMultiCallable[_planning_pb2.CreateStoryRequest, _planning_pb2.CreateStoryResponse]
-    """CreateStory submits a story; its plan is one task, released at once."""
+    """CreateStory submits a story. Planned as a single task with autopilot it is released at once."""
     GetStory: _grpc.UnaryUnaryMultiCallable[_planning_pb2.GetStoryRequest, _planning_pb2.GetStoryResponse]
     """GetStory answers one story."""
     ListStories: _grpc.UnaryUnaryMultiCallable[_planning_pb2.ListStoriesRequest, _planning_pb2.ListStoriesResponse]
     """ListStories lists stories, the newest first."""
     TransitionStory: _grpc.UnaryUnaryMultiCallable[_planning_pb2.TransitionStoryRequest, _planning_pb2.TransitionStoryResponse]
-    """TransitionStory accepts, sends back or cancels a story."""
+    """TransitionStory accepts, sends back, revises, carries over or cancels a story."""
+    AssessStory: _grpc.UnaryUnaryMultiCallable[_planning_pb2.AssessStoryRequest, _planning_pb2.AssessStoryResponse]
+    """AssessStory has the coach look at the story and waits for what it says."""
+    DerivePlan: _grpc.UnaryUnaryMultiCallable[_planning_pb2.DerivePlanRequest, _planning_pb2.DerivePlanResponse]
+    """DerivePlan has the planner make a plan, or takes the one given, and waits for it."""
+    ApprovePlan: _grpc.UnaryUnaryMultiCallable[_planning_pb2.ApprovePlanRequest, _planning_pb2.ApprovePlanResponse]
+    """ApprovePlan releases the plan's first tasks."""
+    RejectPlan: _grpc.UnaryUnaryMultiCallable[_planning_pb2.RejectPlanRequest, _planning_pb2.RejectPlanResponse]
+    """RejectPlan asks for another plan; the reason goes to its maker."""
+    ListTasks: _grpc.UnaryUnaryMultiCallable[_planning_pb2.ListTasksRequest, _planning_pb2.ListTasksResponse]
+    """ListTasks answers the tasks of a story's plan, in the order in which they may start."""
+    WatchStory: _grpc.UnaryStreamMultiCallable[_planning_pb2.WatchStoryRequest, _planning_pb2.WatchStoryResponse]
+    """WatchStory streams a story's events and, if asked for, those of its tasks; it ends with the story."""
 
 @_typing.type_check_only
 class PlanningServiceAsyncStub(PlanningServiceStub):
@@ -48,13 +60,25 @@ class PlanningServiceAsyncStub(PlanningServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateStory: _aio.UnaryUnaryMultiCallable[_planning_pb2.CreateStoryRequest, _planning_pb2.CreateStoryResponse]  # type: ignore[assignment]
-    """CreateStory submits a story; its plan is one task, released at once."""
+    """CreateStory submits a story. Planned as a single task with autopilot it is released at once."""
     GetStory: _aio.UnaryUnaryMultiCallable[_planning_pb2.GetStoryRequest, _planning_pb2.GetStoryResponse]  # type: ignore[assignment]
     """GetStory answers one story."""
     ListStories: _aio.UnaryUnaryMultiCallable[_planning_pb2.ListStoriesRequest, _planning_pb2.ListStoriesResponse]  # type: ignore[assignment]
     """ListStories lists stories, the newest first."""
     TransitionStory: _aio.UnaryUnaryMultiCallable[_planning_pb2.TransitionStoryRequest, _planning_pb2.TransitionStoryResponse]  # type: ignore[assignment]
-    """TransitionStory accepts, sends back or cancels a story."""
+    """TransitionStory accepts, sends back, revises, carries over or cancels a story."""
+    AssessStory: _aio.UnaryUnaryMultiCallable[_planning_pb2.AssessStoryRequest, _planning_pb2.AssessStoryResponse]  # type: ignore[assignment]
+    """AssessStory has the coach look at the story and waits for what it says."""
+    DerivePlan: _aio.UnaryUnaryMultiCallable[_planning_pb2.DerivePlanRequest, _planning_pb2.DerivePlanResponse]  # type: ignore[assignment]
+    """DerivePlan has the planner make a plan, or takes the one given, and waits for it."""
+    ApprovePlan: _aio.UnaryUnaryMultiCallable[_planning_pb2.ApprovePlanRequest, _planning_pb2.ApprovePlanResponse]  # type: ignore[assignment]
+    """ApprovePlan releases the plan's first tasks."""
+    RejectPlan: _aio.UnaryUnaryMultiCallable[_planning_pb2.RejectPlanRequest, _planning_pb2.RejectPlanResponse]  # type: ignore[assignment]
+    """RejectPlan asks for another plan; the reason goes to its maker."""
+    ListTasks: _aio.UnaryUnaryMultiCallable[_planning_pb2.ListTasksRequest, _planning_pb2.ListTasksResponse]  # type: ignore[assignment]
+    """ListTasks answers the tasks of a story's plan, in the order in which they may start."""
+    WatchStory: _aio.UnaryStreamMultiCallable[_planning_pb2.WatchStoryRequest, _planning_pb2.WatchStoryResponse]  # type: ignore[assignment]
+    """WatchStory streams a story's events and, if asked for, those of its tasks; it ends with the story."""
 
 class PlanningServiceServicer(metaclass=_abc_1.ABCMeta):
     """PlanningService keeps stories. All calls need the service token."""
@@ -65,7 +89,7 @@ class PlanningServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _planning_pb2.CreateStoryRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_planning_pb2.CreateStoryResponse, _abc.Awaitable[_planning_pb2.CreateStoryResponse]]:
-        """CreateStory submits a story; its plan is one task, released at once."""
+        """CreateStory submits a story. Planned as a single task with autopilot it is released at once."""
 
     @_abc_1.abstractmethod
     def GetStory(
@@ -89,6 +113,54 @@ class PlanningServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _planning_pb2.TransitionStoryRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_planning_pb2.TransitionStoryResponse, _abc.Awaitable[_planning_pb2.TransitionStoryResponse]]:
-        """TransitionStory accepts, sends back or cancels a story."""
+        """TransitionStory accepts, sends back, revises, carries over or cancels a story."""
+
+    @_abc_1.abstractmethod
+    def AssessStory(
+        self,
+        request: _planning_pb2.AssessStoryRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_planning_pb2.AssessStoryResponse, _abc.Awaitable[_planning_pb2.AssessStoryResponse]]:
+        """AssessStory has the coach look at the story and waits for what it says."""
+
+    @_abc_1.abstractmethod
+    def DerivePlan(
+        self,
+        request: _planning_pb2.DerivePlanRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_planning_pb2.DerivePlanResponse, _abc.Awaitable[_planning_pb2.DerivePlanResponse]]:
+        """DerivePlan has the planner make a plan, or takes the one given, and waits for it."""
+
+    @_abc_1.abstractmethod
+    def ApprovePlan(
+        self,
+        request: _planning_pb2.ApprovePlanRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_planning_pb2.ApprovePlanResponse, _abc.Awaitable[_planning_pb2.ApprovePlanResponse]]:
+        """ApprovePlan releases the plan's first tasks."""
+
+    @_abc_1.abstractmethod
+    def RejectPlan(
+        self,
+        request: _planning_pb2.RejectPlanRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_planning_pb2.RejectPlanResponse, _abc.Awaitable[_planning_pb2.RejectPlanResponse]]:
+        """RejectPlan asks for another plan; the reason goes to its maker."""
+
+    @_abc_1.abstractmethod
+    def ListTasks(
+        self,
+        request: _planning_pb2.ListTasksRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_planning_pb2.ListTasksResponse, _abc.Awaitable[_planning_pb2.ListTasksResponse]]:
+        """ListTasks answers the tasks of a story's plan, in the order in which they may start."""
+
+    @_abc_1.abstractmethod
+    def WatchStory(
+        self,
+        request: _planning_pb2.WatchStoryRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_planning_pb2.WatchStoryResponse], _abc.AsyncIterator[_planning_pb2.WatchStoryResponse]]:
+        """WatchStory streams a story's events and, if asked for, those of its tasks; it ends with the story."""
 
 def add_PlanningServiceServicer_to_server(servicer: PlanningServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -700,6 +700,38 @@ class PrepareBaseRequest(_message.Message):
 
     REPOSITORY_FIELD_NUMBER: _builtins.int
     BASE_REF_FIELD_NUMBER: _builtins.int
+    MERGE_FIELD_NUMBER: _builtins.int
+    repository: _builtins.str
+    """repository is a path on the runner's machine, or a URL."""
+    base_ref: _builtins.str
+    """base_ref is anything that git resolves to a commit."""
+    @_builtins.property
+    def merge(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """merge are commits of the mirror to start from instead; several are merged."""
+
+    def __init__(
+        self,
+        *,
+        repository: _builtins.str = ...,
+        base_ref: _builtins.str = ...,
+        merge: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["base_ref", b"base_ref", "merge", b"merge", "repository", b"repository"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PrepareBaseRequest: _TypeAlias = PrepareBaseRequest  # noqa: Y015
+
+@_typing.final
+class OutlineRepositoryRequest(_message.Message):
+    """OutlineRepositoryRequest names a repository."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REPOSITORY_FIELD_NUMBER: _builtins.int
+    BASE_REF_FIELD_NUMBER: _builtins.int
     repository: _builtins.str
     """repository is a path on the runner's machine, or a URL."""
     base_ref: _builtins.str
@@ -716,7 +748,43 @@ class PrepareBaseRequest(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___PrepareBaseRequest: _TypeAlias = PrepareBaseRequest  # noqa: Y015
+Global___OutlineRepositoryRequest: _TypeAlias = OutlineRepositoryRequest  # noqa: Y015
+
+@_typing.final
+class OutlineRepositoryResponse(_message.Message):
+    """OutlineRepositoryResponse is what somebody should know who plans work on it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COMMIT_FIELD_NUMBER: _builtins.int
+    FILES_FIELD_NUMBER: _builtins.int
+    TRUNCATED_FIELD_NUMBER: _builtins.int
+    README_FIELD_NUMBER: _builtins.int
+    commit: _builtins.str
+    """commit is what base_ref names."""
+    truncated: _builtins.bool
+    """truncated says that there are more files."""
+    readme: _builtins.str
+    """readme is the beginning of the README, at most 8,000 characters; empty when there is none."""
+    @_builtins.property
+    def files(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """files are paths, sorted; at most 2,000, names that are no UTF-8 left out."""
+
+    def __init__(
+        self,
+        *,
+        commit: _builtins.str = ...,
+        files: _abc.Iterable[_builtins.str] | None = ...,
+        truncated: _builtins.bool = ...,
+        readme: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["commit", b"commit", "files", b"files", "readme", b"readme", "truncated", b"truncated"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OutlineRepositoryResponse: _TypeAlias = OutlineRepositoryResponse  # noqa: Y015
 
 @_typing.final
 class PrepareBaseResponse(_message.Message):
@@ -823,22 +891,26 @@ class PublishWinnerRequest(_message.Message):
     TASK_ID_FIELD_NUMBER: _builtins.int
     REPOSITORY_ID_FIELD_NUMBER: _builtins.int
     COMMIT_FIELD_NUMBER: _builtins.int
+    ORIGIN_FIELD_NUMBER: _builtins.int
     task_id: _builtins.str
     """task_id is the task."""
     repository_id: _builtins.str
     """repository_id is what PrepareBase answered."""
     commit: _builtins.str
     """commit is what AdmitProposal answered."""
+    origin: _builtins.str
+    """origin is a commit that the caller has: the answer then holds everything from there to the winner."""
     def __init__(
         self,
         *,
         task_id: _builtins.str = ...,
         repository_id: _builtins.str = ...,
         commit: _builtins.str = ...,
+        origin: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["commit", b"commit", "repository_id", b"repository_id", "task_id", b"task_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["commit", b"commit", "origin", b"origin", "repository_id", b"repository_id", "task_id", b"task_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -851,16 +923,24 @@ class PublishWinnerResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     BRANCH_FIELD_NUMBER: _builtins.int
+    BUNDLE_SHA256_FIELD_NUMBER: _builtins.int
+    BUNDLE_SIZE_FIELD_NUMBER: _builtins.int
     branch: _builtins.str
     """branch is `moot/<task_id>`."""
+    bundle_sha256: _builtins.str
+    """bundle_sha256 names the artifact with the commits from origin to the winner; empty without an origin."""
+    bundle_size: _builtins.int
+    """bundle_size is in bytes."""
     def __init__(
         self,
         *,
         branch: _builtins.str = ...,
+        bundle_sha256: _builtins.str = ...,
+        bundle_size: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["branch", b"branch"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["branch", b"branch", "bundle_sha256", b"bundle_sha256", "bundle_size", b"bundle_size"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -471,6 +471,11 @@ class RepositoryServiceStub:
                 request_serializer=folkmoot_dot_api_dot_workspace_dot_v1_dot_workspace__pb2.PrepareBaseRequest.SerializeToString,
                 response_deserializer=folkmoot_dot_api_dot_workspace_dot_v1_dot_workspace__pb2.PrepareBaseResponse.FromString,
                 _registered_method=True)
+        self.OutlineRepository = channel.unary_unary(
+                '/folkmoot.api.workspace.v1.RepositoryService/OutlineRepository',
+                request_serializer=folkmoot_dot_api_dot_workspace_dot_v1_dot_workspace__pb2.OutlineRepositoryRequest.SerializeToString,
+                response_deserializer=folkmoot_dot_api_dot_workspace_dot_v1_dot_workspace__pb2.OutlineRepositoryResponse.FromString,
+                _registered_method=True)
         self.AdmitProposal = channel.unary_unary(
                 '/folkmoot.api.workspace.v1.RepositoryService/AdmitProposal',
                 request_serializer=folkmoot_dot_api_dot_workspace_dot_v1_dot_workspace__pb2.AdmitProposalRequest.SerializeToString,
@@ -489,6 +494,13 @@ class RepositoryServiceServicer:
 
     def PrepareBase(self, request, context):
         """PrepareBase fetches the repository into its mirror and reads base's own configuration.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def OutlineRepository(self, request, context):
+        """OutlineRepository fetches the repository into its mirror and says what base looks like.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -515,6 +527,11 @@ def add_RepositoryServiceServicer_to_server(servicer, server):
                     servicer.PrepareBase,
                     request_deserializer=folkmoot_dot_api_dot_workspace_dot_v1_dot_workspace__pb2.PrepareBaseRequest.FromString,
                     response_serializer=folkmoot_dot_api_dot_workspace_dot_v1_dot_workspace__pb2.PrepareBaseResponse.SerializeToString,
+            ),
+            'OutlineRepository': grpc.unary_unary_rpc_method_handler(
+                    servicer.OutlineRepository,
+                    request_deserializer=folkmoot_dot_api_dot_workspace_dot_v1_dot_workspace__pb2.OutlineRepositoryRequest.FromString,
+                    response_serializer=folkmoot_dot_api_dot_workspace_dot_v1_dot_workspace__pb2.OutlineRepositoryResponse.SerializeToString,
             ),
             'AdmitProposal': grpc.unary_unary_rpc_method_handler(
                     servicer.AdmitProposal,
@@ -555,6 +572,33 @@ class RepositoryService:
             '/folkmoot.api.workspace.v1.RepositoryService/PrepareBase',
             folkmoot_dot_api_dot_workspace_dot_v1_dot_workspace__pb2.PrepareBaseRequest.SerializeToString,
             folkmoot_dot_api_dot_workspace_dot_v1_dot_workspace__pb2.PrepareBaseResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def OutlineRepository(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/folkmoot.api.workspace.v1.RepositoryService/OutlineRepository',
+            folkmoot_dot_api_dot_workspace_dot_v1_dot_workspace__pb2.OutlineRepositoryRequest.SerializeToString,
+            folkmoot_dot_api_dot_workspace_dot_v1_dot_workspace__pb2.OutlineRepositoryResponse.FromString,
             options,
             channel_credentials,
             insecure,

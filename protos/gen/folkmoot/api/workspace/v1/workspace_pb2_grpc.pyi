@@ -168,6 +168,8 @@ class RepositoryServiceStub:
     def __new__(cls, channel: _aio.Channel) -> RepositoryServiceAsyncStub: ...
     PrepareBase: _grpc.UnaryUnaryMultiCallable[_workspace_pb2.PrepareBaseRequest, _workspace_pb2.PrepareBaseResponse]
     """PrepareBase fetches the repository into its mirror and reads base's own configuration."""
+    OutlineRepository: _grpc.UnaryUnaryMultiCallable[_workspace_pb2.OutlineRepositoryRequest, _workspace_pb2.OutlineRepositoryResponse]
+    """OutlineRepository fetches the repository into its mirror and says what base looks like."""
     AdmitProposal: _grpc.UnaryUnaryMultiCallable[_workspace_pb2.AdmitProposalRequest, _workspace_pb2.AdmitProposalResponse]
     """AdmitProposal checks a candidate's bundle and turns it into one commit on base."""
     PublishWinner: _grpc.UnaryUnaryMultiCallable[_workspace_pb2.PublishWinnerRequest, _workspace_pb2.PublishWinnerResponse]
@@ -180,6 +182,8 @@ class RepositoryServiceAsyncStub(RepositoryServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     PrepareBase: _aio.UnaryUnaryMultiCallable[_workspace_pb2.PrepareBaseRequest, _workspace_pb2.PrepareBaseResponse]  # type: ignore[assignment]
     """PrepareBase fetches the repository into its mirror and reads base's own configuration."""
+    OutlineRepository: _aio.UnaryUnaryMultiCallable[_workspace_pb2.OutlineRepositoryRequest, _workspace_pb2.OutlineRepositoryResponse]  # type: ignore[assignment]
+    """OutlineRepository fetches the repository into its mirror and says what base looks like."""
     AdmitProposal: _aio.UnaryUnaryMultiCallable[_workspace_pb2.AdmitProposalRequest, _workspace_pb2.AdmitProposalResponse]  # type: ignore[assignment]
     """AdmitProposal checks a candidate's bundle and turns it into one commit on base."""
     PublishWinner: _aio.UnaryUnaryMultiCallable[_workspace_pb2.PublishWinnerRequest, _workspace_pb2.PublishWinnerResponse]  # type: ignore[assignment]
@@ -195,6 +199,14 @@ class RepositoryServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_workspace_pb2.PrepareBaseResponse, _abc.Awaitable[_workspace_pb2.PrepareBaseResponse]]:
         """PrepareBase fetches the repository into its mirror and reads base's own configuration."""
+
+    @_abc_1.abstractmethod
+    def OutlineRepository(
+        self,
+        request: _workspace_pb2.OutlineRepositoryRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_workspace_pb2.OutlineRepositoryResponse, _abc.Awaitable[_workspace_pb2.OutlineRepositoryResponse]]:
+        """OutlineRepository fetches the repository into its mirror and says what base looks like."""
 
     @_abc_1.abstractmethod
     def AdmitProposal(
