@@ -18,7 +18,8 @@ from folkmoot.runtime.log.nats import NatsBus, connect
 from folkmoot.runtime.settings import LogSettings
 from tests.fixtures.platform import Moot
 
-TEST = "test -s greeting.txt"
+TEST = "sh tests.sh"
+"""It names no file that agents change: what it names is protected."""
 CHECK = "grep -q moot greeting.txt"
 AGENTS = 3
 CALLS = 4
@@ -29,7 +30,11 @@ MATERIAL = Material(
     title="Greet the moot",
     text="greeting.txt has to greet the moot.",
     checks=(CHECK,),
-    files={"greeting.txt": "hello\n", ".moot.toml": f'[tests]\ncommand = "{TEST}"\nreport = ""\n'},
+    files={
+        "greeting.txt": "hello\n",
+        "tests.sh": "test -s greeting.txt\n",
+        ".moot.toml": f'[tests]\ncommand = "{TEST}"\nreport = ""\n',
+    },
 )
 
 
