@@ -173,6 +173,10 @@ def _listening(listen: str) -> socket.socket:
         raise InvalidInput("listen", f"{listen!r} is not host:port")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((host.strip("[]"), int(port)), family=family)
+        server = socket.create_server((host.strip("[]"), int(port)), family=family)
     except (OSError, OverflowError) as error:
         raise InvalidInput("listen", f"{listen}: {error}") from error
+    # Connections inherit it. asyncio does so itself only where a socket names its protocol, which this one does not:
+    # an answer in two pieces would then wait 40 ms for the client's acknowledgement of the first.
+    server.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return server
