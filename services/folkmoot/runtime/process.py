@@ -44,6 +44,7 @@ def main(service: str, serve: Serve) -> None:
     """Run `serve` as this process; exits with 78 when a setting or the machine is at fault."""
     end_with_parent()
     logging.configure(service)
+    _wait_for_children_without_threads()
     try:
         asyncio.run(_until_stopped(service, serve, load()))
     except FolkmootError as error:
@@ -62,6 +63,16 @@ async def _until_stopped(service: str, serve: Serve, settings: Settings) -> None
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, told)
     await serve(settings, Announcement(service), stop)
+
+
+def _wait_for_children_without_threads() -> None:
+    """As Python does by itself from 3.12 on: a thread per child costs the runner a tenth of its processor time."""
+    if sys.version_info < (3, 12) and sys.platform == "linux":
+        try:
+            os.close(os.pidfd_open(os.getpid()))
+        except OSError:  # a kernel before 5.3, or a container that forbids it
+            return
+        asyncio.set_child_watcher(asyncio.PidfdChildWatcher())
 
 
 def end_with_parent() -> None:
