@@ -17,9 +17,9 @@ from folkmoot.kernel.evidence import Admission, PreparedBase, Refusal, Tampering
 from folkmoot.kernel.ids import AgentId, CommitId, TaskId, proposal_id, token
 from folkmoot.runner import bundle as bundles
 from folkmoot.runner import policy, store
-from folkmoot.runner.basetree import blobs
 from folkmoot.runner.fingerprint import Change, fingerprint
 from folkmoot.runner.git import Git, GitFailed, GitTooSlow, Memory
+from folkmoot.runner.objects import Objects, reading
 from folkmoot.runtime.log.port import Artifacts
 from folkmoot.runtime.settings import RunnerSettings
 
@@ -91,28 +91,30 @@ class Border:
             store.make_bare(git.folder, borrows=str((mirror.folder / "objects").absolute()), object_format=kind)
             store.share_shallow(mirror.folder, git.folder)
             try:
-                seen = await self._examined(git, candidate, base)
-                return await self._admitted(git, candidate, base, seen, home)
+                async with reading(git) as objects:
+                    seen = await self._examined(git, objects, candidate, base)
+                    return await self._admitted(git, objects, candidate, base, seen, home)
             except _TurnedBack as verdict:
                 return _refusal(candidate, str(verdict))
             except GitTooSlow as error:
                 return _refusal(candidate, f"git takes too long over it: {error}")
 
-    async def _examined(self, git: Git, candidate: Candidate, base: PreparedBase) -> _Seen:
-        tip = await self._unpacked(git, candidate.bundle, base.commit)
+    async def _examined(self, git: Git, objects: Objects, candidate: Candidate, base: PreparedBase) -> _Seen:
+        tip = await self._unpacked(git, objects, candidate.bundle, base.commit)
         await self._check_descent(git, base.commit, tip)
         entries = await self._changed(git, base, tip)
-        await self._check_sizes(git, entries)
+        await self._check_sizes(objects, entries)
         new = sorted({e.new_object for e in entries if not e.deleted})
-        contents = dict(zip(new, await blobs(git, new), strict=True))
+        contents = dict(zip(new, await objects.contents(new), strict=True))
         _check_links(entries, contents)
         added, removed = await _counted(git, base, tip)
         if added + removed > base.max_diff_lines:
             _turn_back(f"the change adds and removes {added + removed} lines; at most {base.max_diff_lines}")
-        tree = await git.line("rev-parse", f"{tip}^{{tree}}")
-        return _Seen(tree=tree, entries=tuple(entries), contents=contents, added=added, removed=removed)
+        return _Seen(
+            tree=await _tree(objects, tip), entries=tuple(entries), contents=contents, added=added, removed=removed
+        )
 
-    async def _unpacked(self, git: Git, content: bytes, base: CommitId) -> str:
+    async def _unpacked(self, git: Git, objects: Objects, content: bytes, base: CommitId) -> str:
         """The bundle's tip, its objects read by git's strictest reader under limits of memory and time."""
         if len(content) > self._settings.bundle_bytes:
             _turn_back(f"the bundle has {len(content)} bytes; at most {self._settings.bundle_bytes}")
@@ -123,18 +125,20 @@ class Border:
         if bundle.prerequisite != base:
             _turn_back(f"the bundle builds on {bundle.prerequisite}, not on base {base}")
         await _index(git, bundle.pack)
-        kind = await git.run("cat-file", "-t", bundle.tip)
-        if kind.stdout.strip() != b"commit":
+        [about] = await objects.about([bundle.tip])
+        if about.kind != "commit":
             _turn_back(f"the bundle's tip {bundle.tip} is no commit that it brings")
         return bundle.tip
 
     async def _check_descent(self, git: Git, base: CommitId, tip: str) -> None:
-        if (await git.run("merge-base", "--is-ancestor", base, tip)).code != 0:
-            _turn_back("the candidate does not descend from base")
+        """Base is the boundary of what it brings exactly when one of its commits has base for a parent."""
         most = self._settings.commits
-        count = int(await git.line("rev-list", "--count", f"--max-count={most + 1}", tip, f"^{base}"))
-        if count > most:
+        listed = await git.out("rev-list", "--boundary", f"--max-count={most + 1}", tip, f"^{base}")
+        lines = listed.decode("ascii").split()
+        if sum(not line.startswith("-") for line in lines) > most:
             _turn_back(f"the candidate has more than {most} commits")
+        if tip != base and f"-{base}" not in lines:
+            _turn_back("the candidate does not descend from base")
 
     async def _changed(self, git: Git, base: PreparedBase, tip: str) -> list[policy.Entry]:
         # A line has at most 4 KiB of path; more output than this means more files than are allowed.
@@ -155,27 +159,25 @@ class Border:
                 _turn_back(reason)
         return entries
 
-    async def _check_sizes(self, git: Git, entries: list[policy.Entry]) -> None:
+    async def _check_sizes(self, objects: Objects, entries: list[policy.Entry]) -> None:
         most = min(self._settings.file_bytes, self._settings.bundle_bytes)
         new = [e for e in entries if not e.deleted]
-        asked = "".join(f"{e.new_object}\n" for e in new).encode()
-        answer = await git.out("cat-file", "--batch-check=%(objecttype) %(objectsize)", stdin=asked) if new else b""
         total = 0
-        for entry, line in zip(new, answer.decode().splitlines(), strict=True):
-            kind, _, size = line.partition(" ")
-            if kind != "blob":
+        for entry, about in zip(new, await objects.about([e.new_object for e in new]), strict=True):
+            if about.kind != "blob":
                 _turn_back(f"{policy.shown(entry.path)}: its content is missing or no file")
-            if int(size) > most:
-                _turn_back(f"{policy.shown(entry.path)}: has {size} bytes; at most {most}")
-            total += int(size)
+            if about.size > most:
+                _turn_back(f"{policy.shown(entry.path)}: has {about.size} bytes; at most {most}")
+            total += about.size
         if total > 4 * most:
             _turn_back(f"the changed files have {total} bytes together; at most {4 * most}")
 
-    async def _admitted(self, git: Git, candidate: Candidate, base: PreparedBase, seen: _Seen, home: Git) -> Admission:
-        commit = await _platform_commit(git, candidate, base.commit, seen.tree)
+    async def _admitted(
+        self, git: Git, objects: Objects, candidate: Candidate, base: PreparedBase, seen: _Seen, home: Git
+    ) -> Admission:
+        commit = await _platform_commit(git, objects, candidate, base.commit, seen.tree)
         ref = candidate_ref(candidate)
-        await git.out("update-ref", ref, commit)
-        bundle = await git.out("bundle", "create", "-", ref, f"^{base.commit}", limit=4 * self._settings.bundle_bytes)
+        pack = await _packed(git, base.commit, commit, limit=4 * self._settings.bundle_bytes)
         diff = await git.run("diff-tree", *_TEXT, "--full-index", base.commit, commit, limit=DIFF_BYTES)
         admission = Admission(
             proposal_id=proposal_id(candidate.agent_id, candidate.round),
@@ -183,15 +185,15 @@ class Border:
             commit=commit,
             tree=seen.tree,
             diff=await self._artifacts.put(diff.stdout),
-            bundle=await self._artifacts.put(bundle),
+            bundle=await self._artifacts.put(bundles.written(ref, commit, base.commit, pack)),
             files=tuple(policy.shown(e.path) for e in seen.entries),
             lines_added=seen.added,
             lines_removed=seen.removed,
-            tampered=await _tampered(git, base, seen),
+            tampered=await _tampered(git, objects, base, seen),
             flags=policy.flags(seen.entries),
             fingerprint=fingerprint(_change(e, seen.contents) for e in seen.entries),
         )
-        await _keep(home, bundle, ref, commit)
+        await _keep(home, pack, ref, commit)
         return admission
 
 
@@ -232,9 +234,30 @@ async def _counted(git: Git, base: PreparedBase, tip: str) -> tuple[int, int]:
     return policy.counted(done.stdout)
 
 
-async def _platform_commit(git: Git, candidate: Candidate, base: CommitId, tree: str) -> CommitId:
+async def _tree(objects: Objects, commit: str) -> str:
+    """Its first line names it, as `index-pack --strict` has made sure."""
+    [body] = await objects.contents([commit])
+    return body.partition(b"\n")[0].removeprefix(b"tree ").decode("ascii")
+
+
+async def _committed_at(objects: Objects, commit: str) -> int:
+    """Seconds since 1970; 0 where base, which nobody checked, says nothing that can be read."""
+    [body] = await objects.contents([commit])
+    found = re.search(rb"^committer [^\n]*> (\d{1,19}) [-+]\d+$", body.partition(b"\n\n")[0], re.MULTILINE)
+    return int(found[1]) if found else 0
+
+
+async def _packed(git: Git, base: CommitId, commit: CommitId, *, limit: int) -> bytes:
+    """What `commit` has and `base` has not, as a thin pack."""
+    wanted = f"{commit}\n^{base}\n".encode("ascii")
+    return await git.out(
+        "pack-objects", "--quiet", "--stdout", "--revs", "--thin", "--delta-base-offset", stdin=wanted, limit=limit
+    )
+
+
+async def _platform_commit(git: Git, objects: Objects, candidate: Candidate, base: CommitId, tree: str) -> CommitId:
     """One commit on base; the same for the same tree, ids and message."""
-    when = min(max(int(await git.line("show", "-s", "--format=%ct", base)), 0) + 1, _LATEST)
+    when = min(await _committed_at(objects, base) + 1, _LATEST)
     who = {f"GIT_{role}_{part}": value for role in ("AUTHOR", "COMMITTER") for part, value in _identity(when)}
     text = commit_message(candidate).encode()
     return CommitId(await git.line("commit-tree", tree, "-p", base, "-F", "-", stdin=text, env=who))
@@ -256,10 +279,10 @@ def commit_message(candidate: Candidate) -> str:
     return f"{text}\n\nFolkmoot-Task: {candidate.task_id}\nFolkmoot-Agent: {candidate.agent_id}\n"
 
 
-async def _tampered(git: Git, base: PreparedBase, seen: _Seen) -> tuple[Tampering, ...]:
+async def _tampered(git: Git, objects: Objects, base: PreparedBase, seen: _Seen) -> tuple[Tampering, ...]:
     """What a candidate did to the examination itself; new files of the protected kinds are left out of that anyway."""
     protected = policy.matcher(base.protected)
-    told = [(entry, await _interference(git, protected, entry, seen)) for entry in seen.entries]
+    told = [(entry, await _interference(git, objects, protected, entry, seen)) for entry in seen.entries]
     found = [Tampering(path=policy.shown(entry.path), how=how) for entry, how in told if how]
     if len(found) > TOLD:
         rest = Tampering(path="…", how=f"{len(found) - TOLD} more protected files")
@@ -267,14 +290,14 @@ async def _tampered(git: Git, base: PreparedBase, seen: _Seen) -> tuple[Tamperin
     return tuple(found)
 
 
-async def _interference(git: Git, protected: policy.Spec, entry: policy.Entry, seen: _Seen) -> str:
+async def _interference(git: Git, objects: Objects, protected: policy.Spec, entry: policy.Entry, seen: _Seen) -> str:
     if not entry.added and policy.matches(protected, entry.path):
         lines = None if entry.operation in {"D", "T"} else await _lines(git, entry)
         return policy.tampering(entry, lines)
     if module := policy.shadowed(entry):
         return f"added, and would be imported instead of the module `{module}` that runs tests"
     if policy.is_project(entry.path):
-        old = await blobs(git, [entry.old_object] if entry.old_mode.startswith("100") else [])
+        old = await objects.contents([entry.old_object] if entry.old_mode.startswith("100") else [])
         new = b"" if entry.deleted else seen.contents[entry.new_object]
         return policy.project_tampering(b"".join(old), new, entry.new_mode)
     return ""
@@ -299,9 +322,9 @@ def _change(entry: policy.Entry, contents: dict[str, bytes]) -> Change:
     )
 
 
-async def _keep(home: Git, bundle: bytes, ref: str, commit: CommitId) -> None:
+async def _keep(home: Git, pack: bytes, ref: str, commit: CommitId) -> None:
     """Objects first, then the ref, and only where there is none: of two writers one wins, and both learn which."""
-    await _add_pack(home, bundles.parsed(bundle).pack)
+    await home.out("index-pack", "--stdin", "--fix-thin", stdin=pack)
     done = await home.run("update-ref", "--no-deref", ref, commit, "0" * len(commit))
     if done.code == 0:
         return
@@ -310,8 +333,3 @@ async def _keep(home: Git, bundle: bytes, ref: str, commit: CommitId) -> None:
         raise GitFailed("update-ref", done.stderr.strip()[:300])
     if there != commit:
         raise AlreadyExists(f"{ref} is {there} already, and now {commit} was handed in for it")
-
-
-async def _add_pack(home: Git, pack: bytes) -> None:
-    """Add a pack that we made ourselves."""
-    await home.out("index-pack", "--stdin", "--fix-thin", stdin=pack)

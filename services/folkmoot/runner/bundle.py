@@ -47,6 +47,12 @@ def parsed(content: bytes) -> Bundle:
     return Bundle(tip=tip, ref=ref, prerequisite=_object_id(prerequisites[0].split(" ", 1)[0]), pack=pack)
 
 
+def written(ref: str, tip: str, prerequisite: str, pack: bytes) -> bytes:
+    """A bundle of one ref on one prerequisite, as git writes it and `parsed` reads it."""
+    version = "# v2 git bundle" if len(tip) == 40 else "# v3 git bundle\n@object-format=sha256"
+    return f"{version}\n-{prerequisite} base\n{tip} {ref}\n\n".encode("ascii") + pack
+
+
 def _check_version(line: str, capabilities: list[str]) -> None:
     if line not in {"# v2 git bundle", "# v3 git bundle"}:
         raise BadBundle("is no git bundle of version 2 or 3")

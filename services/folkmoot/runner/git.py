@@ -8,8 +8,8 @@ import asyncio
 import os
 import resource
 import signal
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import msgspec
@@ -120,12 +120,25 @@ class Git:
         memory: Memory | None = None,
     ) -> Finished:
         """Raises GitTooSlow when `timeout_s` seconds pass. Ending our task ends git and its children."""
-        argv = [*_argv((*_CONFIGURATION, *config)), f"--git-dir={self.folder}", *args]
+        argv = self._argv(args, config)
         try:
             async with asyncio.timeout(timeout_s):
                 return await _run(argv, stdin, env or {}, limit, memory, self.folder)
         except TimeoutError as error:
             raise GitTooSlow(args[0], f"no end after {timeout_s:g} s") from error
+
+    @asynccontextmanager
+    async def conversation(self, *args: str) -> AsyncIterator[asyncio.subprocess.Process]:
+        """A git that is asked and answers for as long as the block runs. Nobody hears what it complains of."""
+        process = await _started(self._argv(args), {}, self.folder, stdin=True, stderr=asyncio.subprocess.DEVNULL)
+        try:
+            yield process
+        finally:
+            _kill(process)
+            await process.wait()
+
+    def _argv(self, args: Sequence[str], config: Sequence[str] = ()) -> list[str]:
+        return [*_argv((*_CONFIGURATION, *config)), f"--git-dir={self.folder}", *args]
 
 
 def last_line(text: str) -> str:
@@ -142,21 +155,27 @@ def _argv(configuration: Sequence[str]) -> list[str]:
 async def _run(
     argv: Sequence[str], stdin: bytes, env: Mapping[str, str], limit: int, memory: Memory | None, cwd: Path
 ) -> Finished:
-    process = await asyncio.create_subprocess_exec(
-        *argv,
-        cwd=cwd,
-        env={**inherited("PATH"), **_ENVIRONMENT, **env},
-        stdin=asyncio.subprocess.PIPE if stdin else asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        start_new_session=True,
-    )
+    process = await _started(argv, env, cwd, stdin=bool(stdin), stderr=asyncio.subprocess.PIPE)
     try:
         if memory:
             _confine(process.pid, memory)
         return await _converse(process, stdin, limit)
     finally:
         await _end(process)
+
+
+async def _started(
+    argv: Sequence[str], env: Mapping[str, str], cwd: Path, *, stdin: bool, stderr: int
+) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        *argv,
+        cwd=cwd,
+        env={**inherited("PATH"), **_ENVIRONMENT, **env},
+        stdin=asyncio.subprocess.PIPE if stdin else asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=stderr,
+        start_new_session=True,
+    )
 
 
 async def _converse(process: asyncio.subprocess.Process, stdin: bytes, limit: int) -> Finished:
