@@ -59,6 +59,7 @@ class OpenWorkspaceRequest(_message.Message):
     OVERLAY_FIELD_NUMBER: _builtins.int
     PROTECTED_PATHS_FIELD_NUMBER: _builtins.int
     TTL_S_FIELD_NUMBER: _builtins.int
+    ORIGIN_COMMIT_FIELD_NUMBER: _builtins.int
     task_id: _builtins.str
     """task_id is the task that it serves."""
     holder: _builtins.str
@@ -70,11 +71,15 @@ class OpenWorkspaceRequest(_message.Message):
     base_commit: _builtins.str
     """base_commit is the full object id of the task's base."""
     commit: _builtins.str
-    """commit is checked out: base, or a commit that AdmitProposal answered. Empty means base."""
+    """commit is checked out: base, a commit that AdmitProposal answered, or the merge that base starts with. Empty means
+    base.
+    """
     overlay: Global___Overlay.ValueType
     """overlay is applied after the check-out; anything but unspecified leaves the work tree uncommitted."""
     ttl_s: _builtins.float
     """ttl_s is the lease in seconds; the sweeper removes what outlives it."""
+    origin_commit: _builtins.str
+    """origin_commit is what base_ref named, where base is a decided commit on top of it. Empty: it is base."""
     @_builtins.property
     def protected_paths(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """protected_paths are the gitignore-style patterns that overlay goes by."""
@@ -91,10 +96,11 @@ class OpenWorkspaceRequest(_message.Message):
         overlay: Global___Overlay.ValueType = ...,
         protected_paths: _abc.Iterable[_builtins.str] | None = ...,
         ttl_s: _builtins.float = ...,
+        origin_commit: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "base_commit", b"base_commit", "commit", b"commit", "holder", b"holder", "overlay", b"overlay", "protected_paths", b"protected_paths", "repository_id", b"repository_id", "task_id", b"task_id", "ttl_s", b"ttl_s"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "base_commit", b"base_commit", "commit", b"commit", "holder", b"holder", "origin_commit", b"origin_commit", "overlay", b"overlay", "protected_paths", b"protected_paths", "repository_id", b"repository_id", "task_id", b"task_id", "ttl_s", b"ttl_s"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -830,7 +836,7 @@ class AdmitProposalRequest(_message.Message):
     base: _builtins.bytes
     """base is JSON of kernel.evidence.PreparedBase, as PrepareBase answered."""
     bundle_sha256: _builtins.str
-    """bundle_sha256 names the artifact."""
+    """bundle_sha256 names the artifact. Empty: the merge that base starts with is the proposal."""
     bundle_size: _builtins.int
     """bundle_size is in bytes."""
     message: _builtins.str
