@@ -15,7 +15,9 @@ from folkmoot.runtime.settings import Settings
 async def serve(settings: Settings, announcement: Announcement, stop: asyncio.Event) -> None:
     graph = await open_sqlite(settings.data_folder / "graph.sqlite3")
     try:
-        async with connect(settings.log, source=f"/context/{instance('context')}", clock=SystemClock()) as bus:
+        async with connect(
+            settings.log, source=f"/context/{instance('context')}", clock=SystemClock(settings.clock.shift_file)
+        ) as bus:
             projector = Projector(bus.log, graph)
             service = Service(
                 name="folkmoot.api.context.v1.ContextService",

@@ -32,7 +32,7 @@ SPARE_DELIVERIES = 3
 
 
 async def serve(settings: Settings, announcement: Announcement, stop: asyncio.Event) -> None:
-    name, clock = instance("orchestrator"), SystemClock()
+    name, clock = instance("orchestrator"), SystemClock(settings.clock.shift_file)
     if not settings.grpc.runner:
         raise Misconfigured("grpc.runner is empty: set FOLKMOOT_GRPC_RUNNER to the runner's host:port")
     async with (

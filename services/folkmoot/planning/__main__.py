@@ -13,7 +13,9 @@ from folkmoot.runtime.settings import Settings
 
 
 async def serve(settings: Settings, announcement: Announcement, stop: asyncio.Event) -> None:
-    async with connect(settings.log, source=f"/planning/{instance('planning')}", clock=SystemClock()) as bus:
+    async with connect(
+        settings.log, source=f"/planning/{instance('planning')}", clock=SystemClock(settings.clock.shift_file)
+    ) as bus:
         stories = Stories(bus.log, bus.queues, max_deliver=settings.log.max_deliver)
         await stories.resume()
         service = Service(

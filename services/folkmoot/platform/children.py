@@ -6,7 +6,7 @@ import logging
 import os
 import signal
 from asyncio.subprocess import Process
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -45,6 +45,14 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
     """It prints one line of JSON when it is ready; otherwise it counts as ready once it runs."""
     keeps: Sequence[int] = ()
     """Descriptors of ours that stay open in it."""
+
+
+Recast = Callable[[Recipe], Sequence[Recipe]]
+"""Turns each recipe into those that are started in its place; the first of them is the one that is waited for."""
+
+
+def as_written(recipe: Recipe) -> Sequence[Recipe]:
+    return (recipe,)
 
 
 class Child:
@@ -175,13 +183,18 @@ def _pipe() -> Iterator[tuple[BinaryIO, BinaryIO]]:
 class Family:
     """All children of one platform."""
 
-    def __init__(self, folder: Path, group: asyncio.TaskGroup) -> None:
+    def __init__(self, folder: Path, group: asyncio.TaskGroup, recast: Recast) -> None:
         self._folder = folder
         self._group = group
+        self._recast = recast
         self.children: dict[str, Child] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
     def start(self, recipe: Recipe) -> Child:
+        first, *_ = [self._start(r) for r in self._recast(recipe)]
+        return first
+
+    def _start(self, recipe: Recipe) -> Child:
         child = Child(recipe, self._folder)
         self.children[recipe.name] = child
         self._tasks[recipe.name] = self._group.create_task(child.keep(), name=f"child {recipe.name}")
@@ -197,10 +210,10 @@ class Family:
 
 
 @asynccontextmanager
-async def family(folder: Path, *, last: Sequence[str]) -> AsyncIterator[Family]:
+async def family(folder: Path, *, last: Sequence[str], recast: Recast = as_written) -> AsyncIterator[Family]:
     """Children live as long as the block; those named in `last` end after all others."""
     async with asyncio.TaskGroup() as group:
-        children = Family(folder, group)
+        children = Family(folder, group, recast)
         try:
             yield children
         finally:

@@ -19,7 +19,7 @@ import msgspec
 
 from folkmoot.kernel.errors import FailedPrecondition, Misconfigured
 from folkmoot.kernel.events import timestamp
-from folkmoot.platform.children import Family, Recipe, family
+from folkmoot.platform.children import Family, Recast, Recipe, as_written, family
 from folkmoot.runtime.log.nats import ensure_topology
 from folkmoot.runtime.log.server import free_port, new_passwords, server_argv, server_config
 from folkmoot.runtime.settings import Settings, inherited, variables
@@ -49,7 +49,7 @@ class PlatformInfo(msgspec.Struct, frozen=True, kw_only=True):
 
 @asynccontextmanager
 async def running(
-    settings: Settings, *, rehearsal_script: Path | None = None, on_event: Say
+    settings: Settings, *, rehearsal_script: Path | None = None, on_event: Say, recast: Recast = as_written
 ) -> AsyncIterator[PlatformInfo]:
     """Start everything, yield when all answer, stop everything at the end.
 
@@ -60,7 +60,7 @@ async def running(
     await _left_by_the_dead(folder)
     with _locked(folder) as lock:
         shutil.rmtree(folder / "logs", ignore_errors=True)
-        async with family(folder, last=("ray", "nats")) as children:
+        async with family(folder, last=("ray", "nats"), recast=recast) as children:
             info = await _start(children, settings, rehearsal_script, on_event, lock)
             _write(folder, info)
             try:
@@ -79,13 +79,13 @@ def find(settings: Settings) -> PlatformInfo | None:
     return info if _lives(info.pid) and _is_locked(settings.data_folder) else None
 
 
-async def serve(settings: Settings, on_event: Say) -> None:
-    """`moot up`: until SIGINT or SIGTERM."""
+async def serve(settings: Settings, on_event: Say, *, recast: Recast = as_written) -> None:
+    """`moot up`: until SIGINT or SIGTERM. Tests recast its parts."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    async with running(settings, on_event=on_event):
+    async with running(settings, on_event=on_event, recast=recast):
         await stop.wait()
 
 

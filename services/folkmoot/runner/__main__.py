@@ -37,7 +37,7 @@ async def serve(settings: Settings, announcement: Announcement, stop: asyncio.Ev
     # What sandboxes are shown has to be readable to them; what is secret says so itself.
     os.umask(0o022)
     folder = settings.data_folder / "runner"
-    clock = SystemClock()
+    clock = SystemClock(settings.clock.shift_file)
     toolchains = toolchain.discover(folder)
     await require(toolchains, folder, uid=settings.runner.sandbox_uid)
     async with connect(settings.log, source=f"/runner/{instance('runner')}", clock=clock) as bus:

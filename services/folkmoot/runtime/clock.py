@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Protocol
 
 
@@ -19,14 +20,27 @@ class Clock(Protocol):
 
 
 class SystemClock:
+    """`shift_file` holds seconds that are added to wall time, read whenever it is asked for: a machine whose clock
+    jumps, for one process and no other. Empty, or no such file: none."""
+
+    def __init__(self, shift_file: str = "") -> None:
+        self._shift = Path(shift_file) if shift_file else None
+
     def now(self) -> datetime:
-        return datetime.now(UTC)
+        return datetime.now(UTC) + timedelta(seconds=_seconds(self._shift) if self._shift else 0)
 
     def monotonic(self) -> float:
         return time.monotonic()
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
+
+
+def _seconds(file: Path) -> float:
+    try:
+        return float(file.read_text("utf-8"))
+    except (FileNotFoundError, ValueError):
+        return 0.0
 
 
 class VirtualClock:

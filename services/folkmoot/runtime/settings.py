@@ -162,9 +162,16 @@ class TelemetrySettings(msgspec.Struct, frozen=True, kw_only=True):
     """host:port where a service serves Prometheus metrics at `/metrics`; port 0 chooses one. Empty: nowhere."""
 
 
+class ClockSettings(msgspec.Struct, frozen=True, kw_only=True):
+    shift_file: str = ""
+    """A file with seconds that are added to this process's wall time, read again each time: for tests of clocks that
+    jump. Empty: none."""
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     data: str = ""
     """The data folder; empty is the platform's user data folder (`data_folder`)."""
+    clock: ClockSettings = ClockSettings()
     log: LogSettings = LogSettings()
     grpc: GrpcSettings = GrpcSettings()
     model: ModelSettings = ModelSettings()
