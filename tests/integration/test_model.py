@@ -163,7 +163,7 @@ async def test_an_error_that_repeats_the_key_does_not_reveal_it(answer: bytes) -
     async with _serving(answer) as (url, _):
         with pytest.raises(ModelError) as error:
             await _ask(url, stream=True, key=KEY)
-    assert "[key" in str(error.value) or "xxx" in str(error.value)
+    assert "[redacted:key" in str(error.value) or "xxx" in str(error.value)
     assert KEY[:6] not in str(error.value)
     assert KEY[:6] not in str(error.value.__cause__)
 
@@ -174,5 +174,5 @@ async def test_an_answer_that_repeats_the_key_is_kept_without_it() -> None:
     message = {"content": f"Your key {KEY} is not valid", "tool_calls": [call]}
     async with _serving(_http(json.dumps({"choices": [{"message": message}]}).encode())) as (url, _):
         reply = await _ask(url, key=KEY)
-    assert reply.text == "Your key [key] is not valid"
-    assert reply.calls[0].arguments == '{"command": "echo [key]"}'
+    assert reply.text == "Your key [redacted:key] is not valid"
+    assert reply.calls[0].arguments == '{"command": "echo [redacted:key]"}'

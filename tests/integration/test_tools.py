@@ -149,3 +149,18 @@ def test_wrong_arguments_are_named(name: str, arguments: str, said: str) -> None
     """So that the model can mend them."""
     with pytest.raises(BadCall, match=said.replace("`", ".")):
         parsed(name, arguments, tuple(TOOLS))
+
+
+async def test_secrets_reach_neither_model_nor_log(bench: Bench) -> None:
+    """What a command prints is searched whole, before it is cut: the artifact has no secret either."""
+    secret = "ghp_" + "a1B2c3" * 6
+    shown = await bench.raw("run", command=f"echo {secret[:9]}''{secret[9:]}; yes line | head -c 3000; exit 3")
+    assert secret not in shown.text
+    assert "[redacted:github]" in shown.text
+    assert shown.output is not None
+    kept = await bench.bus.artifacts.get(shown.output)
+    assert secret.encode() not in kept
+    assert kept.startswith(b"[redacted:github]\n")
+    failed = await bench.raw("read_file", path=f"{secret}.txt")
+    assert not failed.ok
+    assert secret not in failed.text + failed.error

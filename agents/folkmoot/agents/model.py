@@ -11,6 +11,7 @@ from folkmoot.agents.assignment import ModelEndpoint
 from folkmoot.agents.chat import ModelRequest, Reply, Tokens
 from folkmoot.agents.errors import ModelBusy, ModelError
 from folkmoot.agents.wire import Assembly, Events, ServerError, Unreadable, error_words, looks_like_html
+from folkmoot.runtime.redact import redacted, without
 from folkmoot.runtime.settings import ModelSettings
 
 MAX_ANSWER_BYTES = 32 * 1024 * 1024
@@ -130,15 +131,15 @@ async def _read(response: httpx.Response, endpoint: ModelEndpoint, estimate: Tok
 def _words(said: object, endpoint: ModelEndpoint) -> str:
     """What a server said, for the log: short, and without the key, which some repeat."""
     words = str(said)
-    return (words.replace(endpoint.api_key, "[key]") if endpoint.api_key else words)[:WORDS_CHARS]
+    return redacted(words, endpoint.api_key)[:WORDS_CHARS]
 
 
 def _without_key(reply: Reply, key: str) -> Reply:
     """Some gateways answer a wrong key as if the model said it; transcripts are kept."""
-    body, secret = msgspec.json.encode(reply), msgspec.json.encode(key)[1:-1]
+    body, secret = msgspec.json.encode(reply).decode(), msgspec.json.encode(key).decode()[1:-1]
     if len(key) < KEY_CHARS or secret not in body:
         return reply
-    return msgspec.json.decode(body.replace(secret, b"[key]"), type=Reply)
+    return msgspec.json.decode(without(body, secret), type=Reply)
 
 
 async def _read_events(response: httpx.Response, assembly: Assembly) -> None:

@@ -10,6 +10,7 @@ from folkmoot.kernel.ids import CommitId, TaskId
 from folkmoot.orchestrator import reports
 from folkmoot.orchestrator.runner import Runner
 from folkmoot.runtime.log.port import Artifacts
+from folkmoot.runtime.redact import redacted_bytes
 from folkmoot.runtime.workspace.port import Completed, Workspace
 
 OUTPUT_BYTES = 4_000_000
@@ -68,7 +69,7 @@ class Examiner:
             end=done.end,
             tests=outcomes,
             report_problem=problem,
-            output=await self._artifacts.put(_transcript(done)),
+            output=await self._artifacts.put(await asyncio.to_thread(_transcript, done)),
         )
 
     async def check(
@@ -102,7 +103,7 @@ class Examiner:
             kind=SuiteKind.CHECK,
             name=command,
             end=done.end,
-            output=await self._artifacts.put(_transcript(done)),
+            output=await self._artifacts.put(await asyncio.to_thread(_transcript, done)),
         )
 
 
@@ -115,9 +116,11 @@ async def _report(workspace: Workspace, path: str) -> bytes:
 
 
 def _transcript(done: Completed) -> bytes:
+    """What was written, for people, without the secrets in it."""
     end = _how(done.end)
     cut = b"\n[more was written and thrown away]" if done.truncated else b""
-    return b"--- stdout\n%b\n--- stderr\n%b%b\n--- %b\n" % (done.stdout, done.stderr, cut, end.encode())
+    stdout, stderr = redacted_bytes(done.stdout), redacted_bytes(done.stderr)
+    return b"--- stdout\n%b\n--- stderr\n%b%b\n--- %b\n" % (stdout, stderr, cut, end.encode())
 
 
 def _how(end: CommandEnd) -> str:

@@ -1,5 +1,6 @@
-"""Carries the plans of tools out over a workspace, and cuts what the model sees."""
+"""Carries the plans of tools out over a workspace, takes secrets out, and cuts what the model sees."""
 
+import asyncio
 import hashlib
 import time
 from collections.abc import Callable
@@ -9,6 +10,7 @@ import msgspec
 from folkmoot.kernel.errors import CallerError, InvalidInput, ResourceExhausted
 from folkmoot.kernel.evidence import ArtifactRef
 from folkmoot.runtime.log.port import Artifacts
+from folkmoot.runtime.redact import redacted
 from folkmoot.runtime.workspace.port import Workspace
 from folkmoot.tools import arguments as args
 from folkmoot.tools.answer import Answer, Command, Execute, ListPaths, Read, Setting, Write, failed
@@ -17,6 +19,8 @@ from folkmoot.tools.table import TOOLS
 from folkmoot.tools.text import shortened
 
 ERROR_CHARS = 4_000
+LARGE_CHARS = 100_000
+"""Other agents of this process go on while more than this is searched for secrets."""
 
 
 class ToolResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,7 +33,7 @@ class ToolResult(msgspec.Struct, frozen=True, kw_only=True):
     exit_code: int | None
     duration_s: float
     output: ArtifactRef | None
-    """The whole output, when the model saw only some of it."""
+    """The whole output without its secrets, when the model saw only some of it."""
     output_digest: str
     """SHA-256 of the whole output."""
     output_bytes: int
@@ -62,7 +66,8 @@ class Toolbox:
             answer = await self._carry_out(name, given)
         except (CallerError, ResourceExhausted) as error:
             answer = failed(str(error))
-        return await self._result(answer, self._monotonic() - began)
+        duration_s = self._monotonic() - began
+        return await self._result(await _without_secrets(answer), duration_s)
 
     async def _carry_out(self, name: str, given: args.Arguments) -> Answer:
         plan = TOOLS[name].plan(given, self._setting)
@@ -112,3 +117,15 @@ class Toolbox:
         if answer.output is not None:
             shown["output"] = shortened(answer.output, self._output_chars)
         return msgspec.json.encode(shown).decode()
+
+
+async def _without_secrets(answer: Answer) -> Answer:
+    """Before anything is cut or kept: half a secret would not be known as one."""
+    if len(answer.output or "") + len(answer.error) > LARGE_CHARS:
+        return await asyncio.to_thread(_redacted, answer)
+    return _redacted(answer)
+
+
+def _redacted(answer: Answer) -> Answer:
+    output = None if answer.output is None else redacted(answer.output)
+    return msgspec.structs.replace(answer, output=output, error=redacted(answer.error))
