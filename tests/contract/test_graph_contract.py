@@ -1,8 +1,11 @@
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator
+from contextlib import closing
 from itertools import pairwise
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from folkmoot.kernel.errors import Misconfigured, NotFound
@@ -90,6 +93,60 @@ async def test_an_unknown_node_is_not_found(graph: Graph) -> None:
         await graph.neighbourhood("task:x", depth=1, limit=10)
 
 
+def ranked(kind: str, **ranks: int) -> Change:
+    """Edges from `hub`, each to the node and with the rank of its name."""
+    edges = tuple(Edge(from_id="hub", kind=kind, to_id=to, rank=rank) for to, rank in ranks.items())
+    return Change(nodes=tuple(map(node, ("hub", *ranks))), edges=edges)
+
+
+async def test_edges_come_newest_first_and_no_more_than_asked(graph: Graph) -> None:
+    """Of one kind and one direction, for each node; equal ranks by their ends, so that the order is always the same."""
+    await graph.apply("s", after=0, seq=1, change=ranked("SAW", a=1, d=3, c=3, b=2))
+    await graph.apply("s", after=1, seq=2, change=ranked("HEARD", e=9))
+    assert [e.to_id for e in await graph.edges(["hub"], "SAW", limit=3)] == ["c", "d", "b"]
+    both = await graph.edges(["d", "hub", "a", "nobody"], "SAW", incoming=True, limit=9)
+    assert [(e.from_id, e.to_id, e.rank) for e in both] == [("hub", "d", 3), ("hub", "a", 1)]
+    assert [n.id for n in await graph.nodes(["d", "nobody", "a", "d"])] == ["a", "d"]
+
+
+async def test_the_larger_rank_stands(graph: Graph) -> None:
+    """Whatever the order of writes: two streams may write one edge."""
+    await graph.apply("s", after=0, seq=1, change=ranked("SAW", a=5, b=1))
+    await graph.apply("t", after=0, seq=1, change=ranked("SAW", a=2, b=7))
+    assert [(e.to_id, e.rank) for e in await graph.edges(["hub"], "SAW", limit=9)] == [("b", 7), ("a", 5)]
+
+
+async def test_what_an_event_replaces_is_cut(graph: Graph) -> None:
+    """Before the event's own edges are written; other kinds and other nodes keep theirs."""
+    await graph.apply("s", after=0, seq=1, change=ranked("SAW", a=1, b=1))
+    await graph.apply("s", after=1, seq=2, change=ranked("HEARD", a=1))
+    again = msgspec.structs.replace(ranked("SAW", c=2), cut=(("hub", "SAW"),))
+    await graph.apply("s", after=2, seq=3, change=again)
+    assert [(e.kind, e.to_id) for e in (await graph.dump()).edges] == [("HEARD", "a"), ("SAW", "c")]
+
+
+def made(*edges: tuple[str, str]) -> Change:
+    kinds = {"f": "File", "c": "Commit"}
+    ids = sorted({end for edge in edges for end in edge})
+    nodes = tuple(Node(id=i, kind=kinds.get(i[0], "Thing")) for i in ids)
+    return Change(nodes=nodes, edges=tuple(Edge(from_id=a, kind="HAS", to_id=b) for a, b in edges))
+
+
+async def test_what_is_forgotten_leaves_no_trace(graph: Graph) -> None:
+    """Nodes, what is named after them, their edges, and the files that hung on them alone: as if never written."""
+    others = made(("task:2", "part:2/x"), ("part:2/x", "file:b"), ("task:10", "part:10/x"), ("task:2", "lonely"))
+    await graph.apply("s", after=0, seq=1, change=others)
+    before = await graph.dump()
+    mine = made(("task:1", "part:1/x"), ("part:1/x", "file:a"), ("part:1/x", "file:b"), ("task:1", "commit:c"))
+    await graph.apply("s", after=1, seq=2, change=mine)
+    await graph.apply("s", after=2, seq=3, change=Change(forget=("task:1", "part:1/", "part:7/", "nobody")))
+    assert await graph.dump() == before
+    assert await graph.position("s") == 3
+    last = Change(nodes=(node("new"),), forget=("task:2", "part:2/", "task:10", "part:10/"))
+    await graph.apply("s", after=3, seq=4, change=last)
+    assert [n.id for n in (await graph.dump()).nodes] == ["lonely", "new"], "only files and commits hang on others"
+
+
 async def test_dropping_forgets_everything(graph: Graph) -> None:
     """Positions too: the log is replayed from its start."""
     await graph.apply("s", after=0, seq=1, change=chain("a", "b"))
@@ -106,6 +163,19 @@ async def test_a_file_keeps_graph_and_positions(tmp_path: Path) -> None:
     await first.close()
     second = await open_sqlite(tmp_path / "graph")
     assert (await second.dump(), await second.position("s")) == (dump, 1)
+    await second.close()
+
+
+async def test_a_file_of_another_version_is_emptied(tmp_path: Path) -> None:
+    """The log fills it again: nothing has to be brought over."""
+    first = await open_sqlite(tmp_path / "graph")
+    await first.apply("s", after=0, seq=1, change=chain("a", "b"))
+    await first.close()
+    with closing(sqlite3.connect(tmp_path / "graph")) as old:
+        old.executescript("DROP TABLE edges; CREATE TABLE edges (x); PRAGMA user_version = 1;")
+    second = await open_sqlite(tmp_path / "graph")
+    assert (await second.counts(), await second.position("s")) == (Counts(nodes=0, edges=0), 0)
+    assert await second.apply("s", after=0, seq=1, change=chain("a", "b"))
     await second.close()
 
 

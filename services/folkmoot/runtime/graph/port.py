@@ -4,7 +4,7 @@
 far each stream has been projected: the two change in one transaction, so an event has its effect exactly once.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 import msgspec
@@ -20,19 +20,33 @@ class Node(msgspec.Struct, frozen=True, kw_only=True, order=True):
 
 
 class Edge(msgspec.Struct, frozen=True, kw_only=True, order=True):
-    """Connects two nodes; writing it again changes nothing."""
+    """Connects two nodes; writing it again changes at most its rank."""
 
     from_id: str
     kind: str
     """In upper case, as `PROPOSED`."""
     to_id: str
+    rank: int = 0
+    """Larger is newer; of two writes the larger stands, whatever their order."""
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):
-    """What one event does to the graph. Every end of an edge is among its nodes, or already there."""
+    """What one event does to the graph: first forget, then cut, then write.
+
+    Every end of an edge is among its nodes, or already there.
+    """
 
     nodes: tuple[Node, ...] = ()
     edges: tuple[Edge, ...] = ()
+    cut: tuple[tuple[str, str], ...] = ()
+    """(from_id, kind): these edges go, for what an event replaces."""
+    forget: tuple[str, ...] = ()
+    """Ids of nodes, or with a `/` at the end of all whose id begins so. They go with their edges, and so does each of
+    `HANGING` that nothing else points to."""
+
+
+HANGING = frozenset({"File", "Folder", "Commit"})
+"""Kinds of nodes that are there only for what points to them."""
 
 
 class Part(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,6 +78,15 @@ class Graph(Protocol):
         ...
 
     async def node(self, node_id: str) -> Node | None: ...
+
+    async def nodes(self, ids: Sequence[str]) -> tuple[Node, ...]:
+        """Those that there are, sorted by id."""
+        ...
+
+    async def edges(self, ids: Sequence[str], kind: str, *, incoming: bool = False, limit: int) -> tuple[Edge, ...]:
+        """Edges of `kind` that begin (`incoming`: end) at each of `ids`, in the order of `ids`; of each node at most
+        `limit`, newest first, equal ones by their other end. Costs nothing for the edges that are left out."""
+        ...
 
     async def neighbourhood(self, node_id: str, *, depth: int, limit: int) -> Part:
         """The node and what is at most `depth` edges away, in either direction; at most `limit` nodes, the nearest.

@@ -11,25 +11,32 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
 from folkmoot.kernel.errors import Misconfigured, NotFound, Unavailable
-from folkmoot.runtime.graph.port import Change, Counts, Edge, Node, Part, nearest
+from folkmoot.runtime.graph.port import HANGING, Change, Counts, Edge, Node, Part, nearest
 
 T = TypeVar("T")
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """A file of another version is emptied: the log fills it again."""
 _TABLES = ("nodes", "edges", "positions")
+_EDGE = "from_id TEXT NOT NULL, kind TEXT NOT NULL, to_id TEXT NOT NULL, rank INTEGER NOT NULL"
 _SCHEMA = (
     "CREATE TABLE nodes (id TEXT PRIMARY KEY, kind TEXT NOT NULL, properties TEXT NOT NULL) WITHOUT ROWID",
-    "CREATE TABLE edges (from_id TEXT, kind TEXT, to_id TEXT, PRIMARY KEY (from_id, kind, to_id)) WITHOUT ROWID",
-    "CREATE INDEX edges_by_end ON edges (to_id)",
+    f"CREATE TABLE edges ({_EDGE}, PRIMARY KEY (from_id, kind, to_id)) WITHOUT ROWID",
+    "CREATE INDEX newest_from ON edges (from_id, kind, rank DESC, to_id)",
+    "CREATE INDEX newest_to ON edges (to_id, kind, rank DESC, from_id)",
     "CREATE TABLE positions (stream TEXT PRIMARY KEY, seq INTEGER NOT NULL) WITHOUT ROWID",
     f"PRAGMA user_version = {SCHEMA_VERSION}",
 )
+_WRITE_EDGE = (
+    "INSERT INTO edges VALUES (?, ?, ?, ?)"
+    " ON CONFLICT (from_id, kind, to_id) DO UPDATE SET rank = max(rank, excluded.rank)"
+)
+_NEWEST = "SELECT from_id, kind, to_id, rank FROM edges WHERE {0} = ? AND kind = ? ORDER BY rank DESC, {1} LIMIT ?"
 _MANY = 400
 """Parameters of one statement; every build of SQLite allows 999."""
 _BUSY_S = 10.0
@@ -89,6 +96,12 @@ class SqliteGraph:
     async def node(self, node_id: str) -> Node | None:
         return next(iter(await self._run(lambda: self._nodes([node_id]))), None)
 
+    async def nodes(self, ids: Sequence[str]) -> tuple[Node, ...]:
+        return tuple(await self._run(lambda: self._nodes(sorted(set(ids)))))
+
+    async def edges(self, ids: Sequence[str], kind: str, *, incoming: bool = False, limit: int) -> tuple[Edge, ...]:
+        return await self._run(lambda: self._newest(ids, kind, incoming, limit))
+
     async def neighbourhood(self, node_id: str, *, depth: int, limit: int) -> Part:
         return await self._run(lambda: self._neighbourhood(node_id, depth, limit))
 
@@ -117,10 +130,11 @@ class SqliteGraph:
         with _transaction(self._db):
             if self._position(stream) != after:
                 return False
+            self._forget(change.forget)
+            self._db.executemany("DELETE FROM edges WHERE from_id = ? AND kind = ?", change.cut)
             for node in change.nodes:
                 self._upsert(node)
-            edges = [(e.from_id, e.kind, e.to_id) for e in change.edges]
-            self._db.executemany("INSERT OR IGNORE INTO edges VALUES (?, ?, ?)", edges)
+            self._db.executemany(_WRITE_EDGE, [(e.from_id, e.kind, e.to_id, e.rank) for e in change.edges])
             self._db.execute("INSERT OR REPLACE INTO positions VALUES (?, ?)", (stream, seq))
         return True
 
@@ -129,6 +143,25 @@ class SqliteGraph:
         properties = (known.properties if known else {}) | node.properties
         text = msgspec.json.encode(properties, order="sorted").decode()
         self._db.execute("INSERT OR REPLACE INTO nodes VALUES (?, ?, ?)", (node.id, node.kind, text))
+
+    def _forget(self, wanted: Iterable[str]) -> None:
+        gone = sorted({i for w in wanted for i in self._named(w)})
+        touching = self._touching(gone)
+        beside = sorted({end for e in touching for end in (e.from_id, e.to_id)} - set(gone))
+        self._db.executemany(
+            "DELETE FROM edges WHERE from_id = ? AND kind = ? AND to_id = ?",
+            [(e.from_id, e.kind, e.to_id) for e in touching],
+        )
+        linked = {end for e in self._touching(beside) for end in (e.from_id, e.to_id)}
+        hanging = [n.id for n in self._nodes(beside) if n.kind in HANGING and n.id not in linked]
+        self._db.executemany("DELETE FROM nodes WHERE id = ?", [(i,) for i in (*gone, *hanging)])
+
+    def _named(self, wanted: str) -> list[str]:
+        """`0` is what comes behind `/`: a range of the key, where LIKE would read the whole table."""
+        if not wanted.endswith("/"):
+            return [wanted]
+        rows = self._db.execute("SELECT id FROM nodes WHERE id >= ? AND id < ?", (wanted, wanted[:-1] + "0"))
+        return [row[0] for row in rows]
 
     def _position(self, stream: str) -> int:
         row = self._db.execute("SELECT seq FROM positions WHERE stream = ?", (stream,)).fetchone()
@@ -145,7 +178,7 @@ class SqliteGraph:
 
     def _dump(self) -> Part:
         nodes = self._db.execute("SELECT id, kind, properties FROM nodes ORDER BY id")
-        edges = self._db.execute("SELECT from_id, kind, to_id FROM edges")
+        edges = self._db.execute("SELECT from_id, kind, to_id, rank FROM edges")
         return Part(nodes=tuple(map(_node, nodes)), edges=tuple(sorted(map(_edge, edges))))
 
     def _neighbourhood(self, node_id: str, depth: int, limit: int) -> Part:
@@ -159,12 +192,16 @@ class SqliteGraph:
         sql = "SELECT id, kind, properties FROM nodes WHERE id IN ({})"
         return sorted(map(_node, self._where(sql, ids)))
 
+    def _newest(self, ids: Sequence[str], kind: str, incoming: bool, limit: int) -> tuple[Edge, ...]:
+        sql = _NEWEST.format(*(("to_id", "from_id") if incoming else ("from_id", "to_id")))
+        return tuple(_edge(row) for i in ids for row in self._db.execute(sql, (i, kind, limit)))
+
     def _touching(self, ids: Iterable[str]) -> list[Edge]:
         wanted = list(ids)
-        sql = "SELECT from_id, kind, to_id FROM edges WHERE {} IN ({{}})"
+        sql = "SELECT from_id, kind, to_id, rank FROM edges WHERE {} IN ({{}})"
         return [_edge(row) for end in ("from_id", "to_id") for row in self._where(sql.format(end), wanted)]
 
-    def _where(self, sql: str, values: Sequence[str]) -> Iterator[tuple[str, str, str]]:
+    def _where(self, sql: str, values: Sequence[str]) -> Iterator[tuple[Any, ...]]:
         for start in range(0, len(values), _MANY):
             some = values[start : start + _MANY]
             yield from self._db.execute(sql.format(",".join("?" * len(some))), some)
@@ -174,5 +211,5 @@ def _node(row: tuple[str, str, str]) -> Node:
     return Node(id=row[0], kind=row[1], properties=_decode_properties(row[2]))
 
 
-def _edge(row: tuple[str, str, str]) -> Edge:
-    return Edge(from_id=row[0], kind=row[1], to_id=row[2])
+def _edge(row: tuple[str, str, str, int]) -> Edge:
+    return Edge(from_id=row[0], kind=row[1], to_id=row[2], rank=row[3])
