@@ -46,3 +46,5 @@ class Assignment(msgspec.Struct, frozen=True, kw_only=True):
     workspace: WorkspaceGrant
     result_head: Head
     """Head of `agent.results.<task>.<agent>`: the fence that makes a second result of this round impossible."""
+    traceparent: str = ""
+    """The trace that the run belongs to."""

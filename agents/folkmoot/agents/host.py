@@ -12,6 +12,10 @@ from folkmoot.kernel.facts import AgentFinished
 from folkmoot.runtime.clock import Clock, SystemClock
 from folkmoot.runtime.process import instance
 from folkmoot.runtime.settings import GrpcSettings, Settings
+from folkmoot.runtime.telemetry.ambient import OFF, Id, Telemetry, ambient, on, spanned
+from folkmoot.runtime.telemetry.context import within
+from folkmoot.runtime.telemetry.meters import Tally
+from folkmoot.runtime.telemetry.start import spans_of
 from folkmoot.runtime.workspace.port import Workspace
 
 
@@ -22,6 +26,10 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     bus: Bus
     clock: Clock
     workspace: Callable[[WorkspaceGrant], Workspace]
+    telemetry: Telemetry = OFF
+    """Of a host in a process of its own; one in ours has what we have."""
+    tally: Tally | None = None
+    """Counts of its runs, for whoever takes their results."""
 
 
 Opening = Callable[[Settings], AbstractAsyncContextManager[Parts]]
@@ -32,13 +40,14 @@ async def real_parts(settings: Settings) -> AsyncIterator[Parts]:
     """NATS as the user `agents`, HTTP, gRPC. Raises Unavailable, Misconfigured."""
     from folkmoot.runtime.log.nats import connect
 
-    clock = SystemClock()
+    clock, tally = SystemClock(settings.clock.shift_file), Tally()
     async with (
+        spans_of(settings.telemetry, "agents", tally) as telemetry,
         connect(settings.log, source=f"/agents/{instance('agents')}", clock=clock) as bus,
         model_client(settings.model, clock.sleep) as model,
         _channels() as workspace,
     ):
-        yield Parts(model=model, bus=bus, clock=clock, workspace=workspace)
+        yield Parts(model=model, bus=bus, clock=clock, workspace=workspace, telemetry=telemetry, tally=tally)
 
 
 @asynccontextmanager
@@ -63,14 +72,17 @@ async def _channels() -> AsyncIterator[Callable[[WorkspaceGrant], Workspace]]:
 
 async def hosted(assignment: Assignment, parts: Parts, settings: Settings) -> AgentFinished:
     """One run. Raises AttemptLost."""
-    return await run_assignment(
-        assignment,
-        workspace=parts.workspace(assignment.workspace),
-        model=parts.model,
-        bus=parts.bus,
-        clock=parts.clock,
-        settings=settings,
-    )
+    telemetry = on() if parts.telemetry is OFF else parts.telemetry
+    ids: dict[str, Id] = {"task_id": assignment.task_id, "agent_id": assignment.agent_id, "attempt": assignment.attempt}
+    with ambient(telemetry), within(assignment.traceparent), spanned("agent run", ids):
+        return await run_assignment(
+            assignment,
+            workspace=parts.workspace(assignment.workspace),
+            model=parts.model,
+            bus=parts.bus,
+            clock=parts.clock,
+            settings=settings,
+        )
 
 
 def for_hosts(settings: Settings) -> Settings:

@@ -9,6 +9,7 @@ from folkmoot.agents import loop, prompts
 from folkmoot.agents.assignment import Assignment, ModelEndpoint
 from folkmoot.agents.chat import ModelRequest, Reply
 from folkmoot.agents.errors import AttemptLost, ModelError
+from folkmoot.agents.observed import observed_model, observed_tool
 from folkmoot.agents.roles import role
 from folkmoot.agents.steps import Steps, recording
 from folkmoot.kernel import subjects
@@ -119,8 +120,10 @@ class _Driver:
             phase=assignment.phase,
         )
         try:
-            async with asyncio.timeout(effect.left_s):
-                reply = await self._model.complete(assignment.model, request)
+            with observed_model(assignment.model, self._settings.model) as seen:
+                async with asyncio.timeout(effect.left_s):
+                    reply = await self._model.complete(assignment.model, request)
+                seen.reply = reply
         except TimeoutError:
             return self._unanswered(f"wall time limit: {assignment.budget.wall_s:g} s are over", began)
         except ModelError as error:
@@ -148,7 +151,9 @@ class _Driver:
 
     async def _call(self, call: loop.ToolCall) -> ToolResult:
         began = self._clock.monotonic()
-        result = await self._toolbox.call(call.name, call.given)
+        with observed_tool(call.name) as seen:
+            result = await self._toolbox.call(call.name, call.given)
+            seen.ok = result.ok
         self._step(
             kind="tool",
             name=call.name,

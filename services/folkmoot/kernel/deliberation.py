@@ -76,6 +76,8 @@ class Deliberation(msgspec.Struct, frozen=True, kw_only=True):
     """The first wish to cancel; the owner obeys it."""
     end: DeliberationEnded | None = None
     usage: Usage = Usage()
+    traceparent: str = ""
+    """Of the request: all that happens for the task belongs to its trace."""
 
     @property
     def task_id(self) -> TaskId:
@@ -133,7 +135,13 @@ def begin(stored: Stored) -> Deliberation:
     fact = stored.event.data
     if not isinstance(fact, DeliberationRequested):
         raise _broken(stored, "the first event is not the request")
-    return Deliberation(spec=fact.spec, digest=fact.digest, created_at=stored.event.time, head=stored.head)
+    return Deliberation(
+        spec=fact.spec,
+        digest=fact.digest,
+        created_at=stored.event.time,
+        head=stored.head,
+        traceparent=stored.event.traceparent,
+    )
 
 
 def apply(state: Deliberation, stored: Stored) -> Deliberation:

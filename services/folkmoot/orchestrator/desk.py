@@ -10,10 +10,12 @@ from folkmoot.kernel.facts import CancelRequested, DeliberationQueued, Deliberat
 from folkmoot.kernel.ids import TaskId
 from folkmoot.kernel.task import TaskSpec, digest
 from folkmoot.orchestrator.journal import request
+from folkmoot.orchestrator.observed import trace_of
 from folkmoot.runtime.grpc.results import spec_from_wire
 from folkmoot.runtime.log.port import Log, Queues
 from folkmoot.runtime.settings import ModelSettings
 from folkmoot.runtime.supervise import patiently
+from folkmoot.runtime.telemetry.context import belonging
 
 MAX_KEY_CHARS = 200
 
@@ -76,7 +78,8 @@ class Desk:
                 raise FailedPrecondition("ended", f"task {task_id} is {state.state} already")
             fact = CancelRequested(actor=actor, reason=reason)
             try:
-                await self._log.append(subjects.deliberation(state.task_id), fact, after=state.head)
+                with belonging(trace_of(state)):
+                    await self._log.append(subjects.deliberation(state.task_id), fact, after=state.head)
             except Conflict:
                 return False
             return True

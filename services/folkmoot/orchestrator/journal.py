@@ -8,8 +8,10 @@ from folkmoot.kernel.errors import AlreadyExists, Conflict
 from folkmoot.kernel.events import START, Fact
 from folkmoot.kernel.facts import DeliberationRequested, OwnerTook
 from folkmoot.kernel.task import TaskSpec, digest
+from folkmoot.orchestrator.observed import trace_of
 from folkmoot.runtime.log.port import LeaseLost, Log
 from folkmoot.runtime.supervise import patiently
+from folkmoot.runtime.telemetry.context import belonging
 
 
 class Ousted(LeaseLost):
@@ -78,7 +80,8 @@ class Journal:
 
     async def _append(self, fact: Fact) -> None:
         head = self.state.head
-        stored = await patiently(lambda: self._log.append(self._subject, fact, after=head))
+        with belonging(trace_of(self.state)):
+            stored = await patiently(lambda: self._log.append(self._subject, fact, after=head))
         self.state = deliberation.apply(self.state, stored)
 
     async def _catch_up(self) -> None:

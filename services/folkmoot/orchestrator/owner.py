@@ -35,6 +35,7 @@ from folkmoot.kernel.facts import (
 from folkmoot.kernel.ids import AgentId, CommitId, ProposalId
 from folkmoot.kernel.jury import collect, judge
 from folkmoot.kernel.result import State
+from folkmoot.orchestrator import observed
 from folkmoot.orchestrator.councils import default_council
 from folkmoot.orchestrator.desk import require_model
 from folkmoot.orchestrator.examiner import Examiner
@@ -44,6 +45,8 @@ from folkmoot.runtime.clock import Clock
 from folkmoot.runtime.log.port import Artifacts, Log, Queues
 from folkmoot.runtime.settings import ModelSettings, OrchestratorSettings
 from folkmoot.runtime.supervise import first_leaf, patiently, together
+from folkmoot.runtime.telemetry.ambient import phase
+from folkmoot.runtime.telemetry.context import current
 from folkmoot.runtime.workspace.port import WorkspaceLost
 
 log = logging.getLogger(__name__)
@@ -93,6 +96,7 @@ class Owner:
         assert self._state.base is not None
         return self._state.base
 
+    @observed.carried
     async def carry(self) -> None:
         """Returns when the deliberation has ended. Raises Ousted, RetryLater, NeedsPerson."""
         if not self._state.end:
@@ -148,6 +152,7 @@ class Owner:
             await self._rank()
         await self._decide()
 
+    @phase("convening")
     async def _convene(self) -> None:
         spec = self._state.spec
         require_model(spec, self._parts.model)
@@ -217,6 +222,7 @@ class Owner:
         log.warning("attempt %d of %s/%s is lost: %s", attempt, self._state.task_id, agent, reason)
         await self._journal.record(AttemptLost(agent_id=agent, attempt=attempt, reason=reason))
 
+    @phase("agent", lambda _, due, attempt: {"agent_id": due.seat.agent_id, "attempt": attempt})
     async def _attempt(self, due: Due, attempt: int) -> AgentFinished:
         grant = await self._workspace(due, attempt)
         try:
@@ -228,6 +234,7 @@ class Owner:
         finally:
             await self._parts.runner.leave(grant.workspace_id)
 
+    @phase("workspace")
     async def _workspace(self, due: Due, attempt: int) -> WorkspaceGrant:
         """Ask over the log, wait for the answer there, fetch the token by gRPC. Raises WorkspaceLost."""
         task, agent = self._state.task_id, due.seat.agent_id
@@ -286,6 +293,7 @@ class Owner:
             ),
             workspace=grant,
             result_head=START,
+            traceparent=current(),
         )
 
     async def _settle(self, finished: AgentFinished) -> ProposalId | None:
@@ -307,6 +315,7 @@ class Owner:
         )
         return verdict.proposal_id
 
+    @phase("admission", lambda _, finished, *__: {"agent_id": finished.agent_id})
     async def _admit(self, finished: AgentFinished, bundle: ArtifactRef) -> Admission | Refusal:
         spec = self._state.spec
         message = f"{spec.title}\n\n{finished.summary[:REASON_CHARS]}".strip()
@@ -318,9 +327,11 @@ class Owner:
 
     # --- examining -----------------------------------------------------------------------------------------------
 
+    @phase("examination", lambda _, wanted: {"subject": wanted.subject, "kind": wanted.kind, "run": wanted.run})
     async def _examine(self, wanted: Wanted) -> None:
         found = await self._in_fresh_workspaces(wanted)
         self._examinations[wanted] = found
+        observed.examined(found)
         body = msgspec.json.encode(found)
         reference = await patiently(lambda: self._parts.artifacts.put(body))
         await self._journal.record(_examined(found, reference))
@@ -368,6 +379,7 @@ class Owner:
 
     # --- deciding ------------------------------------------------------------------------------------------------
 
+    @phase("ranking")
     async def _rank(self) -> None:
         found = [await self._found(e) for e in self._state.examined]
         await self._journal.record(judge(collect(self._state, found)))
@@ -379,6 +391,7 @@ class Owner:
         body = await patiently(lambda: self._parts.artifacts.get(fact.examination))
         return msgspec.json.decode(body, type=Examination)
 
+    @phase("publishing")
     async def _decide(self) -> None:
         ranked = self._state.ranked
         assert ranked is not None
@@ -404,6 +417,7 @@ class Owner:
         usage = msgspec.structs.replace(result.usage, wall_s=round(elapsed, 3))
         fact: Fact = DeliberationEnded(result=msgspec.structs.replace(result, usage=usage), bundle=bundle)
         await self._journal.record(fact)
+        observed.ended(final, elapsed)
         log.info("%s is %s after %.1f s", self._state.task_id, final, elapsed, extra={"action": "ended"})
 
 

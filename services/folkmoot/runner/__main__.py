@@ -24,6 +24,7 @@ from folkmoot.runtime.log.port import Delivery, Log
 from folkmoot.runtime.process import Announcement, instance, main
 from folkmoot.runtime.settings import Settings
 from folkmoot.runtime.supervise import patiently
+from folkmoot.runtime.telemetry.ambient import span
 
 log = logging.getLogger(__name__)
 
@@ -115,7 +116,8 @@ class Opener:
         Raises InvalidInput for what is no request, RetryLater, Conflict.
         """
         wanted = _wanted(delivery)
-        await self._say(wanted, await self._outcome(wanted))
+        with span("workspace request", task_id=wanted.task_id, agent_id=wanted.agent_id, attempt=wanted.attempt):
+            await self._say(wanted, await self._outcome(wanted))
 
     async def refuse(self, delivery: Delivery, reason: str) -> None:
         """Whoever waits for the workspace hears that none will come."""

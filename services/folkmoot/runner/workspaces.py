@@ -27,7 +27,7 @@ from folkmoot.kernel.errors import (
     ResourceExhausted,
 )
 from folkmoot.kernel.ids import CommitId, RepositoryId, TaskId, WorkspaceId, workspace_id
-from folkmoot.runner import checkout, files, gocache, store
+from folkmoot.runner import checkout, files, gocache, observed, store
 from folkmoot.runner.checkout import Output, Tree
 from folkmoot.runner.gocache import GoCache, Layers
 from folkmoot.runner.jobs import Jobs, Part, Turns
@@ -218,7 +218,9 @@ class Workspaces:
             expires_at = self._expiry(ttl_s)
             found = self._open.get(ident)
             if found is None:
-                found = await self._made(wish, expires_at, spare)
+                with observed.opening():
+                    found = await self._made(wish, expires_at, spare)
+                observed.level(len(self._open))
             elif found.manifest.wish != wish:
                 raise AlreadyExists(f"{ident} is open with other content")
             else:
@@ -232,6 +234,7 @@ class Workspaces:
             if workspace is not None:
                 await workspace.end()
                 await _remove(workspace.folder)
+                observed.level(len(self._open))
         await self._tell_freed()
 
     async def vacancy(self, *, spare: int = 0) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from folkmoot.kernel.errors import FolkmootError
 from folkmoot.runtime import logging
 from folkmoot.runtime.settings import Settings, load
+from folkmoot.runtime.telemetry.start import telemetry
 
 EXIT_MISCONFIGURED = 78
 """EX_CONFIG of sysexits.h: starting again changes nothing."""
@@ -27,12 +28,14 @@ _PR_SET_PDEATHSIG = 1
 class Announcement:
     """Tells the parent, on standard output, that the service answers."""
 
-    def __init__(self, service: str) -> None:
+    def __init__(self, service: str, *, metrics: str = "") -> None:
+        """`metrics` is where they are served, empty if nowhere."""
         self._service = service
+        self._metrics = {"metrics": metrics} if metrics else {}
 
     def ready(self, address: str, **more: str) -> None:
         """One line of JSON: {"service": …, "address": …, …}."""
-        sys.stdout.write(json.dumps({"service": self._service, "address": address, **more}) + "\n")
+        sys.stdout.write(json.dumps({"service": self._service, "address": address, **self._metrics, **more}) + "\n")
         sys.stdout.flush()
 
 
@@ -62,7 +65,8 @@ async def _until_stopped(service: str, serve: Serve, settings: Settings) -> None
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, told)
-    await serve(settings, Announcement(service), stop)
+    async with telemetry(settings.telemetry, service) as metrics:
+        await serve(settings, Announcement(service, metrics=metrics), stop)
 
 
 def _wait_for_children_without_threads() -> None:

@@ -159,7 +159,8 @@ class TelemetrySettings(msgspec.Struct, frozen=True, kw_only=True):
     otlp_url: str = ""
     """Base URL of an OpenTelemetry collector (OTLP over HTTP), to which spans are sent; empty: nowhere."""
     metrics_listen: str = ""
-    """host:port where a service serves Prometheus metrics at `/metrics`; port 0 chooses one. Empty: nowhere."""
+    """host:port where a service serves Prometheus metrics at `/metrics`; port 0 chooses one. The embedded platform's
+    services take this port and those behind it. Empty: nowhere."""
 
 
 class ClockSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -200,6 +201,7 @@ def load(environment: Mapping[str, str] | None = None) -> Settings:
     except msgspec.ValidationError as error:
         raise _named(error) from error
     _check_ports(settings)
+    _check_collector(settings.telemetry.otlp_url)
     return settings
 
 
@@ -263,10 +265,17 @@ def _check_ports(settings: Settings) -> None:
     names = ("listen", "planning", "orchestrator", "context", "runner")
     addresses = {f"grpc.{name}": getattr(settings.grpc, name) for name in names}
     addresses["agents.ray_address"] = settings.agents.ray_address
+    addresses["telemetry.metrics_listen"] = settings.telemetry.metrics_listen
     for name, address in addresses.items():
         _, colon, port = address.rpartition(":")
         if address and not (colon and port.isdecimal() and int(port[:6]) <= MAX_PORT):
             raise InvalidInput(name, f"{address!r} is no host:port with a port up to {MAX_PORT}")
+
+
+def _check_collector(url: str) -> None:
+    """Raises InvalidInput: a URL goes into the log when the collector is away, so it holds no password."""
+    if url and (not url.startswith(("http://", "https://")) or "@" in url or "?" in url):
+        raise InvalidInput("telemetry.otlp_url", "must be as http://host:4318, without user, password and query")
 
 
 def _set_from_variable(values: dict[str, Any], name: str, value: str) -> None:

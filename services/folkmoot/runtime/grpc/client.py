@@ -1,4 +1,4 @@
-"""Connecting: a channel that shows its token, rides out restarts, and a mapping of statuses back to our errors."""
+"""Connecting: a channel that rides out restarts and carries the trace, and statuses mapped back to our errors."""
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
@@ -6,6 +6,7 @@ from typing import TypeVar
 
 import grpc
 
+from folkmoot.runtime.grpc.carrying import CarryingChannel
 from folkmoot.runtime.grpc.status import from_aio_error, service_config
 
 MESSAGE_BYTES = 8 * 1024 * 1024
@@ -17,7 +18,7 @@ Metadata = tuple[tuple[str, str], ...]
 
 def channel(address: str) -> grpc.aio.Channel:
     """A channel to host:port; closed by its owner."""
-    return grpc.aio.insecure_channel(
+    inner = grpc.aio.insecure_channel(
         address,
         options=[
             ("grpc.service_config", service_config()),
@@ -28,6 +29,7 @@ def channel(address: str) -> grpc.aio.Channel:
             ("grpc.max_reconnect_backoff_ms", 1_000),
         ],
     )
+    return CarryingChannel(inner)
 
 
 def credentials(token: str) -> Metadata:

@@ -1,9 +1,9 @@
 """Serving: the services given, health, reflection; a token check before, and our errors as statuses after."""
 
 import hmac
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, TypeAlias
+from typing import Any
 
 import grpc
 import msgspec
@@ -11,15 +11,15 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from folkmoot.kernel.errors import FolkmootError, Misconfigured, Unauthenticated
+from folkmoot.runtime.grpc.handlers import Handler, wrapped
+from folkmoot.runtime.grpc.observed import PUBLIC, Context, Continuation, Observed
 from folkmoot.runtime.grpc.status import to_status
 from folkmoot.runtime.settings import GrpcSettings
 
+__all__ = ["Context", "Service", "bearer", "serving"]
+
 DRAIN_S = 5.0
 """Calls under way at shutdown may end within this time."""
-
-_PUBLIC = ("/grpc.health.v1.Health/", "/grpc.reflection.v1alpha.ServerReflection/")
-
-Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
 
 class Service(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,7 +41,7 @@ async def serving(settings: GrpcSettings, services: Sequence[Service]) -> AsyncI
         raise Misconfigured("grpc.token is empty: set FOLKMOOT_GRPC_TOKEN to a secret that callers will show")
     open_methods = {f"/{s.name}/{m}" for s in services for m in s.capability_methods}
     server = grpc.aio.server(
-        interceptors=[_Errors(), _ServiceToken(settings.token, open_methods)],
+        interceptors=[Observed(), _Errors(), _ServiceToken(settings.token, open_methods)],
         options=[
             ("grpc.max_receive_message_length", settings.message_bytes),
             ("grpc.max_send_message_length", settings.message_bytes),
@@ -76,8 +76,6 @@ def bearer(context: Context) -> str:
     raise Unauthenticated("no `authorization: Bearer …` metadata")
 
 
-Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
-Continuation: TypeAlias = "Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]]"
 Guard = Callable[[Context], None]
 
 
@@ -90,7 +88,7 @@ class _ServiceToken(grpc.aio.ServerInterceptor):
 
     async def intercept_service(self, continuation: Continuation, details: grpc.HandlerCallDetails) -> "Handler | None":
         handler = await continuation(details)
-        if handler is None or details.method in self._open or details.method.startswith(_PUBLIC):
+        if handler is None or details.method in self._open or details.method.startswith(PUBLIC):
             return handler
         return _wrapped(handler, self._check)
 
@@ -100,7 +98,7 @@ class _ServiceToken(grpc.aio.ServerInterceptor):
 
 
 class _Errors(grpc.aio.ServerInterceptor):
-    """Outermost: whatever kernel error comes out becomes its status."""
+    """Whatever kernel error comes out becomes its status."""
 
     async def intercept_service(self, continuation: Continuation, details: grpc.HandlerCallDetails) -> "Handler | None":
         handler = await continuation(details)
@@ -109,20 +107,7 @@ class _Errors(grpc.aio.ServerInterceptor):
 
 def _wrapped(handler: Handler, guard: Guard | None) -> Handler:
     """The same handler, with `guard` before it (None: with errors mapped around it)."""
-    kind = {
-        (False, False): grpc.unary_unary_rpc_method_handler,
-        (False, True): grpc.unary_stream_rpc_method_handler,
-        (True, False): grpc.stream_unary_rpc_method_handler,
-        (True, True): grpc.stream_stream_rpc_method_handler,
-    }[bool(handler.request_streaming), bool(handler.response_streaming)]
-    inner: Any = handler.unary_unary or handler.unary_stream or handler.stream_unary or handler.stream_stream
-    around = _streaming if handler.response_streaming else _single
-    wrapped: Handler = kind(
-        around(inner, guard),
-        request_deserializer=handler.request_deserializer,
-        response_serializer=handler.response_serializer,
-    )
-    return wrapped
+    return wrapped(handler, single=lambda i: _single(i, guard), streaming=lambda i: _streaming(i, guard))
 
 
 def _single(inner: Any, guard: Guard | None) -> Any:

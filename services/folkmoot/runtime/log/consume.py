@@ -6,7 +6,11 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing, suppress
 
 from folkmoot.kernel.errors import CallerError, FolkmootError, RetryLater, Unavailable
+from folkmoot.runtime.log import topology
 from folkmoot.runtime.log.port import Delivery, LeaseLost
+from folkmoot.runtime.telemetry import meters
+from folkmoot.runtime.telemetry.ambient import count
+from folkmoot.runtime.telemetry.context import understood, within
 
 log = logging.getLogger(__name__)
 
@@ -29,9 +33,17 @@ async def consume(
     async with aclosing(deliveries):
         async for delivery in deliveries:
             try:
-                await _settle(delivery, handle, max_deliver, give_up)
+                await _traced(delivery, handle, max_deliver, give_up)
             except FolkmootError as lost:
                 log.warning("%s comes again: %s", delivery.stored.event.subject, lost, extra={"action": "lease-lost"})
+
+
+async def _traced(delivery: Delivery, handle: Handle, max_deliver: int, give_up: GiveUp | None) -> None:
+    """Under the trace of whoever sent it."""
+    if delivery.attempt > 1:
+        count(meters.REDELIVERIES, topology.stream_of(delivery.stored.event.subject).name)
+    with within(understood(delivery.stored.event.traceparent)):
+        await _settle(delivery, handle, max_deliver, give_up)
 
 
 async def _settle(delivery: Delivery, handle: Handle, max_deliver: int, give_up: GiveUp | None) -> None:

@@ -1,4 +1,4 @@
-"""From facts to messages and back. Pure; shared by the real log and its fake."""
+"""From facts to messages and back, shared by the real log and its fake. Pure, but for the trace that we work under."""
 
 import hashlib
 from datetime import datetime
@@ -8,6 +8,7 @@ import msgspec
 from folkmoot.kernel.errors import InvalidInput
 from folkmoot.kernel.events import START, Event, Fact, Head, Stored, body_digest, follows
 from folkmoot.kernel.facts import CODEC, MessageParked
+from folkmoot.runtime.telemetry import context
 
 
 def message_id(subject: str, fact: Fact, *, source: str, after: Head = START, key: str = "") -> str:
@@ -22,7 +23,14 @@ def message_id(subject: str, fact: Fact, *, source: str, after: Head = START, ke
 
 def envelope(subject: str, fact: Fact, *, source: str, time: datetime, ident: str, after: Head = START) -> Event:
     return Event(
-        id=ident, source=source, type=fact.type_name, subject=subject, time=time, data=fact, prevdigest=after.digest
+        id=ident,
+        source=source,
+        type=fact.type_name,
+        subject=subject,
+        time=time,
+        data=fact,
+        traceparent=context.current(),
+        prevdigest=after.digest,
     )
 
 

@@ -15,6 +15,7 @@ from folkmoot.runtime.log.nats_admin import create as create_topology
 from folkmoot.runtime.log.nats_admin import ensure_topology
 from folkmoot.runtime.log.nats_artifacts import NatsArtifacts
 from folkmoot.runtime.log.nats_queues import NatsQueues
+from folkmoot.runtime.log.observed import observed_append, queues_watched
 from folkmoot.runtime.log.wire import Lost, Refused, Wire, dial, status
 from folkmoot.runtime.settings import LogSettings
 
@@ -49,7 +50,7 @@ async def connect(settings: LogSettings, *, source: str, clock: Clock) -> AsyncI
 
     Raises Unavailable when no server answers within the time-out, Misconfigured when it refuses us.
     """
-    async with dial(settings) as wire:
+    async with dial(settings) as wire, queues_watched(wire):
         yield NatsBus(wire, source=source, clock=clock)
 
 
@@ -66,6 +67,10 @@ class NatsLog:
 
     async def append(self, subject: str, fact: Fact, *, after: Head, key: str = "") -> Stored:
         stream = topology.stream_of(subject).name
+        with observed_append(stream):
+            return await self._append(stream, subject, fact, after, key)
+
+    async def _append(self, stream: str, subject: str, fact: Fact, after: Head, key: str) -> Stored:
         ident = envelope.message_id(subject, fact, source=self._source, after=after, key=key)
         event = envelope.envelope(subject, fact, source=self._source, time=self._clock.now(), ident=ident, after=after)
         body = envelope.encoded(event)

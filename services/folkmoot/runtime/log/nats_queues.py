@@ -16,6 +16,8 @@ from folkmoot.runtime.log.beside import beside
 from folkmoot.runtime.log.jetstream import SECOND, Place, headers
 from folkmoot.runtime.log.port import LeaseLost, Log
 from folkmoot.runtime.log.wire import Inbox, Lost, Refused, Silent, Wire, status
+from folkmoot.runtime.telemetry import meters
+from folkmoot.runtime.telemetry.ambient import count
 
 _EXPIRES_S = 5.0
 """Of one pull, at most: how long a message may find its way to somebody who silently went away."""
@@ -139,6 +141,7 @@ class NatsQueues:
 
     async def park(self, msg: Msg, place: Place, reason: str) -> None:
         """First the copy, then the end of the original: in between it is there twice, never not at all."""
+        count(meters.PARKED, place.stream)
         fact = envelope.parked(place.stream, msg.subject, place.seq, place.deliveries, reason, msg.data)
         await self._append_parked(topology.parked_subject(place.stream), fact, f"{place.stream}:{place.seq}")
         await self.settle(msg, b"+ACK")
