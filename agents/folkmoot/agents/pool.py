@@ -14,6 +14,9 @@ from folkmoot.agents.host import Opening, Parts, for_hosts, hosted, real_parts
 from folkmoot.kernel.facts import AgentFinished
 from folkmoot.runtime import ray as runtime_ray
 from folkmoot.runtime.settings import Settings
+from folkmoot.runtime.supervise import together
+from folkmoot.runtime.telemetry.ambient import replay
+from folkmoot.runtime.telemetry.meters import Record
 
 START_S = 60.0
 """A new actor on a busy two-core machine has taken 10 s."""
@@ -64,6 +67,12 @@ class _Host(LocalPool):
         await self.start()
         return os.getpid()
 
+    async def run_counted(self, assignment: Assignment) -> tuple[AgentFinished, tuple[Record, ...]]:
+        """One run, and what the runs of this process counted since the last one ended."""
+        finished = await self.run(assignment)
+        tally = self._parts.tally if self._parts else None
+        return finished, tally.drain() if tally else ()
+
 
 class _Slot:
     """A place for an actor; the one in it is replaced when it dies."""
@@ -76,7 +85,7 @@ class _Slot:
 
 
 class RayPool:
-    """Warm async actors on the cluster at `settings.agents.ray_address`. An async context manager.
+    """Warm async actors on the cluster at `settings.agents.ray_address`. An async context manager, to leave it.
 
     Changes the working directory of this process (see `runtime.ray`).
     """
@@ -85,13 +94,16 @@ class RayPool:
         self._settings = settings
         self._opening = opening
         self._slots = [_Slot() for _ in range(settings.agents.actors)]
+        self._joining = asyncio.Lock()
+        self._joined = False
 
     async def start(self) -> None:
-        """Raises Misconfigured when no cluster answers, AttemptLost when an actor does not start."""
-        runtime_ray.connect(self._settings)
-        async with asyncio.TaskGroup() as group:
-            for number, slot in enumerate(self._slots):
-                group.create_task(self._filled(slot), name=f"actor {number}")
+        """Join the cluster as soon as it is there, and warm the actors. The first run does so if nobody has.
+
+        Raises Misconfigured when no cluster answers, AttemptLost when an actor does not start.
+        """
+        await self._join()
+        await together({f"actor {n}": self._warm(slot) for n, slot in enumerate(self._slots)})
 
     async def run(self, assignment: Assignment) -> AgentFinished:
         slot = min(self._slots, key=lambda s: s.running)
@@ -108,15 +120,27 @@ class RayPool:
 
     async def close(self) -> None:
         """Runs that are under way end with their actors."""
-        runtime_ray.disconnect()
+        if self._joined:
+            runtime_ray.disconnect()
+
+    async def _join(self) -> None:
+        async with self._joining:
+            if not self._joined:
+                await runtime_ray.join(self._settings)
+                self._joined = True
+
+    async def _warm(self, slot: _Slot) -> None:
+        await self._filled(slot)
 
     async def _on(self, slot: _Slot, assignment: Assignment) -> AgentFinished:
+        await self._join()
         import ray
 
         actor = await self._filled(slot)
-        call = actor.run.remote(assignment)
+        call = actor.run_counted.remote(assignment)
         try:
-            finished: AgentFinished = await call
+            finished: AgentFinished
+            finished, records = await call
         except asyncio.CancelledError:
             ray.cancel(call)
             raise
@@ -125,6 +149,7 @@ class RayPool:
         except ray.exceptions.RayError as error:
             self._empty(slot, actor)
             raise AttemptLost(f"the agent's process died: {type(error).__name__}") from error
+        replay(records)
         return finished
 
     async def _filled(self, slot: _Slot) -> Any:
@@ -153,7 +178,6 @@ class RayPool:
             slot.actor, slot.pid = None, 0
 
     async def __aenter__(self) -> Self:
-        await self.start()
         return self
 
     async def __aexit__(

@@ -50,7 +50,7 @@ async def serve(settings: Settings, announcement: Announcement, stop: asyncio.Ev
         async with serving(settings.grpc, [service]) as address, asyncio.TaskGroup() as group:
             owned = [
                 group.create_task(worker.follow_stories(), name="stories"),
-                group.create_task(_end_with_cluster(settings.agents.ray_address), name="cluster"),
+                group.create_task(_end_with_cluster(pool, settings.agents.ray_address), name="cluster"),
             ]
             owned += [
                 group.create_task(worker.carry_requests(), name=f"deliberations {n}")
@@ -67,9 +67,12 @@ def _with_spare_deliveries(log_settings: LogSettings) -> LogSettings:
     return msgspec.structs.replace(log_settings, max_deliver=log_settings.max_deliver + SPARE_DELIVERIES)
 
 
-async def _end_with_cluster(address: str) -> None:
-    """Nobody can leave a dead cluster in good order: Ray waits for it a minute, then aborts. All that we know is in the
+async def _end_with_cluster(pool: RayPool, address: str) -> None:
+    """Agents wait until the cluster is joined; everything else goes on meanwhile.
+
+    Nobody can leave a dead cluster in good order: Ray waits for it a minute, then aborts. All that we know is in the
     log, so we end at once; a new process joins the new cluster and goes on."""
+    await pool.start()
     await ray.gone(address)
     log.error("no Ray cluster is at %s any more: this orchestrator ends, to be started again", address)
     os._exit(EXIT_CLUSTER_LOST)

@@ -147,14 +147,10 @@ async def _start(children: Family, settings: Settings, script: Path | None, say:
         settings = await _start_rehearsal(children, settings, script)
         say("the rehearsal model is up")
     settings = _with_endpoints(settings, nats_url)
-    starting = [children.start(_service(n, settings, log_passwords)) for n in SERVICES if n != "orchestrator"]
-    for child in starting:
+    starting = [children.start(_service(n, settings, log_passwords)) for n in SERVICES]
+    for child in (*starting, ray):
         await child.ready()
         say(f"{child.recipe.name} is up")
-    await ray.ready()
-    say("ray is up")
-    await children.start(_service("orchestrator", settings, log_passwords)).ready()
-    say("orchestrator is up")
     return _info(settings)
 
 

@@ -14,6 +14,7 @@ import secrets
 import shutil
 import signal
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -28,6 +29,10 @@ OBJECT_STORE_BYTES = 80 * 1024 * 1024
 
 REMOVALS = 50
 """Tries to remove the session's folder, a tenth of a second apart."""
+START_S = 60.0
+"""A cold head on a busy two-core machine has taken 20 s."""
+LISTEN_S = 0.05
+"""Between two looks whether a head listens."""
 LOOK_S = 1.0
 """Between two looks whether all processes of the head are there."""
 
@@ -86,6 +91,36 @@ def connect(settings: Settings) -> None:
             raise Misconfigured(f"no Ray cluster answers at {address}: {error}") from error
 
 
+async def join(settings: Settings) -> None:
+    """Wait for the head at `settings.agents.ray_address`, then `connect` beside the loop.
+
+    Raises Misconfigured, also when nothing listens there within START_S.
+    """
+    address = settings.agents.ray_address
+    if address:
+        await _listening(address)
+    await asyncio.to_thread(connect, settings)
+
+
+async def _listening(address: str) -> None:
+    host, _, port = address.rpartition(":")
+    try:
+        async with asyncio.timeout(START_S):
+            while not await _answers(host, int(port)):  # noqa: ASYNC110 -- another process begins to listen
+                await asyncio.sleep(LISTEN_S)
+    except TimeoutError as error:
+        raise Misconfigured(f"no Ray cluster answers at {address} within {START_S:.0f} s") from error
+
+
+async def _answers(host: str, port: int) -> bool:
+    try:
+        _, writer = await asyncio.open_connection(host, port)
+    except OSError:
+        return False
+    writer.close()
+    return True
+
+
 async def gone(address: str) -> None:
     """Returns as soon as no head listens at host:port any more.
 
@@ -135,7 +170,10 @@ def _token(folder: Path) -> Path:
 
 @contextmanager
 def _signals_kept() -> Iterator[None]:
-    """Ray replaces the handler of SIGTERM; a service of ours drains first."""
+    """Ray replaces the handler of SIGTERM, if the main thread starts it; a service of ours drains first."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
     before = signal.getsignal(signal.SIGTERM)
     try:
         yield
