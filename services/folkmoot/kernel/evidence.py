@@ -115,6 +115,8 @@ class PreparedBase(msgspec.Struct, frozen=True, kw_only=True):
     """Where agents begin, when that is not `commit`: the merge of a merge task, with its conflict markers."""
     conflicts: tuple[str, ...] = ()
     """Paths in which the merge conflicts."""
+    conflict: str = ""
+    """What conflicts, in git's words, and the beginnings of the hunks; at most 8,000 characters of foreign text."""
 
 
 class Admission(msgspec.Struct, frozen=True, kw_only=True):

@@ -125,12 +125,13 @@ class Opener:
         await self._say(wanted, WorkspaceRefused(attempt=wanted.attempt, reason=reason[:2_000]))
 
     async def _outcome(self, wanted: WorkspaceRequested) -> Fact:
-        tree = Tree(base=wanted.base.commit, commit=wanted.base.commit)
+        base = wanted.base
+        tree = Tree(base=base.commit, commit=base.start or base.commit, origin=base.origin)
         wish = Wish(
             task_id=wanted.task_id,
             holder=wanted.agent_id,
             attempt=wanted.attempt,
-            repository_id=wanted.base.repository_id,
+            repository_id=base.repository_id,
             tree=tree,
         )
         try:

@@ -2,11 +2,13 @@
 
 The order is the point: size, our own reading of the header, git's strict reading in quarantine, descent, our own policy
 over what changed; then the platform makes one commit of its own from the candidate's tree, so that nothing of the
-agent's history (dates, names, intermediate states) gets in.
+agent's history (dates, names, intermediate states) gets in. In a task that begins with a merge, that commit has the
+merge's parents.
 """
 
 import re
 import unicodedata
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -17,6 +19,7 @@ from folkmoot.kernel.evidence import Admission, PreparedBase, Refusal, Tampering
 from folkmoot.kernel.ids import AgentId, CommitId, TaskId, proposal_id, token
 from folkmoot.runner import bundle as bundles
 from folkmoot.runner import policy, store
+from folkmoot.runner.commits import packed, platform_commit
 from folkmoot.runner.fingerprint import Change, fingerprint
 from folkmoot.runner.git import Git, GitFailed, GitTooSlow, Memory
 from folkmoot.runner.objects import Objects, reading
@@ -28,13 +31,12 @@ DIFF_BYTES = 8 * 1024**2
 MESSAGE_CHARS = 8_000
 NAMES_BYTES = 24 * 1024
 """Of all changed paths together: an admission has to fit into an event."""
+MERGE_PREREQUISITES = 64
+"""Of the bundle of a merge: base, and wherever the other sides left the common history."""
 TOLD = 20
 """Findings of one kind that are told one by one."""
-_LATEST = 4_102_444_800
-"""2100-01-01, seconds: an absurd date of base's gives no absurd date of ours."""
 _TEXT = ("-p", "-r", "--text", "--no-color", "--no-renames", "--no-ext-diff", "--no-textconv")
 """A patch that shows every file, also one that a NUL byte or `.gitattributes` would keep out of sight."""
-_NAME, _MAIL = "Folkmoot", "moot@localhost"
 _MEMORY = Memory()
 _STRICT = "--strict=badFilemode=error,gitattributesSymlink=error,gitignoreSymlink=error"
 """What git only mentions by itself. An odd mode is not seen later: `diff-tree` shows the mode that it is taken for."""
@@ -100,8 +102,8 @@ class Border:
                 return _refusal(candidate, f"git takes too long over it: {error}")
 
     async def _examined(self, git: Git, objects: Objects, candidate: Candidate, base: PreparedBase) -> _Seen:
-        tip = await self._unpacked(git, objects, candidate.bundle, base.commit)
-        await self._check_descent(git, base.commit, tip)
+        tip = await self._unpacked(git, objects, candidate.bundle, base)
+        await self._check_descent(git, base, tip)
         entries = await self._changed(git, base, tip)
         await self._check_sizes(objects, entries)
         new = sorted({e.new_object for e in entries if not e.deleted})
@@ -114,30 +116,31 @@ class Border:
             tree=await _tree(objects, tip), entries=tuple(entries), contents=contents, added=added, removed=removed
         )
 
-    async def _unpacked(self, git: Git, objects: Objects, content: bytes, base: CommitId) -> str:
+    async def _unpacked(self, git: Git, objects: Objects, content: bytes, base: PreparedBase) -> str:
         """The bundle's tip, its objects read by git's strictest reader under limits of memory and time."""
         if len(content) > self._settings.bundle_bytes:
             _turn_back(f"the bundle has {len(content)} bytes; at most {self._settings.bundle_bytes}")
         try:
-            bundle = bundles.parsed(content)
+            bundle = bundles.parsed(content, most=MERGE_PREREQUISITES if base.start else 1)
         except bundles.BadBundle as error:
             _turn_back(f"the bundle {error}")
-        if bundle.prerequisite != base:
-            _turn_back(f"the bundle builds on {bundle.prerequisite}, not on base {base}")
+        await _check_prerequisites(git, base, bundle.prerequisites)
         await _index(git, bundle.pack)
         [about] = await objects.about([bundle.tip])
         if about.kind != "commit":
             _turn_back(f"the bundle's tip {bundle.tip} is no commit that it brings")
         return bundle.tip
 
-    async def _check_descent(self, git: Git, base: CommitId, tip: str) -> None:
-        """Base is the boundary of what it brings exactly when one of its commits has base for a parent."""
+    async def _check_descent(self, git: Git, base: PreparedBase, tip: str) -> None:
+        """Base is the boundary of what it brings exactly when one of its commits has base for a parent. Of a merge that
+        the task began with, nothing is the candidate's."""
         most = self._settings.commits
-        listed = await git.out("rev-list", "--boundary", f"--max-count={most + 1}", tip, f"^{base}")
+        below = [base.commit, base.start] if base.start else [base.commit]
+        listed = await git.out("rev-list", "--boundary", f"--max-count={most + 1}", tip, *(f"^{b}" for b in below))
         lines = listed.decode("ascii").split()
         if sum(not line.startswith("-") for line in lines) > most:
             _turn_back(f"the candidate has more than {most} commits")
-        if tip != base and f"-{base}" not in lines:
+        if tip not in below and not any(f"-{b}" in lines for b in below):
             _turn_back("the candidate does not descend from base")
 
     async def _changed(self, git: Git, base: PreparedBase, tip: str) -> list[policy.Entry]:
@@ -150,7 +153,8 @@ class Border:
         if done.truncated or len(entries) > base.max_files:
             count = "too many" if done.truncated else str(len(entries))
             _turn_back(f"the change touches {count} files; at most {base.max_files}")
-        if not entries:
+        # Of a merge, all may be there already: both sides made the same change, or the first one is the answer.
+        if not entries and not base.start:
             _turn_back("the candidate changes nothing")
         if sum(len(policy.shown(e.path)) for e in entries) > NAMES_BYTES:
             _turn_back(f"the names of the changed files have more than {NAMES_BYTES} characters together")
@@ -175,9 +179,9 @@ class Border:
     async def _admitted(
         self, git: Git, objects: Objects, candidate: Candidate, base: PreparedBase, seen: _Seen, home: Git
     ) -> Admission:
-        commit = await _platform_commit(git, objects, candidate, base.commit, seen.tree)
+        commit = await _committed(git, objects, candidate, base, seen.tree)
         ref = candidate_ref(candidate)
-        pack = await _packed(git, base.commit, commit, limit=4 * self._settings.bundle_bytes)
+        pack = await packed(git, base.commit, commit, limit=4 * self._settings.bundle_bytes)
         diff = await git.run("diff-tree", *_TEXT, "--full-index", base.commit, commit, limit=DIFF_BYTES)
         admission = Admission(
             proposal_id=proposal_id(candidate.agent_id, candidate.round),
@@ -201,6 +205,15 @@ def _refusal(candidate: Candidate, reason: str) -> Refusal:
     return Refusal(
         proposal_id=proposal_id(candidate.agent_id, candidate.round), agent_id=candidate.agent_id, reason=reason
     )
+
+
+async def _check_prerequisites(git: Git, base: PreparedBase, needed: Sequence[str]) -> None:
+    """Base, and where the task begins with a merge also what the other sides of that build on."""
+    if base.commit not in needed:
+        _turn_back(f"the bundle builds on {needed[0]}, not on base {base.commit}")
+    for other in needed:
+        if other != base.commit and (await git.run("merge-base", "--is-ancestor", other, str(base.start))).code != 0:
+            _turn_back(f"the bundle builds on {other}, which is no part of base's merge")
 
 
 async def _index(git: Git, pack: bytes) -> None:
@@ -240,31 +253,23 @@ async def _tree(objects: Objects, commit: str) -> str:
     return body.partition(b"\n")[0].removeprefix(b"tree ").decode("ascii")
 
 
-async def _committed_at(objects: Objects, commit: str) -> int:
+def _committed_at(commit: bytes) -> int:
     """Seconds since 1970; 0 where base, which nobody checked, says nothing that can be read."""
-    [body] = await objects.contents([commit])
-    found = re.search(rb"^committer [^\n]*> (\d{1,19}) [-+]\d+$", body.partition(b"\n\n")[0], re.MULTILINE)
+    found = re.search(rb"^committer [^\n]*> (\d{1,19}) [-+]\d+$", commit.partition(b"\n\n")[0], re.MULTILINE)
     return int(found[1]) if found else 0
 
 
-async def _packed(git: Git, base: CommitId, commit: CommitId, *, limit: int) -> bytes:
-    """What `commit` has and `base` has not, as a thin pack."""
-    wanted = f"{commit}\n^{base}\n".encode("ascii")
-    return await git.out(
-        "pack-objects", "--quiet", "--stdout", "--revs", "--thin", "--delta-base-offset", stdin=wanted, limit=limit
-    )
+async def _committed(git: Git, objects: Objects, candidate: Candidate, base: PreparedBase, tree: str) -> CommitId:
+    """One commit on base, or on all that the task's merge brings together; the same for the same tree and words."""
+    parents = await _parents(objects, base.start) if base.start else [base.commit]
+    after = max(map(_committed_at, await objects.contents(parents)))
+    return await platform_commit(git, tree, parents, commit_message(candidate), after=after)
 
 
-async def _platform_commit(git: Git, objects: Objects, candidate: Candidate, base: CommitId, tree: str) -> CommitId:
-    """One commit on base; the same for the same tree, ids and message."""
-    when = min(await _committed_at(objects, base) + 1, _LATEST)
-    who = {f"GIT_{role}_{part}": value for role in ("AUTHOR", "COMMITTER") for part, value in _identity(when)}
-    text = commit_message(candidate).encode()
-    return CommitId(await git.line("commit-tree", tree, "-p", base, "-F", "-", stdin=text, env=who))
-
-
-def _identity(when: int) -> tuple[tuple[str, str], ...]:
-    return ("NAME", _NAME), ("EMAIL", _MAIL), ("DATE", f"@{when} +0000")
+async def _parents(objects: Objects, merge: CommitId) -> list[CommitId]:
+    [body] = await objects.contents([merge])
+    lines = body.partition(b"\n\n")[0].decode("utf-8", "replace").split("\n")
+    return [CommitId(line.removeprefix("parent ")) for line in lines if line.startswith("parent ")]
 
 
 _OURS = re.compile(r"(?mi)^(?=[^\S\n]*folkmoot[-_\w]*[^\S\n]*:)")

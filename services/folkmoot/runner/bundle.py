@@ -18,13 +18,13 @@ class BadBundle(ValueError):
 
 class Bundle(msgspec.Struct, frozen=True, kw_only=True):
     tip: str
-    prerequisite: str
+    prerequisites: tuple[str, ...]
     ref: str
     pack: bytes
 
 
-def parsed(content: bytes) -> Bundle:
-    """One ref, one prerequisite, no capability but the object format, and a pack of believable size.
+def parsed(content: bytes, *, most: int = 1) -> Bundle:
+    """One ref, 1 to `most` prerequisites, no capability but the object format, and a pack of believable size.
 
     Raises BadBundle.
     """
@@ -39,12 +39,14 @@ def parsed(content: bytes) -> Bundle:
     _check_version(lines[0], capabilities)
     if len(refs) != 1:
         raise BadBundle(f"brings {len(refs)} refs; exactly one is expected")
-    if len(prerequisites) != 1:
-        raise BadBundle(f"names {len(prerequisites)} prerequisites; exactly one, the base, is expected")
+    if not 1 <= len(prerequisites) <= most:
+        expected = "exactly one, the base, is expected" if most == 1 else f"from 1 to {most} are expected"
+        raise BadBundle(f"names {len(prerequisites)} prerequisites; {expected}")
     tip, ref = _tip(refs[0])
     pack = content[len(head) + len(gap) :]
     _check_pack(pack)
-    return Bundle(tip=tip, ref=ref, prerequisite=_object_id(prerequisites[0].split(" ", 1)[0]), pack=pack)
+    needed = tuple(_object_id(line.split(" ", 1)[0]) for line in prerequisites)
+    return Bundle(tip=tip, ref=ref, prerequisites=needed, pack=pack)
 
 
 def written(ref: str, tip: str, prerequisite: str, pack: bytes) -> bytes:

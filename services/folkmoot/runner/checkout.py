@@ -27,8 +27,15 @@ RESTORE, EXACT = 1, 2
 class Tree(msgspec.Struct, frozen=True, kw_only=True):
     base: CommitId
     commit: CommitId
+    origin: CommitId | None = None
+    """What the mirror has, where base is a decided commit on top of it; None: base."""
     overlay: int = 0
     protected: tuple[str, ...] = ()
+
+    @property
+    def below(self) -> CommitId:
+        """What is there before a bundle brings the rest."""
+        return self.origin or self.base
 
 
 class Output(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,7 +65,10 @@ _AS_COMMITTED = "* !working-tree-encoding !ident !filter\n"
 
 
 def skeleton(repo: Path, objects: Path, tree: Tree) -> None:
-    """`.git` of a repository on branch `work` at base, nothing checked out. Only for a folder nobody else can reach."""
+    """`.git` of a repository on branch `work`, nothing checked out: at base, if that is there without a bundle.
+
+    Only for a folder nobody else can reach.
+    """
     git = repo / ".git"
     for part in ("objects/info", "objects/pack", "refs/heads", "refs/tags", "info"):
         (git / part).mkdir(parents=True)
@@ -67,11 +77,11 @@ def skeleton(repo: Path, objects: Path, tree: Tree) -> None:
     if tree.overlay:
         (git / "info/attributes").write_text(_AS_COMMITTED, "utf-8")
     core = f"[core]\n\trepositoryformatversion = {int(sha256)}\n\tfilemode = true\n\tbare = false\n"
-    (git / "config").write_text(f"{core}[gc]\n\tauto = 0\n{extension}", "utf-8")
+    (git / "config").write_text(f"{core}[gc]\n\tauto = 0\n[maintenance]\n\tauto = false\n{extension}", "utf-8")
     (git / "objects/info/alternates").write_text(f"{BASE}/objects\n", "utf-8")
     if (objects / "shallow").is_file():
         shutil.copyfile(objects / "shallow", git / "shallow")
-    (git / "refs/heads/work").write_text(f"{tree.base}\n", "utf-8")
+    (git / "refs/heads/work").write_text(f"{tree.below}\n", "utf-8")
     (git / "HEAD").write_text("ref: refs/heads/work\n", "utf-8")
 
 
@@ -83,14 +93,15 @@ if [ "$2" = bundle ]; then
   git update-ref refs/heads/work "$1"
 fi
 git reset -q --hard
-git ls-files -- go.mod '*/go.mod' | head -n 1 | wc -l
+go=$(git ls-files -- go.mod '*/go.mod')
+if [ -n "$go" ]; then echo 1; else echo 0; fi
 if [ -n "$3" ]; then
   git ls-tree -r -z --name-only --full-tree "$3"
   printf '\\000'
   git ls-tree -r -z --name-only --full-tree "$1"
 fi
 """
-"""After the number of lines, names that end in NUL: base's, an empty one, the commit's."""
+"""After whether there is a Go module, names that end in NUL: base's, an empty one, the commit's."""
 
 
 async def fill(shell: Shell, tree: Tree, bundle: bytes) -> bool:

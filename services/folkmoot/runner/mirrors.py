@@ -7,17 +7,20 @@ for a commit that came through the border.
 import asyncio
 import contextlib
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 from folkmoot.kernel.errors import FailedPrecondition, InvalidInput, NotFound
 from folkmoot.kernel.evidence import Admission, PreparedBase, Refusal
 from folkmoot.kernel.ids import AgentId, CommitId, RepositoryId, TaskId, commit_id, token
-from folkmoot.runner import store
+from folkmoot.runner import merges, store
 from folkmoot.runner.basetree import read_tree
 from folkmoot.runner.border import Border, Candidate, candidate_ref
-from folkmoot.runner.git import Git, GitFailed
+from folkmoot.runner.bundle import written
+from folkmoot.runner.commits import packed
+from folkmoot.runner.git import Git, GitFailed, refs_at
 from folkmoot.runner.origin import Origin, explained, origin_of
+from folkmoot.runner.outline import Outline, outline_of
 from folkmoot.runtime.log.port import Artifacts
 from folkmoot.runtime.settings import RunnerSettings
 
@@ -39,40 +42,57 @@ class Mirrors:
         """At start: remove what processes that died left in quarantine; says how many."""
         return store.sweep(self._folder / "quarantine")
 
-    async def prepare(self, repository: str, base_ref: str) -> PreparedBase:
-        """Bring the repository's refs into its mirror, resolve `base_ref`, read base's own configuration.
+    async def prepare(self, repository: str, base_ref: str, merge: Sequence[str] = ()) -> PreparedBase:
+        """Bring the repository's refs into its mirror, resolve `base_ref`, join `merge`, read base's configuration.
 
-        Raises InvalidInput naming `repository`, `base_ref` or `.moot.toml: <key>`; FailedPrecondition("environment")
-        for a set-up that this version cannot run.
+        Raises InvalidInput naming `repository`, `base_ref`, `merge` or `.moot.toml: <key>`; FailedPrecondition
+        ("environment") for a set-up that this version cannot run, ("merge") for a merge that is too much.
         """
         origin = origin_of(repository)
-        async with self._alone(origin.id):
-            git = await self._fetched(origin)
-            commit = await self._resolved(git, origin, base_ref)
-            await git.out("update-ref", f"refs/folkmoot/base/{commit}", commit)
-        store.share_shallow(git.folder, self._candidates(origin.id).folder)
-        tree = await read_tree(git, commit)
+        git, named = await self._named(origin, base_ref)
+        candidates = self._candidates(origin.id)
+        store.share_shallow(git.folder, candidates.folder)
+        begin = await merges.joined(candidates, named, merge)
+        tree = await read_tree(candidates if begin.origin else git, begin.commit)
         return PreparedBase(
             repository_id=origin.id,
-            commit=commit,
+            commit=begin.commit,
             suite=tree.suite,
             protected=tree.protected,
-            max_files=tree.config.limits.files,
-            max_diff_lines=tree.config.limits.diff_lines,
+            max_files=tree.config.limits.files + begin.files,
+            max_diff_lines=tree.config.limits.diff_lines + begin.lines,
             notices=tree.notices,
+            origin=begin.origin,
+            start=begin.start,
+            conflicts=begin.conflicts,
+            conflict=begin.conflict,
         )
 
+    async def outline(self, repository: str, base_ref: str) -> Outline:
+        """What `base_ref` looks like to somebody who plans. Raises InvalidInput naming `repository` or `base_ref`."""
+        git, named = await self._named(origin_of(repository), base_ref)
+        return await outline_of(git, named)
+
     async def admit(
-        self, *, task_id: TaskId, agent_id: AgentId, round_: int, base: PreparedBase, bundle: bytes, message: str
+        self,
+        *,
+        task_id: TaskId,
+        agent_id: AgentId,
+        round_: int,
+        base: PreparedBase,
+        bundle: bytes | None,
+        message: str,
     ) -> Admission | Refusal:
         """Take a candidate in, as one commit of the platform's on base; the same call again gives the same answer.
 
-        Raises NotFound for an unknown repository or base, AlreadyExists when this agent's round has another commit
+        Without a `bundle` the merge that base starts with is the candidate. Raises NotFound for an unknown repository
+        or base, InvalidInput("bundle") when there is neither, AlreadyExists when this agent's round has another commit
         already, Unavailable when artifacts cannot be stored.
         """
-        candidate = Candidate(task_id=task_id, agent_id=agent_id, round=round_, bundle=bundle, message=message)
+        mirror = await self._holding(base)
+        content = await self._own_merge(base) if bundle is None else bundle
+        candidate = Candidate(task_id=task_id, agent_id=agent_id, round=round_, bundle=content, message=message)
         candidate_ref(candidate)
-        mirror = await self._holding(base.repository_id, base.commit)
         return await self._border.admit(candidate, base, mirror, self._candidates(base.repository_id))
 
     async def publish(self, task_id: TaskId, repository_id: RepositoryId, commit: CommitId) -> str:
@@ -83,11 +103,11 @@ class Mirrors:
         """
         branch = f"moot/{token(task_id, 'task_id')}"
         git = self._known(repository_id)
-        if not await _refs_at(git, commit_id(commit, "commit"), f"refs/moot/{task_id}/"):
+        if not await refs_at(git, commit_id(commit, "commit"), f"refs/moot/{task_id}/"):
             raise FailedPrecondition("admitted", f"{commit} is no candidate of {task_id}")
         none = "0" * len(commit)
         done = await git.run("update-ref", f"refs/heads/{branch}", commit, none)
-        if done.code != 0 and not await _refs_at(git, commit, f"refs/heads/{branch}"):
+        if done.code != 0 and not await refs_at(git, commit, f"refs/heads/{branch}"):
             raise FailedPrecondition("published", f"{branch} is another commit already")
         return branch
 
@@ -99,16 +119,20 @@ class Mirrors:
         return self._known(repository_id).folder.parent / "base.git"
 
     async def bundle_of(self, repository_id: RepositoryId, base: CommitId, commit: CommitId) -> bytes:
-        """Git bundle of `base`..`commit`, for an admitted `commit`. Raises NotFound, InvalidInput."""
+        """Git bundle of `base`..`commit`, for an admitted `commit` or the merge that a task starts with.
+
+        Raises NotFound, InvalidInput.
+        """
         git = self._known(repository_id)
-        refs = await _refs_at(git, commit_id(commit, "commit"), "refs/moot/")
+        refs = await refs_at(git, commit_id(commit, "commit"), "refs/moot/", merges.STARTS)
         if not refs:
             raise NotFound(f"{commit} is no candidate of {repository_id}")
         commit_id(base, "base")
         try:
-            return await git.out("bundle", "create", "-", refs[0], f"^{base}", limit=4 * self._settings.bundle_bytes)
+            pack = await packed(git, base, commit, limit=4 * self._settings.bundle_bytes)
         except GitFailed as error:
             raise InvalidInput("base", f"no bundle from {base} to {commit}: {error.complaint}") from error
+        return written(refs[0], commit, base, pack)
 
     def _place(self, repository_id: RepositoryId) -> Path:
         return self._folder / token(repository_id, "repository_id")
@@ -122,11 +146,27 @@ class Mirrors:
             raise NotFound(f"no repository {repository_id} was prepared here")
         return git
 
-    async def _holding(self, repository_id: RepositoryId, commit: CommitId) -> Git:
-        git = Git(self._known(repository_id).folder.parent / "base.git")
-        if not await _refs_at(git, commit_id(commit, "base.commit"), f"refs/folkmoot/base/{commit}"):
-            raise NotFound(f"{commit} was not prepared as a base of {repository_id}")
+    async def _holding(self, base: PreparedBase) -> Git:
+        """The repository that has base: for a decided commit the candidates', else the mirror."""
+        candidates = self._known(base.repository_id)
+        git = candidates if base.origin else Git(candidates.folder.parent / "base.git")
+        place = merges.WINNERS if base.origin else f"refs/folkmoot/base/{base.commit}"
+        if not await refs_at(git, commit_id(base.commit, "base.commit"), place):
+            raise NotFound(f"{base.commit} was not prepared as a base of {base.repository_id}")
         return git
+
+    async def _own_merge(self, base: PreparedBase) -> bytes:
+        if base.start is None:
+            raise InvalidInput("bundle", "is missing, and base starts with no merge")
+        return await self.bundle_of(base.repository_id, base.commit, base.start)
+
+    async def _named(self, origin: Origin, base_ref: str) -> tuple[Git, CommitId]:
+        """The mirror, fetched, and the commit that `base_ref` names there."""
+        async with self._alone(origin.id):
+            git = await self._fetched(origin)
+            commit = await self._resolved(git, origin, base_ref)
+            await git.out("update-ref", f"refs/folkmoot/base/{commit}", commit)
+        return git, commit
 
     @contextlib.asynccontextmanager
     async def _alone(self, repository_id: RepositoryId) -> AsyncIterator[None]:
@@ -224,8 +264,3 @@ async def _commit(git: Git, ref: str) -> CommitId | None:
     done = await git.run("rev-parse", "--verify", "--quiet", "--end-of-options", f"{ref}^{{commit}}")
     found = done.stdout.decode("ascii", "replace").strip()
     return CommitId(found) if done.code == 0 and _FULL_ID.fullmatch(found) else None
-
-
-async def _refs_at(git: Git, commit: CommitId, under: str) -> list[str]:
-    done = await git.run("for-each-ref", "--format=%(refname)", f"--points-at={commit}", under)
-    return done.stdout.decode().split() if done.code == 0 else []

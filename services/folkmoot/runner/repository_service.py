@@ -18,19 +18,27 @@ class RepositoryServicer(rpc.RepositoryServiceServicer):
 
     async def PrepareBase(self, request: pb.PrepareBaseRequest, context: object) -> pb.PrepareBaseResponse:
         """Raises what `Mirrors.prepare` does; an empty ref means HEAD."""
-        base = await self._mirrors.prepare(request.repository, request.base_ref or "HEAD")
+        base = await self._mirrors.prepare(request.repository, request.base_ref or "HEAD", tuple(request.merge))
         return pb.PrepareBaseResponse(base=msgspec.json.encode(base))
+
+    async def OutlineRepository(
+        self, request: pb.OutlineRepositoryRequest, context: object
+    ) -> pb.OutlineRepositoryResponse:
+        """Raises what `Mirrors.outline` does; an empty ref means HEAD."""
+        outline = await self._mirrors.outline(request.repository, request.base_ref or "HEAD")
+        return pb.OutlineRepositoryResponse(
+            commit=outline.commit, files=outline.files, truncated=outline.truncated, readme=outline.readme
+        )
 
     async def AdmitProposal(self, request: pb.AdmitProposalRequest, context: object) -> pb.AdmitProposalResponse:
         """Raises what `Mirrors.admit` does, and NotFound when there is no such bundle."""
         base = _base(request.base)
-        ref = ArtifactRef(sha256=request.bundle_sha256, size=request.bundle_size)
         verdict = await self._mirrors.admit(
             task_id=TaskId(token(request.task_id, "task_id")),
             agent_id=AgentId(token(request.agent_id, "agent_id")),
             round_=request.round,
             base=base,
-            bundle=await self._artifacts.get(ref),
+            bundle=await self._bundle(request),
             message=request.message,
         )
         encoded = msgspec.json.encode(verdict)
@@ -39,13 +47,21 @@ class RepositoryServicer(rpc.RepositoryServiceServicer):
         return pb.AdmitProposalResponse(refusal=encoded)
 
     async def PublishWinner(self, request: pb.PublishWinnerRequest, context: object) -> pb.PublishWinnerResponse:
-        """Raises what `Mirrors.publish` does."""
-        branch = await self._mirrors.publish(
-            TaskId(token(request.task_id, "task_id")),
-            RepositoryId(token(request.repository_id, "repository_id")),
-            commit_id(request.commit, "commit"),
-        )
-        return pb.PublishWinnerResponse(branch=branch)
+        """Raises what `Mirrors.publish` does, and with an origin what `Mirrors.bundle_of` does."""
+        repository = RepositoryId(token(request.repository_id, "repository_id"))
+        commit = commit_id(request.commit, "commit")
+        branch = await self._mirrors.publish(TaskId(token(request.task_id, "task_id")), repository, commit)
+        if not request.origin:
+            return pb.PublishWinnerResponse(branch=branch)
+        bundle = await self._mirrors.bundle_of(repository, commit_id(request.origin, "origin"), commit)
+        stored = await self._artifacts.put(bundle)
+        return pb.PublishWinnerResponse(branch=branch, bundle_sha256=stored.sha256, bundle_size=stored.size)
+
+    async def _bundle(self, request: pb.AdmitProposalRequest) -> bytes | None:
+        """None where the merge that base starts with is proposed."""
+        if not request.bundle_sha256:
+            return None
+        return await self._artifacts.get(ArtifactRef(sha256=request.bundle_sha256, size=request.bundle_size))
 
 
 def _base(encoded: bytes) -> PreparedBase:

@@ -125,6 +125,7 @@ def _wish(request: pb.OpenWorkspaceRequest) -> Wish:
         tree=Tree(
             base=base,
             commit=commit_id(request.commit, "commit") if request.commit else base,
+            origin=commit_id(request.origin_commit, "origin_commit") if request.origin_commit else None,
             overlay=int(request.overlay),
             protected=tuple(request.protected_paths),
         ),

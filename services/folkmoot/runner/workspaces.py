@@ -49,7 +49,7 @@ _TAKE_OVER_S = 10.0
 """A predecessor that was killed is gone at once; one that drains takes a little."""
 
 Bundles = Callable[[RepositoryId, CommitId, CommitId], Awaitable[bytes]]
-"""Base and commit to a bundle of an admitted candidate: `Mirrors.bundle_of`."""
+"""What is there, and commit, to a bundle of what is between: `Mirrors.bundle_of`."""
 Objects = Callable[[RepositoryId], Path]
 """`Mirrors.objects`."""
 
@@ -321,7 +321,7 @@ class Workspaces:
     async def _filled(self, wish: Wish, expires_at: datetime) -> Workspace:
         objects = self._objects(wish.repository_id)
         tree = wish.tree
-        bundle = b"" if tree.commit == tree.base else await self._bundles(wish.repository_id, tree.base, tree.commit)
+        bundle = b"" if tree.commit == tree.below else await self._bundles(wish.repository_id, tree.below, tree.commit)
         manifest = Manifest(wish=wish, nonce=secrets.token_hex(16), expires_at=expires_at)
         place = self.folder / wish.workspace_id
         await _remove(place)
