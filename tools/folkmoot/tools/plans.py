@@ -18,7 +18,7 @@ NOTHING = 42
 """Exit code of `COMMITTING` when there is nothing to commit; git's own are 1, 128 and 129."""
 COMMITTING = f"""git add --all || exit
 git diff --cached --quiet && exit {NOTHING}
-git --no-pager commit --quiet --file=- "$@" || exit
+git --no-pager commit --quiet --file=- --no-verify --cleanup=whitespace || exit
 git --no-pager log -1 --format='%h %s'"""
 
 
@@ -133,6 +133,8 @@ def submit(given: args.Submit, setting: Setting) -> Plan:
 
 
 def commit(given: args.Commit, setting: Setting) -> Plan:
+    if not given.message.strip():
+        return failed("message: it is empty")
     made = yield _committing(given.message, setting)
     if made.end.exit_code == NOTHING:
         return failed("nothing to commit")
@@ -141,12 +143,8 @@ def commit(given: args.Commit, setting: Setting) -> Plan:
 
 def _committing(message: str, setting: Setting) -> Execute:
     """One script: each command of its own would cost a sandbox."""
-    return Execute(["sh", "-c", COMMITTING, "sh", *_trailers(setting)], stdin=message.encode())
-
-
-def _trailers(setting: Setting) -> list[str]:
-    trailers = [f"--trailer=Folkmoot-Task: {setting.task_id}", f"--trailer=Folkmoot-Agent: {setting.agent_id}"]
-    return ["--no-verify", "--cleanup=whitespace", *trailers]
+    text = f"{message.rstrip()}\n\nFolkmoot-Task: {setting.task_id}\nFolkmoot-Agent: {setting.agent_id}\n"
+    return Execute(["sh", "-c", COMMITTING], stdin=text.encode())
 
 
 def _git(*argv: str) -> list[str]:
