@@ -1,6 +1,6 @@
 """`make bench`: what the platform costs over the parts that it is made of. A figure never fails anything.
 
-    python -m tests.bench [up] [solve] [workspaces] [deliberations] [log] [kernel]
+    python -m tests.bench [up] [solve] [workspaces] [deliberations] [log] [kernel] [crowd] [--crowd N]
 
 Each ratio is taken in one run, ours and the floor in turn. Run it on a quiet machine, and more than once.
 """
@@ -16,38 +16,48 @@ from tempfile import TemporaryDirectory
 
 from folkmoot.kernel import subjects
 from folkmoot.runner import toolchain
-from tests.bench import commands, deliberations, logs, pure, stage, workspaces
+from tests.bench import commands, crowd, deliberations, logs, pure, stage, workspaces
 from tests.bench.bare import Bare
 from tests.bench.breakdown import Part
 from tests.bench.measure import Row, table
 from tests.fixtures.platform import Moot
 
-SECTIONS = ("up", "solve", "workspaces", "deliberations", "log", "kernel")
+SECTIONS = ("up", "solve", "workspaces", "deliberations", "log", "kernel", "crowd")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser("python -m tests.bench", description=__doc__)
     parser.add_argument("sections", nargs="*", metavar="SECTION", help=f"of {', '.join(SECTIONS)}; all, unless given")
-    chosen = frozenset(parser.parse_args().sections or SECTIONS)
+    parser.add_argument("--crowd", type=int, default=crowd.COUNT, metavar="N", help="deliberations of the crowd")
+    asked = parser.parse_args()
+    chosen = frozenset(asked.sections or SECTIONS)
     if unknown := chosen.difference(SECTIONS):
         parser.error(f"no section {', '.join(unknown)}")
     began = time.monotonic()
     with TemporaryDirectory(prefix="moot-bench-") as name:
-        asyncio.run(_bench(Path(name), chosen))
+        asyncio.run(_bench(Path(name), chosen, asked.crowd))
     _say(f"\n{stage.machine()}; {time.monotonic() - began:.0f} s in all. Medians; each ratio within one run.")
 
 
-async def _bench(folder: Path, chosen: frozenset[str]) -> None:
+async def _bench(folder: Path, chosen: frozenset[str], many: int) -> None:
     place, rows = stage.repository(folder), list[Row]()
     with _models(folder) as (instant, slow):
         if "up" in chosen:
             rows.append(await commands.up(folder / "up"))
         if "solve" in chosen:
             rows.append(await commands.solve(stage.moot(folder / "solve"), place, instant, running=False))
-        if chosen - {"up"}:
+        if "crowd" in chosen:
+            rows += await _crowd(folder / "crowd", place, many)
+        if chosen - {"up", "crowd"}:
             with stage.standing(folder / "data") as command:
                 rows += await _on_platform(command, folder, chosen, instant, slow)
     _say("\n" + table(rows))
+
+
+async def _crowd(folder: Path, place: Path, many: int) -> list[Row]:
+    bare = Bare(folder / "bare", place, toolchain.discover(folder / "toolchain"))
+    with stage.model(folder, crowd.LATENCY_S) as url:
+        return await crowd.rows(folder / "data", place, url, bare, many)
 
 
 @contextlib.contextmanager

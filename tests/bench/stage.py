@@ -107,13 +107,19 @@ def moot(folder: Path) -> Moot:
 
 @contextmanager
 def standing(folder: Path) -> Iterator[Moot]:
-    """A platform that is up."""
+    """A platform that is up, on a data folder of its own."""
     command = moot(folder)
-    up = command("up", "--detach")
-    if up.code:
-        raise SystemExit(f"the platform does not start: {up.err}")
-    try:
+    with up(command):
         yield command
+
+
+@contextmanager
+def up(command: Moot) -> Iterator[None]:
+    started = command("up", "--detach")
+    if started.code:
+        raise SystemExit(f"the platform does not start: {started.err}")
+    try:
+        yield
     finally:
         command("down")
 

@@ -1,0 +1,106 @@
+"""Many deliberations at once: how long all of them take, whether one is lost, and what our services hold meanwhile."""
+
+import asyncio
+import os
+import resource
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from folkmoot.kernel import subjects
+from folkmoot.kernel.facts import DeliberationEnded
+from tests.bench import deliberations, stage
+from tests.bench.bare import Bare
+from tests.bench.measure import Row, timed
+from tests.chaos import processes
+from tests.fixtures.platform import Moot
+
+COUNT = 60
+"""The aim speaks of 300: `--crowd 300`, several minutes on two cores."""
+LATENCY_S = 1.0
+AT_ONCE = 32
+"""Deliberations that one orchestrator carries; with its default of 8, waiting for the model would bound it."""
+SERVICES = ("planning", "runner", "context", "orchestrator")
+LOOK_S = 0.5
+_SAMPLES = 3
+
+
+async def rows(folder: Path, place: Path, url: str, bare: Bare, count: int) -> list[Row]:
+    """On a platform of its own. Raises SystemExit when a deliberation is lost or does not end decided."""
+    command = stage.moot(folder)
+    command.env |= {"FOLKMOOT_ORCHESTRATOR_DELIBERATIONS": str(AT_ONCE)}
+    floor = max(stage.CALLS * LATENCY_S, count * _cpu_s(bare) / (os.cpu_count() or 1))
+    with stage.up(command):
+        async with deliberations.stand(command, bare) as on:
+            await on.deliberate(stage.task(place, url))
+            with _watched(command) as memory:
+                took = await timed(_all(on, place, url, count))
+            if len(set(on.ended)) != count + 1:
+                raise SystemExit(f"{count + 1 - len(set(on.ended))} deliberations were lost")
+            await _ended_once(on)
+    work = f"{count} deliberations x {stage.AGENTS} agents at once, model {LATENCY_S:g} s a call"
+    held = Row(
+        work="memory that our services took meanwhile, per deliberation",
+        ours=((memory.most - memory.before) / count / 1024,),
+        aim="<= 1 MiB",
+        unit="KiB",
+    )
+    aim = "<= 1.25x of the larger of 1 s x calls and the bare processes' cpu"
+    return [Row(work=work, ours=(took,), floor=(floor,), aim=aim), held]
+
+
+async def _all(on: deliberations.Stand, place: Path, url: str, count: int) -> None:
+    async with asyncio.TaskGroup() as group:
+        for number in range(count):
+            group.create_task(on.deliberate(stage.task(place, url)), name=f"deliberation {number}")
+
+
+async def _ended_once(on: deliberations.Stand) -> None:
+    for task in on.ended:
+        events = await on.bus.log.read(subjects.deliberation(task))
+        ends = [e for e in events if isinstance(e.event.data, DeliberationEnded)]
+        if len(ends) != 1:
+            raise SystemExit(f"{task} ended {len(ends)} times")
+
+
+def _cpu_s(bare: Bare) -> float:
+    """Processor seconds of one bare deliberation: git, sandboxes, tests."""
+    bare.deliberation(stage.AGENTS)
+    before = _children_s()
+    for _ in range(_SAMPLES):
+        bare.deliberation(stage.AGENTS)
+    return (_children_s() - before) / _SAMPLES
+
+
+def _children_s() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+class _Memory:
+    def __init__(self, pids: list[int]) -> None:
+        self._pids = pids
+        self.before = self.most = self.now()
+
+    def now(self) -> int:
+        """Resident bytes of all of them."""
+        pages = sum(int(Path(f"/proc/{pid}/statm").read_text("ascii").split()[1]) for pid in self._pids)
+        return pages * os.sysconf("SC_PAGE_SIZE")
+
+    def watch(self, over: threading.Event) -> None:
+        while not over.wait(LOOK_S):
+            self.most = max(self.most, self.now())
+
+
+@contextmanager
+def _watched(command: Moot) -> Iterator[_Memory]:
+    memory = _Memory([processes.part(command.info, name).pid for name in SERVICES])
+    over = threading.Event()
+    watcher = threading.Thread(target=memory.watch, args=(over,), name="memory")
+    watcher.start()
+    try:
+        yield memory
+    finally:
+        over.set()
+        watcher.join()
