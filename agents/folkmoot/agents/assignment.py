@@ -48,3 +48,13 @@ class Assignment(msgspec.Struct, frozen=True, kw_only=True):
     """Head of `agent.results.<task>.<agent>`: the fence that makes a second result of this round impossible."""
     traceparent: str = ""
     """The trace that the run belongs to."""
+    instructions: str = ""
+    """The agent's own, behind its persona."""
+    tools: tuple[str, ...] = ()
+    """Of the role's; empty is all of them."""
+    temperature: float | None = None
+    """None: as configured."""
+    paths: tuple[str, ...] = ()
+    """That the plan expects to change."""
+    context: str = ""
+    """Of earlier work: what others wrote, as data."""

@@ -34,9 +34,21 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True):
     tokens: Tokens = Tokens()
 
 
+class Form(msgspec.Struct, frozen=True, kw_only=True):
+    """What an answer must look like."""
+
+    name: str
+    schema: dict[str, Any]
+    """JSON schema; the server holds the model to it where it can."""
+
+
 class ModelRequest(msgspec.Struct, frozen=True, kw_only=True):
     messages: tuple[Message, ...]
     tools: tuple[dict[str, Any], ...] = ()
     user: str
     """`<task_id>/<agent_id>`."""
     phase: str
+    form: Form | None = None
+    """None: free text and tool calls."""
+    temperature: float | None = None
+    """None: as configured."""

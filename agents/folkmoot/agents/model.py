@@ -93,7 +93,7 @@ def _body(endpoint: ModelEndpoint, request: ModelRequest, settings: ModelSetting
         "model": endpoint.name,
         "messages": request.messages,
         "user": request.user,
-        "temperature": settings.temperature,
+        "temperature": settings.temperature if request.temperature is None else request.temperature,
         "max_tokens": settings.max_output_tokens,
         "stream": settings.stream,
     }
@@ -101,6 +101,9 @@ def _body(endpoint: ModelEndpoint, request: ModelRequest, settings: ModelSetting
         body["stream_options"] = {"include_usage": True}
     if request.tools:
         body["tools"] = request.tools
+    if request.form:
+        schema = {"name": request.form.name, "strict": True, "schema": request.form.schema}
+        body["response_format"] = {"type": "json_schema", "json_schema": schema}
     return body
 
 

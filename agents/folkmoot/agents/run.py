@@ -10,7 +10,7 @@ from folkmoot.agents.assignment import Assignment, ModelEndpoint
 from folkmoot.agents.chat import ModelRequest, Reply
 from folkmoot.agents.errors import AttemptLost, ModelError
 from folkmoot.agents.observed import observed_model, observed_tool
-from folkmoot.agents.roles import role
+from folkmoot.agents.roles import permitted
 from folkmoot.agents.steps import Steps, recording
 from folkmoot.kernel import subjects
 from folkmoot.kernel.errors import CallerError, Conflict, FailedPrecondition, RetryLater
@@ -88,7 +88,7 @@ class _Driver:
         self._began = clock.monotonic()
         self._settings = settings
         self._steps = steps
-        self._tools = role(assignment.role).tools
+        self._tools = permitted(assignment.role, assignment.tools)
         self._schemas: tuple[Schema, ...] = schemas(self._tools)
         self._toolbox = Toolbox(
             workspace,
@@ -118,6 +118,7 @@ class _Driver:
             tools=self._schemas,
             user=f"{assignment.task_id}/{assignment.agent_id}",
             phase=assignment.phase,
+            temperature=assignment.temperature,
         )
         try:
             with observed_model(assignment.model, self._settings.model) as seen:

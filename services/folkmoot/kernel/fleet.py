@@ -2,7 +2,17 @@
 
 import msgspec
 
-from folkmoot.kernel.task import Budget, ModelChoice, Role
+from folkmoot.kernel.task import MAX_BUDGET, Budget, ModelChoice, Role
+
+NO_LIMIT = Budget(steps=int(MAX_BUDGET), tokens=int(MAX_BUDGET), cost_usd=MAX_BUDGET, wall_s=MAX_BUDGET)
+"""Of a profile that names only some limits: the others are the task's."""
+
+
+def lower(one: Budget, other: Budget | None) -> Budget:
+    """Of each limit the lower."""
+    if other is None:
+        return one
+    return Budget(**{name: min(getattr(one, name), getattr(other, name)) for name in Budget.__struct_fields__})
 
 
 class AgentProfile(msgspec.Struct, frozen=True, kw_only=True):

@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from folkmoot.kernel import ids
 from folkmoot.kernel.errors import InvalidInput
 from folkmoot.kernel.ids import CommitId, StoryId, TaskId
 
@@ -17,6 +18,9 @@ MAX_TITLE_CHARS = 200
 MAX_CHECKS = 20
 MAX_CHECK_CHARS = 1_000
 MAX_AGENTS = 16
+MAX_PATHS = 1_000
+"""A merge task has those of all that it joins."""
+MAX_PATH_CHARS = 500
 MAX_BUDGET = 1e9
 """Of any limit: infinity cannot be written into the log."""
 
@@ -125,7 +129,7 @@ def validated(spec: TaskSpec) -> TaskSpec:
     _text("text", spec.text, MAX_TEXT_CHARS)
     _text("repository", spec.repository, 4_096)
     _without_credentials("repository", spec.repository)
-    _model_url(spec.model.url)
+    checked_model_url("model_url", spec.model.url)
     _text("base_ref", spec.base_ref, 256)
     if spec.base_ref.startswith("-"):
         raise InvalidInput("base_ref", "a ref does not start with '-'")
@@ -141,17 +145,21 @@ def validated(spec: TaskSpec) -> TaskSpec:
         )
     if spec.workspace != "local":
         raise InvalidInput("workspace", f"this version has no backend {spec.workspace!r}; use 'local'")
-    _budget(spec.budget)
+    checked_budget("budget", spec.budget)
+    if spec.council:
+        ids.token(spec.council, "council")
+    _paths(spec.paths)
     size = len(msgspec.json.encode(spec))
     if size > MAX_SPEC_BYTES:
         raise InvalidInput("text", f"with title and checks it takes {size} bytes; at most {MAX_SPEC_BYTES}")
     return spec
 
 
-def _model_url(url: str) -> None:
-    _without_credentials("model_url", url)
+def checked_model_url(field: str, url: str) -> None:
+    """Empty, or a base URL without credentials; raises InvalidInput naming `field`."""
+    _without_credentials(field, url)
     if url and not url.startswith(("http://", "https://")):
-        raise InvalidInput("model_url", f"{url[:200]!r} is no base URL of a model server, as http://host/v1")
+        raise InvalidInput(field, f"{url[:200]!r} is no base URL of a model server, as http://host/v1")
 
 
 def _without_credentials(field: str, address: str) -> None:
@@ -166,11 +174,22 @@ def _without_credentials(field: str, address: str) -> None:
         raise InvalidInput(field, "the URL holds credentials, which would be kept in the log; remove them")
 
 
-def _budget(budget: Budget) -> None:
-    for field in Budget.__struct_fields__:
-        value = getattr(budget, field)
+def checked_budget(field: str, budget: Budget) -> None:
+    """Raises InvalidInput naming the limit as `<field>.<limit>`."""
+    for limit in Budget.__struct_fields__:
+        value = getattr(budget, limit)
         if not 0 < value <= MAX_BUDGET:
-            raise InvalidInput(f"budget.{field}", f"{value}; more than 0, at most {MAX_BUDGET:g}")
+            raise InvalidInput(f"{field}.{limit}", f"{value}; more than 0, at most {MAX_BUDGET:g}")
+
+
+def _paths(paths: tuple[str, ...]) -> None:
+    """A hint, so that only what could do harm in a prompt or a file system is refused."""
+    if len(paths) > MAX_PATHS:
+        raise InvalidInput("paths", f"{len(paths)} paths; at most {MAX_PATHS}")
+    for i, path in enumerate(paths):
+        _text(f"paths[{i}]", path, MAX_PATH_CHARS)
+        if path.startswith("/") or ".." in path.split("/") or not path.isprintable():
+            raise InvalidInput(f"paths[{i}]", f"{path[:200]!r} is no plain path below the repository's root")
 
 
 def _text(field: str, value: str, limit: int) -> None:

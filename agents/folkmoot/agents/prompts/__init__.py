@@ -1,12 +1,13 @@
 """Texts for models, as data files beside this module. The part that all agents of a task share comes first."""
 
+from collections.abc import Mapping
 from importlib import resources
 
 from folkmoot.agents.assignment import Assignment
 from folkmoot.agents.chat import Message
-from folkmoot.agents.roles import persona
+from folkmoot.agents.roles import persona, role
 
-_NAMES = ("system", "task")
+_NAMES = ("system", "role", "task", "paths", "context")
 
 
 def _text(name: str) -> str:
@@ -17,12 +18,34 @@ _TEXTS = {name: _text(name) for name in _NAMES}
 
 
 def opening(assignment: Assignment) -> tuple[Message, ...]:
-    """First messages of a run: byte-identical for all agents of a task up to the persona, which comes last."""
-    last = f"# You\n\n{persona(assignment.persona).text}"
+    """First messages of a run: byte-identical for all agents of a task (and role) up to what is the agent's own, which
+    comes last."""
+    parts = [*_shared(assignment), *_own(assignment)]
     return (
-        {"role": "system", "content": _TEXTS["system"]},
-        {"role": "user", "content": f"{_task(assignment)}\n{last}\n"},
+        {"role": "system", "content": f"{_TEXTS['system']}\n{_role(assignment.role)}"},
+        {"role": "user", "content": "\n".join(parts)},
     )
+
+
+def _role(name: str) -> str:
+    found = role(name)
+    rubric = "\n".join(f"- {line}" for line in found.rubric)
+    return _filled("role", {"title": found.title, "prompt": found.prompt.lstrip(), "rubric": rubric})
+
+
+def _shared(assignment: Assignment) -> list[str]:
+    parts = [_task(assignment)]
+    if assignment.paths:
+        parts.append(_filled("paths", {"paths": "\n".join(f"- {path}" for path in assignment.paths)}))
+    if assignment.context:
+        parts.append(_filled("context", {"context": assignment.context}))
+    return parts
+
+
+def _own(assignment: Assignment) -> list[str]:
+    angle = persona(assignment.persona).text if assignment.persona else ""
+    words = "\n\n".join(text for text in (angle, assignment.instructions.strip()) if text)
+    return [f"# You\n\n{words}\n"] if words else []
 
 
 def _task(assignment: Assignment) -> str:
@@ -34,6 +57,10 @@ def _task(assignment: Assignment) -> str:
         "text": assignment.text,
         "checks": "\n".join(f"- {check}" for check in assignment.checks) or "none given",
     }
-    text = _TEXTS["task"]
-    before, *rest = text.split("{")
-    return before + "".join(facts[name] + after for name, _, after in (piece.partition("}") for piece in rest))
+    return _filled("task", facts)
+
+
+def _filled(name: str, facts: Mapping[str, str]) -> str:
+    """Filled in once: braces in what is filled in stay as they are."""
+    before, *rest = _TEXTS[name].split("{")
+    return before + "".join(facts[key] + after for key, _, after in (piece.partition("}") for piece in rest))
