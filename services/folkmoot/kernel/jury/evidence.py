@@ -1,0 +1,112 @@
+"""What the jury may know, and what base showed."""
+
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from folkmoot.kernel.deliberation import BASE, Deliberation
+from folkmoot.kernel.evidence import Admission, CommandEnd, Examination, Outcome, Refusal, SuiteKind
+from folkmoot.kernel.ids import AgentId
+from folkmoot.kernel.jury.words import ending, named, tests
+from folkmoot.kernel.task import Rigor
+
+
+class Candidate(msgspec.Struct, frozen=True, kw_only=True):
+    """An admitted proposal and all that was run on it."""
+
+    admission: Admission
+    examinations: tuple[Examination, ...]
+
+
+class Evidence(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything the jury may know."""
+
+    rigor: Rigor
+    checks: tuple[str, ...]
+    """The story's own; each must have been run on every candidate."""
+    tested: bool
+    """Base has a test suite."""
+    base: tuple[Examination, ...]
+    """The baseline's runs, and the checks at base."""
+    candidates: tuple[Candidate, ...]
+    refusals: tuple[Refusal, ...] = ()
+    failures: dict[AgentId, str] = {}
+    """Agents without a proposal."""
+
+
+def collect(state: Deliberation, examinations: Iterable[Examination]) -> Evidence:
+    """What was recorded, sorted for the jury. `examinations` are the bodies behind `state.examined`."""
+    by_subject: dict[str, list[Examination]] = {}
+    for examination in examinations:
+        by_subject.setdefault(examination.subject, []).append(examination)
+    return Evidence(
+        rigor=state.spec.rigor,
+        checks=tuple(dict.fromkeys(state.spec.checks)),
+        tested=state.base is not None and state.base.suite is not None,
+        base=tuple(by_subject.get(BASE, ())),
+        candidates=tuple(
+            Candidate(admission=a, examinations=tuple(by_subject.get(a.proposal_id, ()))) for a in state.admissions
+        ),
+        refusals=state.refusals,
+        failures=state.failures,
+    )
+
+
+class Baseline(msgspec.Struct, frozen=True, kw_only=True):
+    passing: frozenset[str]
+    """Tests that passed in all runs: the only ones that gate."""
+    failing: frozenset[str]
+    """Tests that ran and passed in none: a candidate may repair them."""
+    clean_exit: bool
+    """All runs ended with exit code 0."""
+    open_checks: frozenset[str]
+    """Checks that ran on base and failed there."""
+    words: tuple[str, ...]
+
+
+def baseline_of(evidence: Evidence) -> Baseline:
+    runs = [e for e in evidence.base if e.kind is SuiteKind.TESTS]
+    seen = {test for run in runs for test in run.tests}
+    passed = [{t for t, outcome in run.tests.items() if outcome is Outcome.PASSED} for run in runs]
+    ever = set().union(*passed)
+    always = ever.intersection(*passed)
+    ran = {t for run in runs for t, outcome in run.tests.items() if outcome is not Outcome.SKIPPED}
+    at_base = {e.name: e.end for e in evidence.base if e.kind is SuiteKind.CHECK}
+    return Baseline(
+        passing=frozenset(always),
+        failing=frozenset((seen & ran) - ever),
+        clean_exit=bool(runs) and all(ended_well(r.end) for r in runs),
+        open_checks=frozenset(name for name, end in at_base.items() if not ended_well(end)),
+        words=(*_baseline_words(evidence, runs, always, ever - always, ran - ever), *_check_words(at_base)),
+    )
+
+
+def _baseline_words(
+    evidence: Evidence, runs: Sequence[Examination], always: set[str], flaky: set[str], failing: set[str]
+) -> list[str]:
+    if not evidence.tested:
+        return ["base has no tests: nothing guards against regressions"]
+    words = [f"base's tests, run {r.run}: {problem}" for r in runs if (problem := unbelievable(r))]
+    if not always:
+        words.append("none of base's tests passes reliably: nothing guards against regressions")
+    if flaky:
+        words.append(f"{tests(flaky)} flaky at base, which gates nothing: {named(flaky)}")
+    if failing:
+        words.append(f"{tests(failing)} failing at base, which gates nothing: {named(failing)}")
+    return words
+
+
+def _check_words(at_base: dict[str, CommandEnd]) -> list[str]:
+    idle = sorted(name for name, end in at_base.items() if ended_well(end))
+    return [f"the check `{name}` passes at base already: it shows nothing here" for name in idle]
+
+
+def unbelievable(run: Examination) -> str:
+    """Why a run of tests cannot count as passed, whatever its report says."""
+    if not run.end.limit and run.end.exit_code is not None:
+        return run.report_problem
+    return f"ended by {ending(run.end)}" + (f"; {run.report_problem}" if run.report_problem else "")
+
+
+def ended_well(end: CommandEnd) -> bool:
+    return end.ok and not end.limit and end.signal is None

@@ -1,0 +1,119 @@
+"""Gates: integrity, regression, acceptance; what a candidate does not pass, in words."""
+
+import msgspec
+
+from folkmoot.kernel.evidence import Admission, CommandEnd, Examination, Outcome, Refusal, SuiteKind
+from folkmoot.kernel.ids import AgentId, ProposalId
+from folkmoot.kernel.jury.evidence import Baseline, Candidate, Evidence, ended_well, unbelievable
+from folkmoot.kernel.jury.words import NAMED, count, cut, ending, listed_flags, named, tests
+from folkmoot.kernel.result import DecidedBy
+
+GATES = (DecidedBy.INTEGRITY, DecidedBy.REGRESSION, DecidedBy.ACCEPTANCE)
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True):
+    """A proposal as the jury sees it."""
+
+    proposal: ProposalId
+    agent: AgentId
+    admission: Admission | None = None
+    faults: dict[DecidedBy, tuple[str, ...]] = {}
+    """By gate: what it does not pass, in words."""
+    broken: int = 0
+    """Tests that pass at base and not here."""
+    repaired: int = 0
+    """Tests that fail at base and pass here."""
+    merits: tuple[str, ...] = ()
+    scores: dict[str, float] = {}
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Files and lines: the cost of the change."""
+        a = self.admission
+        return (len(a.files), a.lines_added + a.lines_removed) if a else (0, 0)
+
+
+def refused(refusal: Refusal) -> Entry:
+    fault = f"{refusal.agent_id} was turned back: {refusal.reason}"
+    return Entry(proposal=refusal.proposal_id, agent=refusal.agent_id, faults={DecidedBy.INTEGRITY: (fault,)})
+
+
+def entry_of(candidate: Candidate, evidence: Evidence, baseline: Baseline) -> Entry:
+    a, agent = candidate.admission, candidate.admission.agent_id
+    run = next((e for e in candidate.examinations if e.kind is SuiteKind.TESTS), None)
+    passed = {t for t, outcome in run.tests.items() if outcome is Outcome.PASSED} if run else set()
+    ends = {e.name: e.end for e in candidate.examinations if e.kind is SuiteKind.CHECK}
+    found = {
+        DecidedBy.INTEGRITY: [f"{agent} changed {t.path}: {t.how}" for t in a.tampered],
+        DecidedBy.REGRESSION: _regressions(agent, run, baseline) if evidence.tested else [],
+        DecidedBy.ACCEPTANCE: [_failed_check(agent, c, ends.get(c)) for c in evidence.checks if not _passes(ends, c)],
+    }
+    repaired, broken = baseline.failing & passed, baseline.passing - passed
+    entry = Entry(
+        proposal=a.proposal_id,
+        agent=agent,
+        admission=a,
+        faults={gate: tuple(words) for gate, words in found.items() if words},
+        broken=len(broken),
+        repaired=len(repaired),
+        merits=_merits(candidate, evidence, baseline, repaired),
+    )
+    return msgspec.structs.replace(entry, scores=_scores(entry, found, evidence))
+
+
+def _regressions(agent: str, run: Examination | None, baseline: Baseline) -> list[str]:
+    """Gate: what passes at base passes here. Where nothing passes at base, nothing is asked."""
+    if not baseline.passing:
+        return []
+    if run is None:
+        return [f"{agent}: base's tests were not run on it"]
+    words = [f"{agent}: base's tests: {problem}"] if (problem := unbelievable(run)) else []
+    absent = baseline.passing - run.tests.keys()
+    broken = {t for t in baseline.passing - absent if run.tests[t] is not Outcome.PASSED}
+    if broken:
+        words.append(f"{agent} breaks {tests(broken)} of base: {named(broken)}")
+    if absent:
+        words.append(f"{agent}: {tests(absent)} of base did not run: {named(absent)}")
+    return words or _unexplained_exit(agent, run, baseline)
+
+
+def _unexplained_exit(agent: str, run: Examination, baseline: Baseline) -> list[str]:
+    explained = any(o in (Outcome.FAILED, Outcome.ERROR) for o in run.tests.values())
+    if run.end.ok or explained or not baseline.clean_exit:
+        return []
+    return [f"{agent}: base's tests end with {ending(run.end)} though none failed; at base they end with exit 0"]
+
+
+def _passes(ends: dict[str, CommandEnd], check: str) -> bool:
+    return check in ends and ended_well(ends[check])
+
+
+def _failed_check(agent: str, check: str, end: CommandEnd | None) -> str:
+    if end is None:
+        return f"{agent}: the check `{check}` was not run on it"
+    return f"{agent} fails the check `{cut(check, 120)}` ({ending(end)})"
+
+
+def _merits(candidate: Candidate, evidence: Evidence, baseline: Baseline, repaired: frozenset[str]) -> tuple[str, ...]:
+    a = candidate.admission
+    merits = [f"changes {count(len(a.files), 'file')} and {count(a.lines_added + a.lines_removed, 'line')}"]
+    merits += listed_flags(a.flags, NAMED)
+    if baseline.passing:
+        merits.append(f"keeps {tests(baseline.passing)} of base")
+    if repaired:
+        merits.append(f"repairs {tests(repaired)} of base: {named(repaired)}")
+    merits += [f"passes the check `{cut(c, 120)}`" for c in evidence.checks]
+    return tuple(merits)
+
+
+def _scores(entry: Entry, found: dict[DecidedBy, list[str]], evidence: Evidence) -> dict[str, float]:
+    files, lines = entry.size
+    return {
+        "files": float(files),
+        "lines": float(lines),
+        "protected_changed": float(len(found[DecidedBy.INTEGRITY])),
+        "tests_broken": float(entry.broken),
+        "tests_repaired": float(entry.repaired),
+        "checks_passed": float(len(evidence.checks) - len(found[DecidedBy.ACCEPTANCE])),
+        "checks_failed": float(len(found[DecidedBy.ACCEPTANCE])),
+    }
