@@ -127,6 +127,7 @@ class GoCache:
             limits=_LIMITS,
             charged=charged,
             prefix=self._stage.prefix,
+            mark=self._stage.mark,
         )
         ended, stdout, stderr = await collected(profile, Command(argv=argv, timeout_s=_BUILD_S))
         if not ended.end.ok:

@@ -70,6 +70,8 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     """The folder whose size counts as disk."""
     prefix: tuple[str, ...] = ()
     """A program and its arguments that becomes bwrap as another user: `Stage.prefix`."""
+    mark: str = ""
+    """By which the next runner knows a sandbox of this one that was left: `orphans.mark`."""
 
     @classmethod
     def plain(cls, bwrap: Path, mounts: tuple[Mount, ...], *, charged: Path, prefix: tuple[str, ...]) -> "Profile":
@@ -114,6 +116,8 @@ def arguments(profile: Profile, command: Command, *, status: int, filter_: int) 
         *(part for mount in profile.mounts for part in _mounted(mount)),
         # /proc too: to a runner that is root, /proc/sys would be writable without any capability.
         *("--remount-ro", "/proc", "--remount-ro", "/dev", "--remount-ro", "/"),
+        # After --clearenv it unsets nothing: the one argument that bwrap carries and does not act upon.
+        *(("--unsetenv", profile.mark) if profile.mark else ()),
         *_environment({**profile.environment, **command.environment}),
         *("--chdir", command.cwd, "--", PRLIMIT, *_rlimits(profile.limits), "--", *command.argv),
     ]

@@ -40,8 +40,12 @@ done
 class Stage:
     """What sandboxes are shown, and as whom they run. `uid` is None where they run as we do."""
 
-    def __init__(self, namespace: int | None = None, uid: int | None = None, *, doubt: str = "") -> None:
+    def __init__(
+        self, namespace: int | None = None, uid: int | None = None, *, doubt: str = "", mark: str = ""
+    ) -> None:
         self.uid = uid
+        self.mark = mark
+        """Of the sandboxes of this runner."""
         self.doubt = doubt
         """Why a runner that is root cannot run them as nobody; empty when it can or is not."""
         self._namespace = namespace
@@ -112,9 +116,9 @@ class Stage:
 
 
 @contextlib.asynccontextmanager
-async def staged(toolchains: Toolchains, *, uid: int) -> AsyncIterator[Stage]:
+async def staged(toolchains: Toolchains, *, uid: int, mark: str = "") -> AsyncIterator[Stage]:
     """As root a stage for `uid`, if one works here; else one that changes nothing, and says why in `doubt`."""
-    stage = await _made(toolchains, uid) if os.getuid() == 0 else Stage()
+    stage = await _made(toolchains, uid, mark) if os.getuid() == 0 else Stage(mark=mark)
     if stage.doubt:
         log.warning("sandboxes run as root: %s", stage.doubt, extra={"action": "sandbox"})
     try:
@@ -133,16 +137,16 @@ def open_to_all(path: Path) -> bool:
     return mode & needed == needed
 
 
-async def _made(toolchains: Toolchains, uid: int) -> Stage:
+async def _made(toolchains: Toolchains, uid: int, mark: str) -> Stage:
     try:
-        stage = Stage(await _namespace(), uid)
+        stage = Stage(await _namespace(), uid, mark=mark)
     except Misconfigured as error:
-        return Stage(doubt=str(error))
+        return Stage(doubt=str(error), mark=mark)
     try:
         await _try(stage, await stage.toolchains(toolchains))
     except Misconfigured as error:
         stage.close()
-        return Stage(doubt=str(error))
+        return Stage(doubt=str(error), mark=mark)
     return stage
 
 

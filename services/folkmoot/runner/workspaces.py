@@ -27,7 +27,7 @@ from folkmoot.kernel.errors import (
     ResourceExhausted,
 )
 from folkmoot.kernel.ids import CommitId, RepositoryId, TaskId, WorkspaceId, workspace_id
-from folkmoot.runner import checkout, files, gocache, observed, store
+from folkmoot.runner import checkout, files, gocache, observed, orphans, store
 from folkmoot.runner.checkout import Output, Tree
 from folkmoot.runner.gocache import GoCache, Layers
 from folkmoot.runner.jobs import Jobs, Part, Turns
@@ -381,6 +381,7 @@ class Workspaces:
             ),
             charged=place,
             prefix=self._stage.prefix,
+            mark=self._stage.mark,
         )
 
 
@@ -403,7 +404,7 @@ async def workspaces(
     places.chmod(0o711)
     async with (
         _alone(folder / "lock"),
-        staged(toolchains, uid=settings.sandbox_uid) as stage,
+        staged(toolchains, uid=settings.sandbox_uid, mark=orphans.mark(folder)) as stage,
         asyncio.TaskGroup() as group,
     ):
         shown = await stage.toolchains(toolchains)
