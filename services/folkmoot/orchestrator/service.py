@@ -19,6 +19,7 @@ from folkmoot.kernel.facts import CODEC, DeliberationEnded
 from folkmoot.kernel.ids import TaskId
 from folkmoot.kernel.result import Result
 from folkmoot.orchestrator.desk import Desk
+from folkmoot.orchestrator.trail import trail
 from folkmoot.runtime.clock import Clock
 from folkmoot.runtime.grpc.results import result_to_wire
 from folkmoot.runtime.grpc.server import Context
@@ -133,6 +134,10 @@ class OrchestratorServicer(rpc.OrchestratorServiceServicer):
             refusals=[msgspec.json.encode(r) for r in state.refusals],
             examinations=[msgspec.json.encode(e) for e in state.examined],
         )
+
+    async def GetTrail(self, request: pb.GetTrailRequest, context: Context) -> AsyncIterator[pb.GetTrailResponse]:
+        async for stored in trail(self._log, request.task_id):
+            yield pb.GetTrailResponse(event=CODEC.encode(stored.event))
 
     async def GetArtifact(
         self, request: pb.GetArtifactRequest, context: Context

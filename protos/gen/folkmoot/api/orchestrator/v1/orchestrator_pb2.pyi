@@ -692,6 +692,50 @@ class WatchDeliberationResponse(_message.Message):
 Global___WatchDeliberationResponse: _TypeAlias = WatchDeliberationResponse  # noqa: Y015
 
 @_typing.final
+class GetTrailRequest(_message.Message):
+    """GetTrailRequest names a task."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TASK_ID_FIELD_NUMBER: _builtins.int
+    task_id: _builtins.str
+    """task_id names it."""
+    def __init__(
+        self,
+        *,
+        task_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["task_id", b"task_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetTrailRequest: _TypeAlias = GetTrailRequest  # noqa: Y015
+
+@_typing.final
+class GetTrailResponse(_message.Message):
+    """GetTrailResponse is one event; those of one subject come in order."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EVENT_FIELD_NUMBER: _builtins.int
+    event: _builtins.bytes
+    """event is CloudEvents 1.0 JSON."""
+    def __init__(
+        self,
+        *,
+        event: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetTrailResponse: _TypeAlias = GetTrailResponse  # noqa: Y015
+
+@_typing.final
 class CancelDeliberationRequest(_message.Message):
     """CancelDeliberationRequest names a task."""
 

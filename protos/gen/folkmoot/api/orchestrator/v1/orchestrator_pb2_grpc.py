@@ -75,6 +75,11 @@ class OrchestratorServiceStub:
                 request_serializer=folkmoot_dot_api_dot_orchestrator_dot_v1_dot_orchestrator__pb2.GetArtifactRequest.SerializeToString,
                 response_deserializer=folkmoot_dot_api_dot_orchestrator_dot_v1_dot_orchestrator__pb2.GetArtifactResponse.FromString,
                 _registered_method=True)
+        self.GetTrail = channel.unary_stream(
+                '/folkmoot.api.orchestrator.v1.OrchestratorService/GetTrail',
+                request_serializer=folkmoot_dot_api_dot_orchestrator_dot_v1_dot_orchestrator__pb2.GetTrailRequest.SerializeToString,
+                response_deserializer=folkmoot_dot_api_dot_orchestrator_dot_v1_dot_orchestrator__pb2.GetTrailResponse.FromString,
+                _registered_method=True)
         self.RegisterAgent = channel.unary_unary(
                 '/folkmoot.api.orchestrator.v1.OrchestratorService/RegisterAgent',
                 request_serializer=folkmoot_dot_api_dot_orchestrator_dot_v1_dot_orchestrator__pb2.RegisterAgentRequest.SerializeToString,
@@ -182,6 +187,13 @@ class OrchestratorServiceServicer:
 
     def GetArtifact(self, request, context):
         """GetArtifact streams a body that an event refers to.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetTrail(self, request, context):
+        """GetTrail streams all that the log holds of a task: its events, and those of its agents and their workspaces.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -299,6 +311,11 @@ def add_OrchestratorServiceServicer_to_server(servicer, server):
                     servicer.GetArtifact,
                     request_deserializer=folkmoot_dot_api_dot_orchestrator_dot_v1_dot_orchestrator__pb2.GetArtifactRequest.FromString,
                     response_serializer=folkmoot_dot_api_dot_orchestrator_dot_v1_dot_orchestrator__pb2.GetArtifactResponse.SerializeToString,
+            ),
+            'GetTrail': grpc.unary_stream_rpc_method_handler(
+                    servicer.GetTrail,
+                    request_deserializer=folkmoot_dot_api_dot_orchestrator_dot_v1_dot_orchestrator__pb2.GetTrailRequest.FromString,
+                    response_serializer=folkmoot_dot_api_dot_orchestrator_dot_v1_dot_orchestrator__pb2.GetTrailResponse.SerializeToString,
             ),
             'RegisterAgent': grpc.unary_unary_rpc_method_handler(
                     servicer.RegisterAgent,
@@ -568,6 +585,33 @@ class OrchestratorService:
             '/folkmoot.api.orchestrator.v1.OrchestratorService/GetArtifact',
             folkmoot_dot_api_dot_orchestrator_dot_v1_dot_orchestrator__pb2.GetArtifactRequest.SerializeToString,
             folkmoot_dot_api_dot_orchestrator_dot_v1_dot_orchestrator__pb2.GetArtifactResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetTrail(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/folkmoot.api.orchestrator.v1.OrchestratorService/GetTrail',
+            folkmoot_dot_api_dot_orchestrator_dot_v1_dot_orchestrator__pb2.GetTrailRequest.SerializeToString,
+            folkmoot_dot_api_dot_orchestrator_dot_v1_dot_orchestrator__pb2.GetTrailResponse.FromString,
             options,
             channel_credentials,
             insecure,

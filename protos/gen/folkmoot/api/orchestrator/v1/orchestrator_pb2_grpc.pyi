@@ -49,6 +49,8 @@ class OrchestratorServiceStub:
     """GetEvidence answers what was observed of each candidate."""
     GetArtifact: _grpc.UnaryStreamMultiCallable[_orchestrator_pb2.GetArtifactRequest, _orchestrator_pb2.GetArtifactResponse]
     """GetArtifact streams a body that an event refers to."""
+    GetTrail: _grpc.UnaryStreamMultiCallable[_orchestrator_pb2.GetTrailRequest, _orchestrator_pb2.GetTrailResponse]
+    """GetTrail streams all that the log holds of a task: its events, and those of its agents and their workspaces."""
     RegisterAgent: _grpc.UnaryUnaryMultiCallable[_orchestrator_pb2.RegisterAgentRequest, _orchestrator_pb2.RegisterAgentResponse]
     """RegisterAgent makes an agent known, or replaces its profile."""
     UnregisterAgent: _grpc.UnaryUnaryMultiCallable[_orchestrator_pb2.UnregisterAgentRequest, _orchestrator_pb2.UnregisterAgentResponse]
@@ -91,6 +93,8 @@ class OrchestratorServiceAsyncStub(OrchestratorServiceStub):
     """GetEvidence answers what was observed of each candidate."""
     GetArtifact: _aio.UnaryStreamMultiCallable[_orchestrator_pb2.GetArtifactRequest, _orchestrator_pb2.GetArtifactResponse]  # type: ignore[assignment]
     """GetArtifact streams a body that an event refers to."""
+    GetTrail: _aio.UnaryStreamMultiCallable[_orchestrator_pb2.GetTrailRequest, _orchestrator_pb2.GetTrailResponse]  # type: ignore[assignment]
+    """GetTrail streams all that the log holds of a task: its events, and those of its agents and their workspaces."""
     RegisterAgent: _aio.UnaryUnaryMultiCallable[_orchestrator_pb2.RegisterAgentRequest, _orchestrator_pb2.RegisterAgentResponse]  # type: ignore[assignment]
     """RegisterAgent makes an agent known, or replaces its profile."""
     UnregisterAgent: _aio.UnaryUnaryMultiCallable[_orchestrator_pb2.UnregisterAgentRequest, _orchestrator_pb2.UnregisterAgentResponse]  # type: ignore[assignment]
@@ -178,6 +182,14 @@ class OrchestratorServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_orchestrator_pb2.GetArtifactResponse], _abc.AsyncIterator[_orchestrator_pb2.GetArtifactResponse]]:
         """GetArtifact streams a body that an event refers to."""
+
+    @_abc_1.abstractmethod
+    def GetTrail(
+        self,
+        request: _orchestrator_pb2.GetTrailRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_orchestrator_pb2.GetTrailResponse], _abc.AsyncIterator[_orchestrator_pb2.GetTrailResponse]]:
+        """GetTrail streams all that the log holds of a task: its events, and those of its agents and their workspaces."""
 
     @_abc_1.abstractmethod
     def RegisterAgent(

@@ -1,0 +1,1 @@
+"""`moot trace`: where the time of a deliberation went."""
