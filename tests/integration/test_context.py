@@ -27,17 +27,38 @@ from folkmoot.runtime.log.port import Log
 from folkmoot.runtime.settings import GrpcSettings, Settings, inherited, variables
 from tests.fixtures.nats import NatsServer
 
-GOLDEN = Path(__file__).parent.parent / "unit" / "golden" / "v1"
+GOLDEN = Path(__file__).parent.parent / "unit" / "golden"
 TOKEN = "a-service-token"
 TASK = TaskId("t-1")
 
 
-def golden(*kinds: str) -> list[Fact]:
-    return [CODEC.decode((GOLDEN / f"{kind}.v1.json").read_bytes()).data for kind in kinds]
+def golden(version: str, *kinds: str) -> list[Fact]:
+    return [CODEC.decode((GOLDEN / version / f"{kind}.v1.json").read_bytes()).data for kind in kinds]
 
 
-STORY = golden("story.submitted", "story.planned", "story.task-released", "story.task-decided", "story.accepted")
+OLD_STORY = golden(
+    "v1", "story.submitted", "story.planned", "story.task-released", "story.task-decided", "story.accepted"
+)
+STORY = golden(
+    "v2",
+    "story.submitted",
+    "story.assessed",
+    "story.planned",
+    "story.plan-rejected",
+    "story.planned",
+    "story.plan-approved",
+    "story.task-released",
+    "story.task-decided",
+    "story.step-failed",
+)
+STORY += golden("v1", "story.sent-back") + golden("v2", "story.revised", "story.carried-over")
+COUNCILS = golden(
+    "v2", "fleet.agent-registered", "fleet.council-created", "fleet.council-deleted", "fleet.agent-unregistered"
+)
+COUNCILS += COUNCILS[:2]
+DECISIONS = golden("v2", "fleet.decision-recorded")
 DELIBERATION = golden(
+    "v1",
     "deliberation.requested",
     "deliberation.convened",
     "deliberation.attempt-started",
@@ -80,14 +101,18 @@ async def test_dropped_and_rebuilt_the_graph_is_the_same(graph: Graph) -> None:
     async with projecting(log, graph) as projector:
         head = await write(log, subjects.deliberation(TASK), DELIBERATION)
         await projector.reached(FOLLOWED[1], head.seq)
+        await write(log, subjects.story(StoryId("s-2")), OLD_STORY)
         story = await write(log, subjects.story(StoryId("s-1")), STORY)
         await projector.reached(FOLLOWED[0], story.seq)
+        await projector.reached(FOLLOWED[2], (await write(log, subjects.COUNCILS, COUNCILS)).seq)
+        await projector.reached(FOLLOWED[3], (await write(log, subjects.DECISIONS, DECISIONS)).seq)
         before = await graph.dump()
         counts = await projector.rebuild()
         assert await graph.dump() == before
         assert counts == await graph.counts()
     kinds = {n.kind for n in before.nodes}
-    assert kinds == {"Story", "Task", "Agent", "Proposal", "Test", "Verdict", "Decision", "File", "Commit"}
+    assert kinds > {"Story", "Assessment", "Plan", "Reason", "Task", "Agent", "Proposal", "Test", "Verdict", "Decision"}
+    assert kinds > {"File", "Folder", "Commit", "Repository", "Profile", "Council", "RecordedDecision"}
     ids = {n.id for n in before.nodes}
     assert {end for e in before.edges for end in (e.from_id, e.to_id)} <= ids
 
@@ -132,6 +157,7 @@ async def test_a_file_is_the_same_node_in_all_tasks_of_its_repository() -> None:
     assert len(changed) == 2
     assert len({e.to_id for e in changed}) == 1
     assert files[changed[0].to_id].properties["repository_id"]
+    assert {e.from_id for e in dump.edges if e.kind == "TOUCHED" and e.to_id in files} == {"task:t-1", "task:t-2"}
 
 
 # --- the process -------------------------------------------------------------------------------------------------
@@ -162,6 +188,7 @@ async def test_the_service_answers_from_the_real_log(nats_server: NatsServer, tm
     async with nats_server.connect("planning") as planning, nats_server.connect("orchestrator") as orchestrator:
         await write(planning.log, subjects.story(StoryId("s-1")), STORY)
         await write(orchestrator.log, subjects.deliberation(TASK), DELIBERATION)
+        await write(orchestrator.log, subjects.COUNCILS, COUNCILS)
         async with process(nats_server, tmp_path) as (running, address), connected(address) as stub:
             rebuilt = await stub.Rebuild(pb.RebuildRequest(), metadata=credentials(TOKEN), timeout=20)
             near = await ask(stub, f"task:{TASK}", depth=2)

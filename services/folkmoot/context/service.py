@@ -7,7 +7,7 @@ from contextlib import aclosing
 
 from folkmoot.api.context.v1 import context_pb2 as pb
 from folkmoot.api.context.v1 import context_pb2_grpc as rpc
-from folkmoot.context.projection import project, task_node
+from folkmoot.context.projection.events import project, subject_node
 from folkmoot.kernel import subjects
 from folkmoot.kernel.errors import InvalidInput
 from folkmoot.kernel.events import Stored
@@ -16,8 +16,8 @@ from folkmoot.runtime.grpc.server import Context
 from folkmoot.runtime.log.port import Log
 from folkmoot.runtime.supervise import patiently
 
-FOLLOWED = (subjects.ALL_STORIES, subjects.ALL_DELIBERATIONS)
-"""Each lies in a stream of its own, and has a position of its own in the graph."""
+FOLLOWED = (subjects.ALL_STORIES, subjects.ALL_DELIBERATIONS, subjects.COUNCILS, subjects.DECISIONS)
+"""Each has a position of its own in the graph."""
 MAX_DEPTH = 4
 MAX_NODES = 1_000
 MAX_ID_CHARS = 500
@@ -70,8 +70,8 @@ class Projector:
                     at = stored.seq
 
     async def _apply(self, subjects_: str, at: int, stored: Stored) -> bool:
-        task = await patiently(lambda: self._graph.node(task_node(stored.event.subject)))
-        change = project(stored, task.properties if task else {})
+        known = await patiently(lambda: self._graph.node(subject_node(stored.event.subject)))
+        change = project(stored, known.properties if known else {})
         applied = await patiently(lambda: self._graph.apply(subjects_, after=at, seq=stored.seq, change=change))
         async with self._moved:
             self._moved.notify_all()
