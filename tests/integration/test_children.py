@@ -7,10 +7,10 @@ import sys
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from folkmoot.kernel.errors import Misconfigured
-from folkmoot.platform import children
 from folkmoot.platform.children import Child, Family, Recipe, family
 from folkmoot.runtime.process import session
 from folkmoot.runtime.settings import inherited
@@ -54,16 +54,13 @@ async def test_a_dead_child_comes_back_though_what_it_left_holds_its_output(kin:
     assert _session(leader) == []
 
 
-async def test_a_child_that_hangs_on_its_second_start_is_started_again(
-    kin: Family, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_child_that_hangs_on_its_second_start_is_started_again(kin: Family, tmp_path: Path) -> None:
     """It has as long to become ready as the first time."""
-    monkeypatch.setattr(children, "READY_S", 5.0)
     flag = tmp_path / "starts"
     hang = (
         f"open({str(flag)!r}, 'a').write('x')\nif len(open({str(flag)!r}).read()) == 2: import signal; signal.pause()\n"
     )
-    child = kin.start(recipe(hang, READY, FOR_EVER))
+    child = kin.start(msgspec.structs.replace(recipe(hang, READY, FOR_EVER), ready_s=5.0))
     await child.ready()
     await _replaced(child)
     await _until(lambda: len(flag.read_text()) == 3)

@@ -1,6 +1,5 @@
 """What of this machine goes into every sandbox: toolchains, and nothing that lies beside them."""
 
-import sys
 from pathlib import Path
 
 import pytest
@@ -48,11 +47,10 @@ def test_a_toolchain_with_a_folder_of_its_own_is_shown_in_parts(home: Path, monk
     assert str(node / "bin") in found.path
 
 
-def test_a_python_among_private_files_is_refused(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_python_among_private_files_is_refused(home: Path) -> None:
     """Sandboxes need it, so there is no way around saying so."""
-    monkeypatch.setattr(sys, "base_prefix", str(home / ".local"))
     with pytest.raises(Misconfigured, match="must not see"):
-        discover(home / ".local/share/folkmoot/runner")
+        discover(home / ".local/share/folkmoot/runner", python=home / ".local")
 
 
 def test_every_java_finds_its_settings(tmp_path: Path) -> None:

@@ -45,6 +45,8 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
     """It prints one line of JSON when it is ready; otherwise it counts as ready once it runs."""
     keeps: Sequence[int] = ()
     """Descriptors of ours that stay open in it."""
+    ready_s: float = READY_S
+    """How long it may take to become ready, each time that it is started."""
 
 
 Recast = Callable[[Recipe], Sequence[Recipe]]
@@ -73,9 +75,10 @@ class Child:
     async def ready(self) -> Announced:
         """What it announced. Raises Misconfigured with the end of its log when it does not come up."""
         try:
-            return await asyncio.wait_for(asyncio.shield(self._ready), READY_S)
+            return await asyncio.wait_for(asyncio.shield(self._ready), self.recipe.ready_s)
         except TimeoutError as error:
-            raise Misconfigured(f"{self.recipe.name} is not ready after {READY_S:.0f} s{self._tail()}") from error
+            words = f"{self.recipe.name} is not ready after {self.recipe.ready_s:.0f} s"
+            raise Misconfigured(words + self._tail()) from error
 
     async def keep(self) -> None:
         """Run it, and run it again when it dies, until cancelled."""
@@ -123,10 +126,10 @@ class Child:
             return
         async with _reading(pipe) as lines:
             try:
-                async with asyncio.timeout(READY_S):
+                async with asyncio.timeout(self.recipe.ready_s):
                     announced = await _announced(lines)
             except TimeoutError:
-                log.warning("%s is not ready after %.0f s and is killed", self.recipe.name, READY_S)
+                log.warning("%s is not ready after %.0f s and is killed", self.recipe.name, self.recipe.ready_s)
                 process.kill()
                 return
             if announced is not None and not self._ready.done():

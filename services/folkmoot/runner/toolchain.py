@@ -59,8 +59,11 @@ class Toolchains(msgspec.Struct, frozen=True, kw_only=True):
     """Folders of PATH, inside."""
 
 
-def discover(folder: Path) -> Toolchains:
-    """Look around, and write what is missing under `folder`. Raises Misconfigured without bwrap."""
+def discover(folder: Path, *, python: Path = Path(sys.base_prefix)) -> Toolchains:
+    """Look around, and write what is missing under `folder`; `python` is the prefix of our interpreter.
+
+    Raises Misconfigured without bwrap.
+    """
     if not Path(PRLIMIT).is_file():
         raise Misconfigured(f"no isolation for workspaces: {PRLIMIT} is missing; install util-linux")
     private = _private(folder)
@@ -72,7 +75,7 @@ def discover(folder: Path) -> Toolchains:
             *_system(),
             _etc(folder / "etc"),
             *(mount for p in dict.fromkeys(prefixes) for mount in _parts(p, private)),
-            *_python(folder, private),
+            *_python(folder, python.resolve(), private),
             *_ripgrep(),
         ),
         path=(
@@ -221,13 +224,12 @@ def _ripgrep() -> Iterator[Mount]:
         yield Mount(kind="ro", source=str(program.resolve()), target=f"{_TOOLS}/rg")
 
 
-def _python(folder: Path, private: frozenset[Path]) -> Iterator[Mount]:
+def _python(folder: Path, base: Path, private: frozenset[Path]) -> Iterator[Mount]:
     """A virtual environment of our interpreter with pytest in it; what else is installed stays hidden.
 
     Raises Misconfigured when the interpreter lies among what must stay hidden.
     """
     interpreter = Path(sys.executable).resolve()
-    base = Path(sys.base_prefix).resolve()
     if not base.is_relative_to("/usr") and _opens(base, private):
         raise Misconfigured(f"the Python of Folkmoot lies in {base}, with what sandboxes must not see; use another one")
     yield from _parts(base, private)
