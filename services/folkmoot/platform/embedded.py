@@ -45,6 +45,8 @@ class PlatformInfo(msgspec.Struct, frozen=True, kw_only=True):
     token: str
     model_url: str
     model_name: str
+    metrics: dict[str, str] = {}
+    """Where each service serves its metrics; empty where none does."""
 
 
 @asynccontextmanager
@@ -147,11 +149,12 @@ async def _start(children: Family, settings: Settings, script: Path | None, say:
         settings = await _start_rehearsal(children, settings, script)
         say("the rehearsal model is up")
     settings = _with_endpoints(settings, nats_url)
-    starting = [children.start(_service(n, settings, log_passwords)) for n in SERVICES]
+    metrics = _metrics(settings.telemetry.metrics_listen)
+    starting = [children.start(_service(n, _measured(settings, metrics.get(n, "")), log_passwords)) for n in SERVICES]
     for child in (*starting, ray):
         await child.ready()
         say(f"{child.recipe.name} is up")
-    return _info(settings)
+    return msgspec.structs.replace(_info(settings), metrics=metrics)
 
 
 async def _start_nats(children: Family, settings: Settings, passwords: dict[str, str], lock: int) -> str:
@@ -203,6 +206,18 @@ def _with_endpoints(settings: Settings, nats_url: str) -> Settings:
     addresses = {name: f"127.0.0.1:{free_port()}" for name in SERVICES}
     grpc = msgspec.structs.replace(settings.grpc, token=secrets.token_urlsafe(32), **addresses)
     return msgspec.structs.replace(settings, grpc=grpc, log=msgspec.structs.replace(settings.log, url=nats_url))
+
+
+def _metrics(listen: str) -> dict[str, str]:
+    """The named port and those behind it; for port 0 free ones."""
+    host, _, port = listen.rpartition(":")
+    chosen = {name: int(port) + n if int(port) else free_port() for n, name in enumerate(SERVICES)} if listen else {}
+    return {name: f"{host}:{number}" for name, number in chosen.items()}
+
+
+def _measured(settings: Settings, listen: str) -> Settings:
+    telemetry = msgspec.structs.replace(settings.telemetry, metrics_listen=listen)
+    return msgspec.structs.replace(settings, telemetry=telemetry)
 
 
 def _info(settings: Settings) -> PlatformInfo:
