@@ -10,8 +10,9 @@ export RAY_DEDUP_LOGS := 0
 UV_VERSION := 0.13.8
 ROUNDS ?= 20
 SEED ?= 1
+DELIBERATIONS ?= 10000
 
-.PHONY: help setup demo test bench chaos lint format docs proto release-protos lock clean
+.PHONY: help setup demo test bench soak chaos lint format docs proto release-protos lock clean
 
 help: ## list the verbs
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -33,6 +34,9 @@ test: setup lint ## everything that must hold
 
 bench: setup ## measured ratios to floors taken in the same run
 	@python -m tests.bench
+
+soak: setup ## memory of the services over many deliberations; DELIBERATIONS=n
+	@python -m tests.bench.soak --deliberations $(DELIBERATIONS)
 
 chaos: setup ## random kills over many deliberations, and a table; ROUNDS=n SEED=s
 	@python -m tests.chaos --rounds $(ROUNDS) --seed $(SEED)

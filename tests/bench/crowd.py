@@ -3,9 +3,6 @@
 import asyncio
 import os
 import resource
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from folkmoot.kernel import subjects
@@ -13,16 +10,13 @@ from folkmoot.kernel.facts import DeliberationEnded
 from tests.bench import deliberations, stage
 from tests.bench.bare import Bare
 from tests.bench.measure import Row, timed
-from tests.chaos import processes
-from tests.fixtures.platform import Moot
+from tests.bench.memory import watched
 
 COUNT = 60
 """The aim speaks of 300: `--crowd 300`, several minutes on two cores."""
 LATENCY_S = 1.0
 AT_ONCE = 32
 """Deliberations that one orchestrator carries; with its default of 8, waiting for the model would bound it."""
-SERVICES = ("planning", "runner", "context", "orchestrator")
-LOOK_S = 0.5
 _SAMPLES = 3
 
 
@@ -34,7 +28,7 @@ async def rows(folder: Path, place: Path, url: str, bare: Bare, count: int) -> l
     with stage.up(command):
         async with deliberations.stand(command, bare) as on:
             await on.deliberate(stage.task(place, url))
-            with _watched(command) as memory:
+            with watched(command.info) as memory:
                 took = await timed(_all(on, place, url, count))
             if len(set(on.ended)) != count + 1:
                 raise SystemExit(f"{count + 1 - len(set(on.ended))} deliberations were lost")
@@ -76,31 +70,3 @@ def _cpu_s(bare: Bare) -> float:
 def _children_s() -> float:
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
-
-
-class _Memory:
-    def __init__(self, pids: list[int]) -> None:
-        self._pids = pids
-        self.before = self.most = self.now()
-
-    def now(self) -> int:
-        """Resident bytes of all of them."""
-        pages = sum(int(Path(f"/proc/{pid}/statm").read_text("ascii").split()[1]) for pid in self._pids)
-        return pages * os.sysconf("SC_PAGE_SIZE")
-
-    def watch(self, over: threading.Event) -> None:
-        while not over.wait(LOOK_S):
-            self.most = max(self.most, self.now())
-
-
-@contextmanager
-def _watched(command: Moot) -> Iterator[_Memory]:
-    memory = _Memory([processes.part(command.info, name).pid for name in SERVICES])
-    over = threading.Event()
-    watcher = threading.Thread(target=memory.watch, args=(over,), name="memory")
-    watcher.start()
-    try:
-        yield memory
-    finally:
-        over.set()
-        watcher.join()
