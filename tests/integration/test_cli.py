@@ -1,9 +1,6 @@
 """`moot` as a process against a platform that plays canned deliberations over real gRPC."""
 
-import asyncio
 import json
-import os
-import pty
 import re
 import signal
 import subprocess
@@ -16,6 +13,7 @@ import pytest
 
 from folkmoot.kernel.result import State
 from tests.fixtures.cli_platform import EVIL, Platform, Repository, decided, ended, git, playing, said, write_repository
+from tests.fixtures.terminal import at_a_terminal
 
 ENDINGS = {State.ABSTAINED: 3, State.FAILED: 4, State.CANCELLED: 5}
 RESULT_KEYS = {
@@ -184,28 +182,6 @@ async def test_no_escape_sequence_reaches_the_terminal(platform: Platform, comma
     assert answer.code == 0
     assert "owned" not in answer.out if not options else json.loads(answer.out.splitlines()[0])
     assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e]", answer.out + answer.err)
-
-
-async def at_a_terminal(platform: Platform, *args: str, **env: str) -> str:
-    """Everything that `moot` writes to a terminal of its own."""
-    ours, theirs = pty.openpty()
-    command = [str(Path(sys.executable).parent / "moot"), *args]
-    own = platform.environment() | {"TERM": "xterm-256color", "COLUMNS": "120", "LINES": "60"} | env
-    process = await asyncio.create_subprocess_exec(*command, env=own, stdin=theirs, stdout=theirs, stderr=theirs)
-    os.close(theirs)
-    drawn = await asyncio.to_thread(_drained, ours)
-    await process.wait()
-    return drawn
-
-
-def _drained(terminal: int) -> str:
-    out = b""
-    try:
-        while piece := os.read(terminal, 65536):
-            out += piece
-    except OSError:  # how Linux says that the other end is closed
-        os.close(terminal)
-    return out.decode("utf-8", "replace")
 
 
 async def test_the_live_picture_has_a_lane_per_agent(platform: Platform) -> None:
@@ -447,5 +423,5 @@ async def test_help_names_the_contracts_commands(platform: Platform) -> None:
     """All that work, and none that do not yet."""
     out = (await platform.moot()).out
     listed = re.findall(r"^  ([a-z]+)  ", out.partition("Commands:")[2], flags=re.MULTILINE)
-    expected = "solve demo up down result watch evidence diff apply cancel doctor version"
-    assert listed == expected.split()
+    expected = "solve demo up down result watch evidence diff apply cancel log status doctor version"
+    assert listed == [*expected.split(), "story", "plan", "council", "agent", "parked"]

@@ -1,9 +1,9 @@
 """Calls to a platform, with kernel types on our side of them."""
 
-import asyncio
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -13,28 +13,18 @@ from folkmoot.api.orchestrator.v1 import orchestrator_pb2_grpc as rpc
 from folkmoot.api.planning.v1 import planning_pb2 as planning_pb
 from folkmoot.api.planning.v1 import planning_pb2_grpc as planning_rpc
 from folkmoot.cli.connect import Target
-from folkmoot.kernel.errors import FolkmootError, InvalidInput, NotFound, RetryLater, Unavailable
-from folkmoot.kernel.events import Event
+from folkmoot.cli.fleet.client import Fleet
+from folkmoot.cli.stories.client import Stories
+from folkmoot.cli.streams import Seen, resumed, seen
+from folkmoot.kernel.errors import Unavailable
 from folkmoot.kernel.evidence import Admission, ArtifactRef, PreparedBase, Refusal
-from folkmoot.kernel.facts import CODEC, DeliberationEnded, Examined
+from folkmoot.kernel.facts import DeliberationEnded, Examined
 from folkmoot.kernel.result import Result
 from folkmoot.runtime.grpc.client import channel, credentials, mapped, mapped_stream
 from folkmoot.runtime.grpc.results import bundle_from_wire, result_from_wire
 
 CALL_S = 30.0
 """Longest wait for one answer."""
-PATIENCE_S = 60.0
-"""A restarted platform is back within seconds; a watch waits this long for it before it gives up."""
-_PAUSE_S = 0.5
-
-
-class Seen(msgspec.Struct, frozen=True, kw_only=True):
-    """One event of a watched task. `event` is None for a type that this version does not know."""
-
-    sequence: int
-    """0 for an agent's step."""
-    event: Event | None
-    body: bytes
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,6 +49,8 @@ class Client:
         self._orchestrator = orchestrator
         # No server is a clear error here and now, not a long wait: retries cover the second of a restart.
         self._options: dict[str, Any] = {"metadata": credentials(token), "wait_for_ready": False}
+        self.stories = Stories(planning, self._options)
+        self.fleet = Fleet(orchestrator, self._options)
 
     async def create_story(self, task: pb.Task, key: str, actor: str) -> planning_pb.Story:
         """Its plan is one task, released at once."""
@@ -102,39 +94,23 @@ class Client:
             raise Unavailable(f"artifact {ref.sha256[:12]} came damaged: {len(body)} of {ref.size} bytes")
         return bytes(body)
 
-    async def watch(self, task_id: str, after: int = 0, *, fresh: bool = False) -> AsyncIterator[Seen]:
+    def watch(self, task_id: str, after: int = 0, *, fresh: bool = False) -> AsyncGenerator[Seen, None]:
         """Events from the one behind `after` to the last, and steps; goes on where it was when the platform restarts.
 
-        A `fresh` task may still be on its way from its story to the orchestrator. Raises RetryLater when the platform
-        is away, and NotFound when a fresh task does not appear, for more than PATIENCE_S seconds.
+        A `fresh` task may still be on its way from its story to the orchestrator. Raises as `streams.resumed`.
         """
-        clock = asyncio.get_running_loop().time
-        deadline = clock() + PATIENCE_S
-        while True:
-            try:
-                async for seen in self._watch_once(task_id, after):
-                    deadline, after = clock() + PATIENCE_S, max(after, seen.sequence)
-                    yield seen
-                    # A server that is slow to close its end must not keep a person waiting for what is known.
-                    if seen.event and isinstance(seen.event.data, DeliberationEnded):
-                        return
-            except FolkmootError as error:
-                passing = isinstance(error, (RetryLater, NotFound) if fresh else RetryLater) and (fresh or after > 0)
-                if not passing or clock() > deadline:
-                    raise
-            await asyncio.sleep(_PAUSE_S)
+        return resumed(partial(self._watch_once, task_id), after, (DeliberationEnded,), fresh=fresh)
 
     async def _watch_once(self, task_id: str, after: int) -> AsyncIterator[Seen]:
         request = pb.WatchDeliberationRequest(task_id=task_id, after_sequence=after, steps=True)
         async for reply in mapped_stream(self._orchestrator.WatchDeliberation(request, **self._options)):
-            yield Seen(sequence=reply.sequence, event=_decoded(reply.event), body=reply.event)
+            yield seen(reply.sequence, reply.event)
 
-
-def _decoded(body: bytes) -> Event | None:
-    try:
-        return CODEC.decode(body)
-    except InvalidInput:
-        return None
+    async def history(self, task_id: str) -> AsyncIterator[Seen]:
+        """What is there now, without steps."""
+        request = pb.WatchDeliberationRequest(task_id=task_id, once=True)
+        async for reply in mapped_stream(self._orchestrator.WatchDeliberation(request, **self._options)):
+            yield seen(reply.sequence, reply.event)
 
 
 @asynccontextmanager

@@ -64,7 +64,7 @@ def complaint(error: errors.FolkmootError) -> Complaint:
 def _hint(error: errors.FolkmootError) -> str:
     match error:
         case errors.NotFound():
-            return "a task id stands in the output of `moot solve`; each data folder (FOLKMOOT_DATA) has its own tasks"
+            return "`moot story list` lists stories, `moot story show` their tasks; each data folder has its own"
         case errors.Unauthenticated() | errors.PermissionDenied():
             return "set FOLKMOOT_GRPC_TOKEN to the platform's service token"
         case errors.FailedPrecondition(guard="running"):

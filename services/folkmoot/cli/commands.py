@@ -16,6 +16,7 @@ from folkmoot.cli.follow import follow
 from folkmoot.cli.output import emit, say
 from folkmoot.cli.report import chosen, report, winner_bundle
 from folkmoot.cli.screen import JsonScreen, console, progress
+from folkmoot.cli.stories.result import task_of
 from folkmoot.cli.text import line
 from folkmoot.kernel.errors import FailedPrecondition
 from folkmoot.kernel.result import State
@@ -34,6 +35,7 @@ async def platform() -> AsyncIterator[Client]:
 
 async def result(task: str, *, as_json: bool) -> Code:
     async with platform() as client:
+        task = await task_of(client, task)
         return await report(client, await client.result(task), as_json=as_json)
 
 
@@ -69,6 +71,7 @@ async def evidence(task: str, *, as_json: bool) -> Code:
     from folkmoot.cli.lanes import rows_of
 
     async with platform() as client:
+        task = await task_of(client, task)
         found = await client.evidence(task)
     if as_json:
         emit({"task_id": task, **msgspec.to_builtins(found)})
@@ -85,6 +88,7 @@ async def diff(task: str, candidate: str, *, as_json: bool) -> Code:
     from folkmoot.cli import draw
 
     async with platform() as client:
+        task = await task_of(client, task)
         answer = await client.result(task)
         admission = chosen(answer.result, await client.evidence(task), candidate)
         body = await client.artifact(admission.diff)
@@ -102,6 +106,7 @@ async def diff(task: str, candidate: str, *, as_json: bool) -> Code:
 
 async def apply(task: str, *, as_json: bool) -> Code:
     async with platform() as client:
+        task = await task_of(client, task)
         answer = await client.result(task)
         branch, commit = winner_bundle(answer)
         assert answer.bundle is not None, "a decided task names its bundle"

@@ -48,7 +48,7 @@ def live(view: View, spinner: Spinner, now: datetime) -> RenderableType:
     """The whole view: title, phases, one lane per agent."""
     parts: list[RenderableType] = [_title(view, now), _phases(view.state)]
     if view.lanes:
-        parts.append(_lanes(view, spinner, now))
+        parts.append(lanes(view, spinner, now))
     parts += [Text(f"! {line(notice)}", style="yellow") for notice in view.notices[:3]]
     if view.cancelled_by:
         parts.append(Text(f"! {line(view.cancelled_by)} asked to cancel", style="magenta"))
@@ -75,7 +75,8 @@ def _phases(state: State) -> Text:
     return out.append(f"◉ {state}", _ENDS[state]) if state in _ENDS else out.append("○ decided", "dim")
 
 
-def _lanes(view: View, spinner: Spinner, now: datetime) -> Table:
+def lanes(view: View, spinner: Spinner, now: datetime) -> Table:
+    """One line per agent, and what was observed of base."""
     table = Table.grid(padding=(0, 1), expand=True)
     for _ in range(2):
         table.add_column(no_wrap=True)

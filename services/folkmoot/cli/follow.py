@@ -5,11 +5,12 @@ import signal
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 
-from folkmoot.cli.client import Answer, Client, Seen
+from folkmoot.cli.client import Answer, Client
 from folkmoot.cli.codes import Code, Stopped
 from folkmoot.cli.lanes import View, fold
 from folkmoot.cli.output import say
 from folkmoot.cli.screen import Screen
+from folkmoot.cli.streams import Seen
 from folkmoot.kernel.errors import CallerError, FolkmootError
 
 CANCEL_S = 20.0

@@ -11,12 +11,18 @@ import typer
 from typer.exceptions import TyperException
 
 from folkmoot.cli import codes
+from folkmoot.cli.fleet.arguments import agent_app, council_app, parked_app
 from folkmoot.cli.output import complain
+from folkmoot.cli.stories.arguments import plan_app, story_app
 from folkmoot.cli.text import is_text
+from folkmoot.cli.trace.arguments import trace
 from folkmoot.kernel.errors import FolkmootError, InvalidInput
 
 Json = Annotated[bool, typer.Option("--json", help="JSON on stdout, words for people on stderr.")]
 Task = Annotated[str, typer.Argument(help="A task id, as t-0123….", show_default=False, metavar="TASK")]
+Outcome = Annotated[
+    str, typer.Argument(help="A task id, or a story's: its result.", show_default=False, metavar="TASK|STORY")
+]
 
 app = typer.Typer(
     name="moot",
@@ -25,6 +31,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+for group in (story_app, plan_app, council_app, agent_app, parked_app):
+    app.add_typer(group)
 
 
 def main() -> None:
@@ -171,7 +179,7 @@ def down(as_json: Json = False) -> int:
 
 
 @app.command()
-def result(task: Task, as_json: Json = False) -> int:
+def result(task: Outcome, as_json: Json = False) -> int:
     """What came out, or how far it is."""
     from folkmoot.cli import commands
 
@@ -191,16 +199,19 @@ def watch(
 
 
 @app.command()
-def evidence(task: Task, as_json: Json = False) -> int:
+def evidence(task: Outcome, as_json: Json = False) -> int:
     """What the platform itself observed: base and candidates against tests and checks."""
     from folkmoot.cli import commands
 
     return _end(commands.evidence(task, as_json=as_json))
 
 
+app.command()(trace)
+
+
 @app.command()
 def diff(
-    task: Task,
+    task: Outcome,
     candidate: Annotated[
         str, typer.Option(help="A proposal or its agent; the winner unless given.", metavar="ID")
     ] = "",
@@ -213,7 +224,7 @@ def diff(
 
 
 @app.command()
-def apply(task: Task, as_json: Json = False) -> int:
+def apply(task: Outcome, as_json: Json = False) -> int:
     """Fetch the winner into this repository as branch moot/<task>; your files stay as they are."""
     from folkmoot.cli import commands
 
@@ -230,6 +241,25 @@ def cancel(
     from folkmoot.cli import commands
 
     return _end(commands.cancel(task, reason, as_json=as_json))
+
+
+@app.command()
+def log(
+    subject: Annotated[str, typer.Argument(help="A story's or a task's id.", show_default=False, metavar="STORY|TASK")],
+    as_json: Json = False,
+) -> int:
+    """What happened: every event, in order."""
+    from folkmoot.cli.stories import history
+
+    return _end(history.log(subject, as_json=as_json))
+
+
+@app.command()
+def status(as_json: Json = False) -> int:
+    """What the fleet does now: queue, deliberations, tokens, parked messages."""
+    from folkmoot.cli.fleet import commands
+
+    return _end(commands.status(as_json=as_json))
 
 
 @app.command()

@@ -15,11 +15,18 @@ from folkmoot.kernel.errors import InvalidInput, Misconfigured
 _URL = re.compile(r"[a-z][a-z0-9+.-]*://|[\w.-]+@[\w.-]+:")
 _QUIET = ("-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=false", "-c", "maintenance.auto=false")
 _TIMEOUT_S = 60.0
+_MOST_BASES = 20
+"""Commits that a bundle may build on: what a story's tasks end with may have been merged."""
+
+
+def is_url(repo: str) -> bool:
+    """Not a path of this machine."""
+    return _URL.match(repo) is not None
 
 
 def located(repo: str) -> str:
     """A URL as it is; a path as the absolute top of its repository. Raises InvalidInput."""
-    if _URL.match(repo):
+    if is_url(repo):
         return repo
     start = Path(repo).expanduser().absolute()
     if not is_text(str(start)):
@@ -38,7 +45,7 @@ def _is_bare(folder: Path) -> bool:
 
 def uncommitted(repo: str) -> int:
     """How many tracked files have changes that nobody will see; 0 also when looking would run the folder's programs."""
-    if _URL.match(repo) or not (Path(repo) / ".git").is_dir():
+    if is_url(repo) or not (Path(repo) / ".git").is_dir():
         return 0
     # `git status` runs the clean filters that the folder's own configuration names.
     filters = _git(repo, "config", "--includes", "--show-scope", "--get-regexp", r"^filter\.")
@@ -77,21 +84,22 @@ def _unpack(content: bytes, commit: str) -> None:
     from folkmoot.runner.bundle import BadBundle, parsed
 
     try:
-        bundle = parsed(content)
+        bundle = parsed(content, most=_MOST_BASES)
     except BadBundle as error:
         raise Stopped(Code.OURS, f"the platform's bundle {error}") from error
     if bundle.tip != commit:
         raise Stopped(Code.OURS, f"the platform's bundle holds {bundle.tip[:12]}, not the winner {commit[:12]}")
-    base = bundle.prerequisite
-    if _git(".", "cat-file", "-e", f"{base}^{{commit}}").returncode != 0:
-        raise Stopped(
-            Code.USAGE,
-            f"this repository has no commit {base[:12]}, on which the change is based",
-            "change to the repository that the task is about, or `git fetch` first",
-        )
+    for base in bundle.prerequisites:
+        if _git(".", "cat-file", "-e", f"{base}^{{commit}}").returncode != 0:
+            raise Stopped(
+                Code.USAGE,
+                f"this repository has no commit {base[:12]}, on which the change is based",
+                "change to the repository that the task is about, or `git fetch` first",
+            )
     _checked("index-pack", "--strict", "--stdin", "--fix-thin", stdin=bundle.pack)
-    if _line(_git(".", "rev-parse", "--verify", "--quiet", f"{commit}^1")) != base:
-        raise Stopped(Code.OURS, f"commit {commit[:12]} is not a change of {base[:12]}")
+    for base in bundle.prerequisites:
+        if _git(".", "merge-base", "--is-ancestor", base, commit).returncode != 0:
+            raise Stopped(Code.OURS, f"commit {commit[:12]} is not a change of {base[:12]}")
 
 
 def _checked(*args: str, stdin: bytes = b"") -> None:

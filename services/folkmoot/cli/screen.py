@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from folkmoot.cli import words
-from folkmoot.cli.client import Seen
 from folkmoot.cli.lanes import View
 from folkmoot.cli.output import emit, say
+from folkmoot.cli.streams import Seen
 
 REFRESHES_PER_S = 8
 

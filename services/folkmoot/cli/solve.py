@@ -1,6 +1,5 @@
 """`moot solve` and `moot demo`: from a wish to a decision."""
 
-import getpass
 import shutil
 import sys
 import uuid
@@ -17,9 +16,10 @@ from folkmoot.cli.client import Answer, Client, connected
 from folkmoot.cli.codes import Code, Stopped
 from folkmoot.cli.follow import follow_or_cancel, interruptible
 from folkmoot.cli.output import say
+from folkmoot.cli.person import person
 from folkmoot.cli.report import report
 from folkmoot.cli.screen import progress
-from folkmoot.cli.text import line
+from folkmoot.cli.text import headline
 from folkmoot.kernel.errors import InvalidInput
 from folkmoot.kernel.task import MAX_TEXT_CHARS, ModelChoice
 from folkmoot.runtime import settings as configuration
@@ -110,7 +110,7 @@ def with_model(settings: Settings, wish: Wish) -> Settings:
 
 async def ask(client: Client, wish: Wish) -> Answer:
     """Submit the wish as a story and follow its one task to the end."""
-    story = await client.create_story(to_task(wish), key=f"cli-{uuid.uuid4()}", actor=_person())
+    story = await client.create_story(to_task(wish), key=f"cli-{uuid.uuid4()}", actor=person())
     task_id = story.task_ids[0]
     say(f"Story {story.story_id}, task {task_id}")
     with progress() as screen:
@@ -145,19 +145,6 @@ def read_text(text: str) -> str:
     if len(text) > MAX_TEXT_CHARS:
         raise InvalidInput("TEXT", f"{len(text)} characters; at most {MAX_TEXT_CHARS}")
     return text
-
-
-def headline(text: str) -> str:
-    """The first line that says something, cut to a title's length."""
-    return line(next(found for found in text.splitlines() if found.strip()), 80)
-
-
-def _person() -> str:
-    """Who asks, for the record; a container may have no name for its user."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return "cli"
 
 
 async def demo(script: Path | None, agents: int, *, as_json: bool) -> Code:

@@ -36,6 +36,11 @@ def line(text: str, width: int = 200) -> str:
     return flat if len(flat) <= width else flat[: max(0, width - 1)] + "…"
 
 
+def headline(text: str) -> str:
+    """The first line that says something, cut to a title's length; empty when none does."""
+    return line(next((found for found in text.splitlines() if found.strip()), ""), 80)
+
+
 def is_text(argument: str) -> bool:
     """False for a command line's or path's bytes that are not UTF-8, which Python passes on as half characters."""
     return not any("\ud800" <= character <= "\udfff" for character in argument)
