@@ -12,7 +12,7 @@ import msgspec
 
 from folkmoot.kernel.errors import BrokenChain, NotFound
 from folkmoot.kernel.events import START, Fact, Head, Stored, follows, timestamp
-from folkmoot.kernel.evidence import Admission, PreparedBase, Refusal, SuiteKind
+from folkmoot.kernel.evidence import Admission, ArtifactRef, PreparedBase, Refusal, SuiteKind
 from folkmoot.kernel.facts import (
     AgentFailed,
     AttemptLost,
@@ -36,6 +36,8 @@ BASE = "base"
 """Subject of the examinations of the base itself."""
 TESTS = "tests"
 """Name of the examination that runs base's own suite."""
+NO_MARKERS = "no conflict marker is left"
+"""Name of the check that joins a task's own where its merge conflicts."""
 
 
 class Attempts(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,6 +66,8 @@ class Deliberation(msgspec.Struct, frozen=True, kw_only=True):
     owner: str = ""
     base: PreparedBase | None = None
     seats: tuple[Seat, ...] = ()
+    context: ArtifactRef | None = None
+    """What its agents are told of earlier work."""
     attempts: dict[AgentId, Attempts] = {}
     admissions: tuple[Admission, ...] = ()
     summaries: dict[ProposalId, str] = {}
@@ -163,7 +167,7 @@ def _after(state: Deliberation, fact: Fact) -> Deliberation:
         case OwnerTook():
             return change(state, owner=fact.owner)
         case Convened():
-            return change(state, base=fact.base, seats=fact.seats)
+            return change(state, base=fact.base, seats=fact.seats, context=fact.context)
         case AttemptStarted() | AttemptLost():
             return change(state, attempts=state.attempts | {fact.agent_id: _attempts(state, fact)})
         case ProposalAdmitted() | ProposalRefused() | AgentFailed():
@@ -329,8 +333,16 @@ def _wanted(state: Deliberation, base: PreparedBase, baseline_runs: int) -> Iter
         if base.suite:
             for run in range(1, runs + 1):
                 yield Wanted(subject=subject, kind=SuiteKind.TESTS, name=TESTS, run=run)
-        for check in dict.fromkeys(state.spec.checks):
-            yield Wanted(subject=subject, kind=SuiteKind.CHECK, name=check)
+        for check in checks(state):
+            # Base is one side of the merge: it has no markers, and to say so would show nothing.
+            if subject != BASE or check != NO_MARKERS:
+                yield Wanted(subject=subject, kind=SuiteKind.CHECK, name=check)
+
+
+def checks(state: Deliberation) -> tuple[str, ...]:
+    """What a candidate must pass: the task's own, each once, and the one of a merge that conflicts."""
+    conflicts = state.base is not None and bool(state.base.conflicts)
+    return tuple(dict.fromkeys([*state.spec.checks, *([NO_MARKERS] if conflicts else [])]))
 
 
 def ready(state: Deliberation, baseline_runs: int) -> bool:

@@ -74,7 +74,7 @@ class Examination(msgspec.Struct, frozen=True, kw_only=True):
     """`base`, or a proposal id."""
     kind: SuiteKind
     name: str
-    """`tests`, or the check's command."""
+    """`tests`, or the check's command; of a check of the platform's own its name."""
     run: int = 1
     """From 1; the baseline is run more than once."""
     end: CommandEnd

@@ -82,6 +82,7 @@ class Examiner:
         number: int,
         command: str,
         attempt: int,
+        name: str = "",
     ) -> Examination:
         """One acceptance check on `commit`; base's protected files are restored, added ones stay."""
         async with (
@@ -101,7 +102,7 @@ class Examiner:
         return Examination(
             subject=subject,
             kind=SuiteKind.CHECK,
-            name=command,
+            name=name or command,
             end=done.end,
             output=await self._artifacts.put(await asyncio.to_thread(_transcript, done)),
         )

@@ -32,12 +32,14 @@ from folkmoot.kernel.facts import (
     WorkspaceRefused,
     WorkspaceRequested,
 )
+from folkmoot.kernel.fleet import lower
 from folkmoot.kernel.ids import AgentId, CommitId, ProposalId
 from folkmoot.kernel.jury import collect, judge
 from folkmoot.kernel.result import State
-from folkmoot.orchestrator import observed
-from folkmoot.orchestrator.councils import default_council
-from folkmoot.orchestrator.desk import require_model
+from folkmoot.orchestrator import merging, observed
+from folkmoot.orchestrator.convening import recalled, told_beside
+from folkmoot.orchestrator.councils import Councils
+from folkmoot.orchestrator.earlier import Earlier
 from folkmoot.orchestrator.examiner import Examiner
 from folkmoot.orchestrator.journal import Journal
 from folkmoot.orchestrator.runner import Runner
@@ -68,6 +70,8 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     runner: Runner
     pool: AgentPool
     examiner: Examiner
+    councils: Councils
+    earlier: Earlier
     clock: Clock
     settings: OrchestratorSettings
     model: ModelSettings
@@ -81,6 +85,7 @@ class Owner:
         self._journal = journal
         self._examinations: dict[Wanted, Examination] = {}
         """Those of this process; a predecessor's are fetched when they are needed."""
+        self._told: str | None = None
 
     @property
     def _state(self) -> Deliberation:
@@ -155,9 +160,17 @@ class Owner:
     @phase("convening")
     async def _convene(self) -> None:
         spec = self._state.spec
-        require_model(spec, self._parts.model)
-        base = await patiently(lambda: self._parts.runner.prepare(spec.repository, spec.base_ref))
-        await self._journal.record(Convened(base=base, seats=default_council(spec, self._parts.model)))
+        seated = await patiently(lambda: self._parts.councils.seated(spec))
+        preparing = patiently(lambda: self._parts.runner.prepare(spec.repository, spec.base_ref, spec.merge))
+        base, told = await told_beside(preparing, self._parts.earlier, self._parts.artifacts, spec)
+        seats = merging.seats(spec, base) or seated.seats
+        await self._journal.record(Convened(base=base, seats=seats, council=seated.council, context=told))
+
+    async def _context(self) -> str:
+        """What all agents of the task are told of earlier work; fetched once."""
+        if self._told is None:
+            self._told = await recalled(self._parts.artifacts, self._state.context)
+        return self._told
 
     async def _lose_orphans(self) -> None:
         """Attempts of a dead owner died with it, unless their result was already published."""
@@ -183,7 +196,8 @@ class Owner:
     # --- one agent -----------------------------------------------------------------------------------------------
 
     async def _seat(self, due: Due) -> None:
-        finished = await self._published(due.seat.agent_id) or await self._attempts(due)
+        finished = merging.finished(due.seat, self._base)
+        finished = finished or await self._published(due.seat.agent_id) or await self._attempts(due)
         proposal = await self._settled(finished) if finished else None
         if proposal is not None:
             await together({f"examine {w}": self._examine(w) for w in self._missing(proposal)})
@@ -224,11 +238,12 @@ class Owner:
 
     @phase("agent", lambda _, due, attempt: {"agent_id": due.seat.agent_id, "attempt": attempt})
     async def _attempt(self, due: Due, attempt: int) -> AgentFinished:
+        context = await self._context()
         grant = await self._workspace(due, attempt)
         try:
             limit = self._state.spec.budget.wall_s + self._parts.settings.attempt_grace_s
             async with asyncio.timeout(limit):
-                return await self._parts.pool.run(self._assignment(due, attempt, grant))
+                return await self._parts.pool.run(self._assignment(due, attempt, grant, context))
         except TimeoutError as error:
             raise AgentAttemptLost(f"no result within {limit:.0f} s") from error
         finally:
@@ -272,7 +287,7 @@ class Owner:
                         raise WorkspaceLost(reason)
         raise WorkspaceLost("the log was closed")
 
-    def _assignment(self, due: Due, attempt: int, grant: WorkspaceGrant) -> Assignment:
+    def _assignment(self, due: Due, attempt: int, grant: WorkspaceGrant, context: str) -> Assignment:
         spec, seat = self._state.spec, due.seat
         known = seat.model.url == self._parts.model.url
         return Assignment(
@@ -282,18 +297,23 @@ class Owner:
             role=seat.role,
             persona=seat.persona,
             title=spec.title,
-            text=spec.text,
+            text=merging.text(spec, self._base),
             checks=spec.checks,
             base_commit=self._base.commit,
             suite=self._base.suite,
             protected=self._base.protected,
-            budget=spec.budget,
+            budget=lower(spec.budget, seat.budget),
             model=ModelEndpoint(
                 url=seat.model.url, name=seat.model.name, api_key=self._parts.model.api_key if known else ""
             ),
             workspace=grant,
             result_head=START,
             traceparent=current(),
+            instructions=seat.instructions,
+            tools=seat.tools,
+            temperature=seat.temperature,
+            paths=spec.paths,
+            context=context,
         )
 
     async def _settle(self, finished: AgentFinished) -> ProposalId | None:
@@ -301,7 +321,7 @@ class Owner:
         agent = finished.agent_id
         if agent in self._state.settled:
             return None
-        if finished.bundle is None:
+        if not finished.submitted:
             await self._journal.record(
                 AgentFailed(agent_id=agent, reason=finished.reason[:REASON_CHARS], usage=finished.usage)
             )
@@ -316,7 +336,7 @@ class Owner:
         return verdict.proposal_id
 
     @phase("admission", lambda _, finished, *__: {"agent_id": finished.agent_id})
-    async def _admit(self, finished: AgentFinished, bundle: ArtifactRef) -> Admission | Refusal:
+    async def _admit(self, finished: AgentFinished, bundle: ArtifactRef | None) -> Admission | Refusal:
         spec = self._state.spec
         message = f"{spec.title}\n\n{finished.summary[:REASON_CHARS]}".strip()
         return await patiently(
@@ -367,8 +387,9 @@ class Owner:
             self._base,
             subject=wanted.subject,
             commit=commit,
-            number=spec.checks.index(wanted.name),
-            command=wanted.name,
+            number=deliberation.checks(self._state).index(wanted.name),
+            name=wanted.name,
+            command=merging.command(wanted.name),
             attempt=attempt,
         )
 
@@ -398,8 +419,8 @@ class Owner:
         bundle: ArtifactRef | None = None
         if ranked.chosen:
             winner = next(a for a in self._state.admissions if a.proposal_id == ranked.chosen)
-            bundle = winner.bundle
-            await patiently(lambda: self._parts.runner.publish(self._state.task_id, self._base, winner.commit))
+            whole = await patiently(lambda: self._parts.runner.publish(self._state.task_id, self._base, winner.commit))
+            bundle = whole or winner.bundle
         final = State.DECIDED if ranked.chosen else State.ABSTAINED
         await self._end(final, ranked.reasons, bundle)
 

@@ -4,7 +4,7 @@ from __future__ import annotations  # the generated stub types exist for the che
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 
 import grpc
@@ -40,23 +40,24 @@ class Runner:
         self._repositories: rpc.RepositoryServiceAsyncStub = rpc.RepositoryServiceStub(open_channel)
         self._workspaces: rpc.WorkspaceServiceAsyncStub = rpc.WorkspaceServiceStub(open_channel)
 
-    async def prepare(self, repository: str, base_ref: str) -> PreparedBase:
-        """Raises InvalidInput (`repository`, `base_ref`, …), FailedPrecondition, Unavailable."""
-        request = pb.PrepareBaseRequest(repository=repository, base_ref=base_ref)
+    async def prepare(self, repository: str, base_ref: str, merge: Sequence[CommitId] = ()) -> PreparedBase:
+        """Raises InvalidInput (`repository`, `base_ref`, `merge`, …), FailedPrecondition, Unavailable."""
+        request = pb.PrepareBaseRequest(repository=repository, base_ref=base_ref, merge=merge)
         with mapped():
             reply = await self._repositories.PrepareBase(request, metadata=self._metadata, timeout=FETCH_TIMEOUT_S)
         return msgspec.json.decode(reply.base, type=PreparedBase)
 
     async def admit(
-        self, *, task_id: TaskId, agent_id: AgentId, base: PreparedBase, bundle: ArtifactRef, message: str
+        self, *, task_id: TaskId, agent_id: AgentId, base: PreparedBase, bundle: ArtifactRef | None, message: str
     ) -> Admission | Refusal:
+        """Without a bundle the merge that base starts with is proposed."""
         request = pb.AdmitProposalRequest(
             task_id=task_id,
             agent_id=agent_id,
             round=1,
             base=msgspec.json.encode(base),
-            bundle_sha256=bundle.sha256,
-            bundle_size=bundle.size,
+            bundle_sha256=bundle.sha256 if bundle else "",
+            bundle_size=bundle.size if bundle else 0,
             message=message,
         )
         with mapped():
@@ -65,12 +66,14 @@ class Runner:
             return msgspec.json.decode(reply.admission, type=Admission)
         return msgspec.json.decode(reply.refusal, type=Refusal)
 
-    async def publish(self, task_id: TaskId, base: PreparedBase, commit: CommitId) -> str:
-        """Returns the branch's name."""
-        request = pb.PublishWinnerRequest(task_id=task_id, repository_id=base.repository_id, commit=commit)
+    async def publish(self, task_id: TaskId, base: PreparedBase, commit: CommitId) -> ArtifactRef | None:
+        """Make it the task's branch. Returns the bundle from what base builds on, where base is a decided commit."""
+        request = pb.PublishWinnerRequest(
+            task_id=task_id, repository_id=base.repository_id, commit=commit, origin=base.origin or ""
+        )
         with mapped():
             reply = await self._repositories.PublishWinner(request, metadata=self._metadata, timeout=CALL_TIMEOUT_S)
-        return reply.branch
+        return ArtifactRef(sha256=reply.bundle_sha256, size=reply.bundle_size) if reply.bundle_sha256 else None
 
     async def claim(
         self, *, task_id: TaskId, holder: str, attempt: int, base: PreparedBase, ttl_s: float
@@ -148,11 +151,14 @@ def _gone_is_fine() -> Iterator[None]:
 def _open_request(
     task_id: TaskId, holder: str, attempt: int, base: PreparedBase, ttl_s: float
 ) -> pb.OpenWorkspaceRequest:
+    """Of a workspace in which an agent begins."""
     return pb.OpenWorkspaceRequest(
         task_id=task_id,
         holder=holder,
         attempt=attempt,
         repository_id=base.repository_id,
         base_commit=base.commit,
+        commit=base.start or "",
+        origin_commit=base.origin or "",
         ttl_s=ttl_s,
     )

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from folkmoot.kernel.deliberation import BASE, Deliberation
+from folkmoot.kernel.deliberation import BASE, Deliberation, checks
 from folkmoot.kernel.evidence import Admission, CommandEnd, Examination, Outcome, Refusal, SuiteKind
 from folkmoot.kernel.ids import AgentId
 from folkmoot.kernel.jury.words import ending, named, tests
@@ -23,7 +23,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
 
     rigor: Rigor
     checks: tuple[str, ...]
-    """The story's own; each must have been run on every candidate."""
+    """Each must have been run on every candidate."""
     tested: bool
     """Base has a test suite."""
     base: tuple[Examination, ...]
@@ -41,7 +41,7 @@ def collect(state: Deliberation, examinations: Iterable[Examination]) -> Evidenc
         by_subject.setdefault(examination.subject, []).append(examination)
     return Evidence(
         rigor=state.spec.rigor,
-        checks=tuple(dict.fromkeys(state.spec.checks)),
+        checks=checks(state),
         tested=state.base is not None and state.base.suite is not None,
         base=tuple(by_subject.get(BASE, ())),
         candidates=tuple(
