@@ -4,6 +4,7 @@ import asyncio
 import json
 import logging
 import os
+import shutil
 import signal
 from asyncio.subprocess import Process
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
@@ -15,7 +16,7 @@ import msgspec
 
 from folkmoot.kernel.errors import Misconfigured
 from folkmoot.runtime.log.beside import beside
-from folkmoot.runtime.process import EXIT_MISCONFIGURED, end_session, end_with_parent
+from folkmoot.runtime.process import EXIT_MISCONFIGURED, end_session
 
 log = logging.getLogger(__name__)
 
@@ -102,7 +103,7 @@ class Child:
         self.log_file.parent.mkdir(parents=True, exist_ok=True)
         with self.log_file.open("ab") as errors, _pipe() as (ours, theirs):
             self._process = process = await asyncio.create_subprocess_exec(
-                *self.recipe.argv,
+                *_ending_with_us(self.recipe.argv),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=theirs,
                 stderr=errors,
@@ -110,7 +111,6 @@ class Child:
                 env=dict(self.recipe.env),
                 pass_fds=self.recipe.keeps,
                 start_new_session=True,
-                preexec_fn=end_with_parent,
             )
             theirs.close()
             if not self.recipe.announces and not self._ready.done():
@@ -153,6 +153,15 @@ class Child:
     def _tail(self) -> str:
         lines = self.log_file.read_text("utf-8", "replace").splitlines() if self.log_file.exists() else []
         return "".join(f"\n  {line}" for line in lines[-TAIL_LINES:])
+
+
+def _ending_with_us(argv: Sequence[str]) -> list[str]:
+    """Asks the kernel for SIGTERM when we die, however we die. By a program, not between fork and exec: gRPC, which we
+    may have loaded, aborts a child that runs Python there. Raises Misconfigured without setpriv."""
+    setpriv = shutil.which("setpriv", path="/usr/bin:/bin:/usr/sbin:/sbin")
+    if setpriv is None:
+        raise Misconfigured("setpriv (util-linux) is missing")
+    return [setpriv, "--pdeathsig", "TERM", "--", *argv]
 
 
 async def _announced(lines: asyncio.StreamReader) -> Announced | None:
