@@ -1,12 +1,17 @@
 import pytest
 
+from folkmoot.agents.roles import SHIPPED
 from folkmoot.api.orchestrator.v1 import orchestrator_pb2 as pb
 from folkmoot.kernel import subjects
 from folkmoot.kernel.errors import AlreadyExists, Conflict, FailedPrecondition, InvalidInput, NotFound
 from folkmoot.kernel.facts import CancelRequested, DeliberationEnded, DeliberationQueued, OwnerTook
 from folkmoot.kernel.result import Result, State
+from folkmoot.orchestrator.councils import Councils
 from folkmoot.orchestrator.desk import Desk
+from folkmoot.orchestrator.fleet import Fleet
+from folkmoot.orchestrator.gate import Gate
 from folkmoot.orchestrator.journal import Journal, Ousted, Superseded
+from folkmoot.orchestrator.ledger import Ledger
 from folkmoot.runtime.clock import VirtualClock
 from folkmoot.runtime.log.memory import MemoryBus
 from folkmoot.runtime.settings import ModelSettings
@@ -22,7 +27,13 @@ def bus() -> MemoryBus:
 
 @pytest.fixture
 def desk(bus: MemoryBus) -> Desk:
-    return Desk(bus.log, bus.queues, MODEL)
+    return opened(bus, MODEL)
+
+
+def opened(bus: MemoryBus, model: ModelSettings) -> Desk:
+    clock = VirtualClock()
+    gate = Gate(bus.queues, Ledger(bus.log, clock), clock, queue=100, tokens_per_day=0)
+    return Desk(bus.log, bus.queues, Councils(Fleet(bus.log, SHIPPED), model), gate)
 
 
 async def test_a_request_is_queued_and_logged(bus: MemoryBus, desk: Desk) -> None:
@@ -49,7 +60,7 @@ async def test_the_same_key_with_other_content_is_refused(desk: Desk) -> None:
 
 async def test_without_a_model_it_says_how_to_name_one(bus: MemoryBus) -> None:
     """Before anything is written."""
-    desk = Desk(bus.log, bus.queues, ModelSettings())
+    desk = opened(bus, ModelSettings())
     with pytest.raises(InvalidInput, match="FOLKMOOT_MODEL_URL"):
         await desk.submit(TASK, "k")
     assert await bus.log.lasts(subjects.ALL_DELIBERATIONS) == []

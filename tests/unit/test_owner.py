@@ -11,6 +11,7 @@ import pytest
 
 from folkmoot.agents.assignment import Assignment, WorkspaceGrant
 from folkmoot.agents.errors import AttemptLost as HostDied
+from folkmoot.agents.roles import SHIPPED
 from folkmoot.kernel import ids, subjects
 from folkmoot.kernel.events import START, Fact
 from folkmoot.kernel.evidence import Admission, ArtifactRef, PreparedBase, Refusal
@@ -27,10 +28,13 @@ from folkmoot.kernel.facts import (
     WorkspaceRequested,
 )
 from folkmoot.kernel.ids import AgentId, CommitId, RepositoryId, TaskId, WorkspaceId
+from folkmoot.kernel.registry import fold
 from folkmoot.kernel.result import State
 from folkmoot.kernel.task import TaskSpec
-from folkmoot.orchestrator.councils import default_council
+from folkmoot.orchestrator.councils import Councils, seated
+from folkmoot.orchestrator.earlier import Nothing
 from folkmoot.orchestrator.examiner import Examiner
+from folkmoot.orchestrator.fleet import Fleet
 from folkmoot.orchestrator.journal import Journal, request
 from folkmoot.orchestrator.owner import Owner, Parts
 from folkmoot.orchestrator.runner import Runner
@@ -120,6 +124,8 @@ class Bench:
             runner=self.runner,
             pool=pool,
             examiner=Examiner(self.runner, self.bus.artifacts, parallel=1, check_timeout_s=1),
+            councils=Councils(Fleet(self.bus.log, SHIPPED), MODEL),
+            earlier=Nothing(),
             clock=VirtualClock(),
             settings=OrchestratorSettings(),
             model=MODEL,
@@ -131,7 +137,7 @@ class Bench:
         await request(self.bus.log, SPEC)
         journal = await Journal.take(self.bus.log, SUBJECT, f"dead-{attempt}")
         if journal.state.base is None:
-            await journal.record(Convened(base=BASE, seats=default_council(SPEC, MODEL)))
+            await journal.record(Convened(base=BASE, seats=seated(SPEC, fold(SHIPPED), MODEL).seats))
         elif attempt > 1:
             await journal.record(AttemptLost(agent_id=AGENT, attempt=attempt - 1, reason="its orchestrator died"))
         await journal.record(AttemptStarted(agent_id=AGENT, attempt=attempt))

@@ -7,10 +7,16 @@ import os
 import msgspec
 
 from folkmoot.agents.pool import AgentPool, RayPool
+from folkmoot.agents.roles import SHIPPED
 from folkmoot.api.orchestrator.v1 import orchestrator_pb2_grpc as rpc
 from folkmoot.kernel.errors import Misconfigured
+from folkmoot.orchestrator.councils import Councils
 from folkmoot.orchestrator.desk import Desk
+from folkmoot.orchestrator.earlier import Earlier, earlier_work
 from folkmoot.orchestrator.examiner import Examiner
+from folkmoot.orchestrator.fleet import Fleet
+from folkmoot.orchestrator.gate import Gate
+from folkmoot.orchestrator.ledger import Ledger
 from folkmoot.orchestrator.owner import Parts
 from folkmoot.orchestrator.runner import Runner, connected
 from folkmoot.orchestrator.service import OrchestratorServicer
@@ -20,7 +26,7 @@ from folkmoot.runtime.clock import SystemClock
 from folkmoot.runtime.grpc.server import Service, serving
 from folkmoot.runtime.log.nats import NatsBus, connect
 from folkmoot.runtime.process import Announcement, instance, main
-from folkmoot.runtime.settings import LogSettings, Settings
+from folkmoot.runtime.settings import LogSettings, OrchestratorSettings, Settings
 
 log = logging.getLogger(__name__)
 
@@ -38,10 +44,14 @@ async def serve(settings: Settings, announcement: Announcement, stop: asyncio.Ev
     async with (
         connect(_with_spare_deliveries(settings.log), source=f"/orchestrator/{name}", clock=clock) as bus,
         connected(settings.grpc.runner, settings.grpc.token) as runner,
+        earlier_work(settings) as earlier,
         RayPool(settings) as pool,
     ):
-        desk = Desk(bus.log, bus.queues, settings.model)
-        worker = Worker(name, _parts(settings, bus, runner, pool, clock), desk, max_deliver=settings.log.max_deliver)
+        fleet, ledger = Fleet(bus.log, SHIPPED), Ledger(bus.log, clock)
+        parts = _parts(settings, bus, runner, pool, fleet, earlier, clock)
+        gate = _gate(settings.orchestrator, bus, ledger, clock)
+        desk = Desk(bus.log, bus.queues, parts.councils, gate)
+        worker = Worker(name, parts, desk, max_deliver=settings.log.max_deliver)
         service = Service(
             name="folkmoot.api.orchestrator.v1.OrchestratorService",
             servicer=OrchestratorServicer(desk, bus.log, bus.artifacts, clock),
@@ -50,6 +60,7 @@ async def serve(settings: Settings, announcement: Announcement, stop: asyncio.Ev
         async with serving(settings.grpc, [service]) as address, asyncio.TaskGroup() as group:
             owned = [
                 group.create_task(worker.follow_stories(), name="stories"),
+                group.create_task(ledger.follow(), name="ledger"),
                 group.create_task(_end_with_cluster(pool, settings.agents.ray_address), name="cluster"),
             ]
             owned += [
@@ -78,7 +89,19 @@ async def _end_with_cluster(pool: RayPool, address: str) -> None:
     os._exit(EXIT_CLUSTER_LOST)
 
 
-def _parts(settings: Settings, bus: NatsBus, runner: Runner, pool: AgentPool, clock: SystemClock) -> Parts:
+def _gate(settings: OrchestratorSettings, bus: NatsBus, ledger: Ledger, clock: SystemClock) -> Gate:
+    return Gate(bus.queues, ledger, clock, queue=settings.queue, tokens_per_day=settings.fleet_tokens_per_day)
+
+
+def _parts(
+    settings: Settings,
+    bus: NatsBus,
+    runner: Runner,
+    pool: AgentPool,
+    fleet: Fleet,
+    earlier: Earlier,
+    clock: SystemClock,
+) -> Parts:
     return Parts(
         log=bus.log,
         queues=bus.queues,
@@ -91,6 +114,8 @@ def _parts(settings: Settings, bus: NatsBus, runner: Runner, pool: AgentPool, cl
             parallel=settings.orchestrator.examinations or os.cpu_count() or 1,
             check_timeout_s=settings.orchestrator.check_timeout_s,
         ),
+        councils=Councils(fleet, settings.model),
+        earlier=earlier,
         clock=clock,
         settings=settings.orchestrator,
         model=settings.model,

@@ -9,49 +9,47 @@ from folkmoot.kernel.errors import AlreadyExists, Conflict, FailedPrecondition, 
 from folkmoot.kernel.facts import CancelRequested, DeliberationQueued, DeliberationRequested
 from folkmoot.kernel.ids import TaskId
 from folkmoot.kernel.task import TaskSpec, digest
+from folkmoot.orchestrator.councils import Councils
+from folkmoot.orchestrator.gate import Gate
 from folkmoot.orchestrator.journal import request
 from folkmoot.orchestrator.observed import trace_of
 from folkmoot.runtime.grpc.results import spec_from_wire
 from folkmoot.runtime.log.port import Log, Queues
-from folkmoot.runtime.settings import ModelSettings
 from folkmoot.runtime.supervise import patiently
 from folkmoot.runtime.telemetry.context import belonging
 
 MAX_KEY_CHARS = 200
 
 
-def require_model(spec: TaskSpec, configured: ModelSettings) -> None:
-    """Raises InvalidInput that says how to name one."""
-    if not (spec.model.url or configured.url):
-        raise InvalidInput("model_url", "none given and none configured: set FOLKMOOT_MODEL_URL, or pass one")
-    if not (spec.model.name or configured.name):
-        raise InvalidInput("model", "none given and none configured: set FOLKMOOT_MODEL_NAME, or pass one")
-
-
 class Desk:
     """Accepts, finds and calls off tasks. Any replica's desk does for any task."""
 
-    def __init__(self, log: Log, queues: Queues, model: ModelSettings) -> None:
+    def __init__(self, log: Log, queues: Queues, councils: Councils, gate: Gate) -> None:
         self._log = log
         self._queues = queues
-        self._model = model
+        self._councils = councils
+        self._gate = gate
 
     async def submit(self, task: pb.Task, idempotency_key: str) -> TaskId:
-        """A task asked for directly. Raises InvalidInput, AlreadyExists."""
+        """A task asked for directly. Raises InvalidInput, AlreadyExists, ResourceExhausted."""
         if len(idempotency_key) > MAX_KEY_CHARS:
             raise InvalidInput("idempotency_key", f"{len(idempotency_key)} characters; at most {MAX_KEY_CHARS}")
         task_id = TaskId(ids.derived("t", idempotency_key or secrets.token_hex(16)))
         spec = spec_from_wire(task, task_id)
-        require_model(spec, self._model)
+        await self._councils.seated(spec)
         await self.accept(spec)
         return task_id
 
     async def accept(self, spec: TaskSpec) -> None:
-        """Into the queue, then into the log; a worker that gets it first writes the log itself. Idempotent."""
+        """Into the queue, then into the log; a worker that gets it first writes the log itself. Idempotent.
+
+        Raises AlreadyExists, and ResourceExhausted for a task that is new.
+        """
         known = await self._log.last(subjects.deliberation(spec.task_id))
         if known is not None:
             await self._require_same(spec)
             return
+        await self._gate.require_room()
         await self._queues.put(
             subjects.request(spec.task_id), DeliberationQueued(spec=spec), key=f"{spec.task_id}/{digest(spec)}"
         )

@@ -2,20 +2,26 @@
 
 import logging
 import secrets
+from contextlib import aclosing
 
 from folkmoot.kernel import story as stories
 from folkmoot.kernel import subjects
-from folkmoot.kernel.errors import AlreadyExists, FailedPrecondition, InvalidInput, NotFound
+from folkmoot.kernel.errors import AlreadyExists, FailedPrecondition, InvalidInput, NotFound, ResourceExhausted
+from folkmoot.kernel.events import Event, Stored
 from folkmoot.kernel.facts import DeliberationQueued, StoryCancelled, TaskReleased
-from folkmoot.kernel.ids import StoryId, TaskId
+from folkmoot.kernel.ids import TaskId
 from folkmoot.kernel.task import TaskSpec
 from folkmoot.orchestrator.desk import Desk
 from folkmoot.orchestrator.journal import Journal, request
 from folkmoot.orchestrator.owner import Owner, Parts
+from folkmoot.runtime.log.beside import beside
 from folkmoot.runtime.log.consume import consume
 from folkmoot.runtime.log.port import Delivery
 
 log = logging.getLogger(__name__)
+
+ROOM_S = 5.0
+"""Between two looks of a released task for room."""
 
 
 class Worker:
@@ -26,6 +32,8 @@ class Worker:
         self._parts = parts
         self._desk = desk
         self._max_deliver = max_deliver
+        self.running = 0
+        """Deliberations that this process carries now."""
 
     async def carry_requests(self) -> None:
         """One deliberation after the other, for ever; run several of these for several at once."""
@@ -44,7 +52,11 @@ class Worker:
     async def _carry(self, delivery: Delivery) -> None:
         spec = _spec(delivery)
         await request(self._parts.log, spec)
-        await (await self._owner(spec)).carry()
+        self.running += 1
+        try:
+            await (await self._owner(spec)).carry()
+        finally:
+            self.running -= 1
 
     async def _give_up(self, delivery: Delivery, reason: str) -> None:
         """The task ends all the same, and says why; unless it is another one, which only has the same key."""
@@ -62,14 +74,52 @@ class Worker:
         return Owner(self._parts, journal)
 
     async def _on_story(self, delivery: Delivery) -> None:
-        match delivery.stored.event.data:
+        await self.on_story(delivery.stored)
+
+    async def on_story(self, stored: Stored) -> None:
+        """One event of a story. Done twice is done once."""
+        match stored.event.data:
             case TaskReleased(spec=spec):
-                await self._desk.accept(spec)
-            case StoryCancelled(reason=reason):
-                story_id = StoryId(delivery.stored.event.subject.rpartition(".")[2])
-                story = stories.fold(await self._parts.log.read(subjects.story(story_id)))
-                for task_id in story.tasks:
-                    await self._cancel(task_id, reason)
+                await self._accept(stored, spec)
+            case StoryCancelled():
+                await self._cancel_all(stored.event)
+
+    async def _accept(self, stored: Stored, spec: TaskSpec) -> None:
+        """A release that finds no room waits for it, and those behind it wait too: nothing is lost or parked for that,
+        and nothing grows. What is cancelled meanwhile is cancelled at once."""
+        try:
+            await self._desk.accept(spec)
+        except ResourceExhausted as full:
+            log.warning("%s waits: %s", spec.task_id, full, extra={"action": "back-pressure"})
+        else:
+            return
+        async with beside(self._cancels(stored.seq), name=f"cancels behind {spec.task_id}"):
+            while not await self._accepted(stored, spec):
+                await self._parts.clock.sleep(ROOM_S)
+
+    async def _accepted(self, stored: Stored, spec: TaskSpec) -> bool:
+        """Whether there is nothing left to wait for."""
+        events = await self._parts.log.read(stored.event.subject)
+        if any(isinstance(e.event.data, StoryCancelled) for e in events):
+            return True
+        try:
+            await self._desk.accept(spec)
+        except ResourceExhausted:
+            return False
+        return True
+
+    async def _cancels(self, after_seq: int) -> None:
+        async with aclosing(self._parts.log.follow(subjects.ALL_STORIES, after_seq=after_seq)) as events:
+            async for stored in events:
+                if isinstance(stored.event.data, StoryCancelled):
+                    await self._cancel_all(stored.event)
+
+    async def _cancel_all(self, event: Event) -> None:
+        """The tasks of a story that somebody cancelled."""
+        assert isinstance(event.data, StoryCancelled)
+        story = stories.fold(await self._parts.log.read(event.subject))
+        for task_id in story.tasks:
+            await self._cancel(task_id, event.data.reason)
 
     async def _cancel(self, task_id: TaskId, reason: str) -> None:
         try:

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 
+import msgspec
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from folkmoot.api.orchestrator.v1 import orchestrator_pb2 as pb
@@ -10,7 +11,7 @@ from folkmoot.kernel.events import timestamp
 from folkmoot.kernel.evidence import ArtifactRef
 from folkmoot.kernel.ids import AgentId, CommitId, ProposalId, StoryId, TaskId
 from folkmoot.kernel.result import DecidedBy, Ranked, Result, State, Usage, Winner
-from folkmoot.kernel.task import DEFAULT_AGENTS, Budget, ModelChoice, Rigor, TaskSpec, validated
+from folkmoot.kernel.task import DEFAULT_AGENTS, Budget, ModelChoice, Rigor, Role, TaskSpec, validated
 
 NO_STORY = StoryId("")
 """The task was asked for directly."""
@@ -40,7 +41,10 @@ def spec_from_wire(task: pb.Task, task_id: TaskId, story_id: StoryId = NO_STORY)
             rigor=rigor,
             model=ModelChoice(url=task.model_url, name=task.model),
             workspace=task.workspace or "local",
-            budget=_budget(task.budget),
+            budget=budget_from_wire(task.budget),
+            role=role_from_wire(task.role or Role.DEV, "role"),
+            council=task.council,
+            paths=tuple(task.paths),
         )
     )
 
@@ -102,8 +106,17 @@ def bundle_from_wire(wire: pb.Result) -> ArtifactRef | None:
     return ArtifactRef(sha256=wire.bundle_sha256, size=wire.bundle_size) if wire.bundle_sha256 else None
 
 
-def _budget(wire: pb.Budget) -> Budget:
-    return Budget(**{field.name: value for field, value in wire.ListFields()})
+def budget_from_wire(wire: pb.Budget, otherwise: Budget = Budget()) -> Budget:  # noqa: B008 -- frozen
+    """Absent limits are those of `otherwise`."""
+    return msgspec.structs.replace(otherwise, **{field.name: value for field, value in wire.ListFields()})
+
+
+def role_from_wire(text: str, field: str) -> Role:
+    """Raises InvalidInput naming `field`."""
+    try:
+        return Role(text)
+    except ValueError as error:
+        raise InvalidInput(field, f"{text[:80]!r} is none of {', '.join(Role)}") from error
 
 
 def _ranked_to_wire(ranked: Ranked) -> pb.RankedProposal:

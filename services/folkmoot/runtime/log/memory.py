@@ -8,6 +8,7 @@ import hashlib
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from folkmoot.kernel.errors import BrokenChain, Conflict, InvalidInput, NotFound
 from folkmoot.kernel.events import START, Fact, Head, Stored, body_digest
@@ -15,6 +16,7 @@ from folkmoot.kernel.evidence import ArtifactRef
 from folkmoot.runtime.clock import Clock
 from folkmoot.runtime.log import envelope, topology
 from folkmoot.runtime.log.beside import beside
+from folkmoot.runtime.log.port import Load
 from folkmoot.runtime.settings import LogSettings
 
 
@@ -152,14 +154,20 @@ class MemoryLog:
         last = {m.subject: m for m in self._store.stream(subjects).under(subjects)}
         return [m.stored for m in sorted(last.values(), key=lambda m: m.seq)]
 
-    async def follow(self, subjects: str, *, after_seq: int = 0) -> AsyncGenerator[Stored, None]:
+    async def follow(
+        self, subjects: str, *, after_seq: int = 0, since: datetime | None = None, once: bool = False
+    ) -> AsyncGenerator[Stored, None]:
         stream, seq = self._store.stream(subjects), after_seq
-        checked = envelope.Chain(whole=topology.exact(subjects), after_seq=after_seq)
+        checked = envelope.Chain(whole=topology.exact(subjects) and since is None, after_seq=after_seq)
+        if since is not None and after_seq == 0:
+            seq = max((m.seq for m in stream.messages if m.stored.event.time < since), default=0)
         while True:
             for message in stream.under(subjects, seq):
                 seq = message.seq
                 yield checked.next(message.stored)
             if not stream.under(subjects, seq):
+                if once:
+                    return
                 await self._store.change()
 
 
@@ -228,6 +236,14 @@ class MemoryQueues:
             delivery = await self._open(spec, message)
             if delivery is not None:
                 yield delivery
+
+    async def load(self, reader: str) -> Load:
+        spec = topology.reader(reader)
+        leases = self._store.leases[spec.name]
+        known = [leases.get(m.seq, _Lease()) for m in self._store.streams[spec.stream].under(spec.filter)]
+        left = [lease for lease in known if not lease.done]
+        waiting = sum(lease.deliveries == 0 for lease in left)
+        return Load(waiting=waiting, taken=len(left) - waiting)
 
     def due_in(self, lease: _Lease, seconds: float) -> None:
         lease.due = self._clock.monotonic() + seconds

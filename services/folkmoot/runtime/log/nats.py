@@ -3,11 +3,12 @@
 import secrets
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing, asynccontextmanager
+from datetime import datetime
 
 from nats.aio.msg import Msg
 
 from folkmoot.kernel.errors import BrokenChain, Conflict, Misconfigured, Unavailable
-from folkmoot.kernel.events import START, Fact, Head, Stored, body_digest
+from folkmoot.kernel.events import START, Fact, Head, Stored, body_digest, timestamp
 from folkmoot.runtime.clock import Clock
 from folkmoot.runtime.log import envelope, topology
 from folkmoot.runtime.log.jetstream import SECOND, Place, Raw, direct_pages, fenced, leader_get
@@ -105,18 +106,23 @@ class NatsLog:
             found = await self._lasts_by_name(stream, subjects)
         return [_stored(raw) for raw in sorted(found, key=lambda raw: raw.seq)]
 
-    async def follow(self, subjects: str, *, after_seq: int = 0) -> AsyncGenerator[Stored, None]:
+    async def follow(
+        self, subjects: str, *, after_seq: int = 0, since: datetime | None = None, once: bool = False
+    ) -> AsyncGenerator[Stored, None]:
         """As the port says. The chain is checked where `subjects` is one subject; else by the folds."""
         stream = topology.stream_of(subjects).name
-        seq, checked = after_seq, envelope.Chain(whole=topology.exact(subjects), after_seq=after_seq)
+        whole = topology.exact(subjects) and since is None
+        seq, checked = after_seq, envelope.Chain(whole=whole, after_seq=after_seq)
         while True:
             try:
-                async with aclosing(self._tail(stream, subjects, seq)) as tail:
+                async with aclosing(self._tail(stream, subjects, seq, since, once=once)) as tail:
                     async for raw in tail:
                         seq = raw.seq
                         yield checked.next(_stored(raw))
             except Unavailable:
                 await self._wire.pause()
+            else:
+                return
 
     # --- behind the fence -------------------------------------------------------------------------------------
 
@@ -158,17 +164,21 @@ class NatsLog:
 
     # --- following --------------------------------------------------------------------------------------------
 
-    async def _tail(self, stream: str, subjects: str, after_seq: int) -> AsyncGenerator[Raw, None]:
-        """One consumer's life. Raises Lost when it broke: on a lost connection, a gap, or silence."""
+    async def _tail(
+        self, stream: str, subjects: str, after_seq: int, since: datetime | None, *, once: bool
+    ) -> AsyncGenerator[Raw, None]:
+        """One consumer's life. Raises Lost when it broke: on a lost connection, a gap, or silence. It ends by itself
+        only where it is asked `once`: the server says at the start how much there is."""
         name = secrets.token_hex(12)
         create = f"$JS.API.CONSUMER.CREATE.{stream}.{name}.{subjects}"
         async with self._wire.inbox(create) as inbox:
             try:
-                await self._wire.api(create, _tail_request(stream, name, subjects, after_seq, inbox.subject))
+                request = _tail_request(stream, name, subjects, _start(after_seq, since), inbox.subject)
+                there = (await self._wire.api(create, request)).get("num_pending", 0)
             except Refused as refusal:
                 raise Misconfigured(str(refusal)) from refusal
             expected = 1
-            while True:
+            while not once or expected <= there:
                 msg = await inbox.next(3 * _HEARTBEAT_S)
                 if status(msg):
                     await self._flow(msg)
@@ -190,13 +200,20 @@ def _stored(raw: Raw) -> Stored:
     return envelope.placed(raw.seq, raw.body, raw.subject)
 
 
-def _tail_request(stream: str, name: str, subjects: str, after_seq: int, inbox: str) -> Mapping[str, object]:
+def _start(after_seq: int, since: datetime | None) -> Mapping[str, object]:
+    if since is not None and after_seq == 0:
+        return {"deliver_policy": "by_start_time", "opt_start_time": timestamp(since)}
+    return {"deliver_policy": "by_start_sequence", "opt_start_seq": after_seq + 1}
+
+
+def _tail_request(
+    stream: str, name: str, subjects: str, start: Mapping[str, object], inbox: str
+) -> Mapping[str, object]:
     """A consumer that keeps nothing and goes away by itself when its inbox is gone."""
     config = {
         "name": name,
         "deliver_subject": inbox,
-        "deliver_policy": "by_start_sequence",
-        "opt_start_seq": after_seq + 1,
+        **start,
         "ack_policy": "none",
         "max_deliver": 1,
         "filter_subject": subjects,

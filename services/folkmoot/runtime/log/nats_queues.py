@@ -14,7 +14,7 @@ from folkmoot.runtime.clock import Clock
 from folkmoot.runtime.log import envelope, topology
 from folkmoot.runtime.log.beside import beside
 from folkmoot.runtime.log.jetstream import SECOND, Place, headers
-from folkmoot.runtime.log.port import LeaseLost, Log
+from folkmoot.runtime.log.port import LeaseLost, Load, Log
 from folkmoot.runtime.log.wire import Inbox, Lost, Refused, Silent, Wire, status
 from folkmoot.runtime.telemetry import meters
 from folkmoot.runtime.telemetry.ambient import count
@@ -127,6 +127,14 @@ class NatsQueues:
             delivery = await self._pull(pull)
             if delivery is not None:
                 yield delivery
+
+    async def load(self, reader: str) -> Load:
+        spec = topology.reader(reader)
+        try:
+            info = await self._wire.api(f"$JS.API.CONSUMER.INFO.{spec.stream}.{spec.name}", {})
+        except Refused as refusal:
+            raise Unavailable(str(refusal)) from refusal
+        return Load(waiting=info["num_pending"], taken=info["num_ack_pending"])
 
     async def settle(self, msg: Msg, word: bytes) -> None:
         """Returns once the server has confirmed.

@@ -5,7 +5,10 @@
 
 from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager
+from datetime import datetime
 from typing import Protocol
+
+import msgspec
 
 from folkmoot.kernel.errors import Conflict
 from folkmoot.kernel.events import START, Fact, Head, Stored
@@ -40,9 +43,12 @@ class Log(Protocol):
         """The subject's last event, at a cost that does not grow with history. None when there is none."""
         ...
 
-    def follow(self, subjects: str, *, after_seq: int = 0) -> AsyncGenerator[Stored, None]:
+    def follow(
+        self, subjects: str, *, after_seq: int = 0, since: datetime | None = None, once: bool = False
+    ) -> AsyncGenerator[Stored, None]:
         """Events of all matching subjects (`*` and `>` allowed) behind stream sequence `after_seq`: first what is
-        there, then what comes, for ever and across reconnects, each exactly once and in stream order.
+        there, then what comes, for ever and across reconnects, each exactly once and in stream order. `once`: only what
+        is there. `since` leaves out what was stored before that moment; it says nothing where `after_seq` is given.
 
         Leave it with `contextlib.aclosing`, so that the server hears of it at once. A reader that breaks (InvalidInput,
         BrokenChain where `subjects` is one subject) raises; a lost connection never does."""
@@ -84,11 +90,24 @@ class Delivery(Protocol):
         ...
 
 
+class Load(msgspec.Struct, frozen=True, kw_only=True):
+    """How much a durable reader has before it."""
+
+    waiting: int
+    """Messages that were never delivered."""
+    taken: int
+    """Messages that are leased to somebody, or come again after a while."""
+
+
 class Queues(Protocol):
     """Work queues, and durable readers of logs: both deliver until acknowledged."""
 
     async def put(self, subject: str, fact: Fact, *, key: str) -> bool:
         """Put work; False when a message with `key` is already there (a repeated put)."""
+        ...
+
+    async def load(self, reader: str) -> Load:
+        """Of the durable `reader`, as the server knows it now. Raises Unavailable."""
         ...
 
     def deliveries(self, reader: str) -> AsyncGenerator[Delivery, None]:

@@ -1,0 +1,53 @@
+"""Back-pressure: a new task is refused, with a time to come back, when the queue or the fleet's quota is full."""
+
+from folkmoot.kernel.errors import ResourceExhausted
+from folkmoot.orchestrator.ledger import Ledger
+from folkmoot.runtime.clock import Clock
+from folkmoot.runtime.log.port import Load, Queues
+
+READER = "orchestrator-requests"
+LOOK_S = 0.5
+"""How long a look at the queue holds; what this replica put in since is added to it."""
+QUEUE_RETRY_S = 5.0
+"""A place in the queue becomes free when a deliberation ends: after seconds to minutes."""
+
+
+class Gate:
+    """`queue` is the most tasks that may wait or run, `tokens_per_day` the quota; 0 is none."""
+
+    def __init__(self, queues: Queues, ledger: Ledger, clock: Clock, *, queue: int, tokens_per_day: int) -> None:
+        self._queues = queues
+        self._ledger = ledger
+        self._clock = clock
+        self._queue = queue
+        self._quota = tokens_per_day
+        self._looked_at = float("-inf")
+        self._held = 0
+        if tokens_per_day:
+            ledger.want()
+
+    async def require_room(self) -> None:
+        """Counts one more. Raises ResourceExhausted, Unavailable."""
+        self._require_quota()
+        await self._look()
+        if self._held >= self._queue:
+            problem = f"the queue is full: {self._held} tasks wait or run, at most {self._queue}"
+            raise ResourceExhausted(problem, QUEUE_RETRY_S)
+        self._held += 1
+
+    async def load(self) -> Load:
+        """The queue as it is now."""
+        return await self._queues.load(READER)
+
+    def _require_quota(self) -> None:
+        if not self._quota or self._ledger.tokens < self._quota:
+            return
+        problem = f"the fleet's quota is spent: {self._ledger.tokens} tokens in 24 hours, of {self._quota}"
+        raise ResourceExhausted(problem, self._ledger.below_in_s(self._quota))
+
+    async def _look(self) -> None:
+        now = self._clock.monotonic()
+        if now - self._looked_at < LOOK_S:
+            return
+        load = await self.load()
+        self._looked_at, self._held = now, load.waiting + load.taken

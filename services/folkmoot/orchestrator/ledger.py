@@ -1,0 +1,77 @@
+"""What all tasks together used in the last 24 hours, followed from the log: no history is kept, and none is read."""
+
+import asyncio
+import logging
+import math
+from contextlib import aclosing
+from datetime import datetime, timedelta
+
+from folkmoot.kernel import subjects
+from folkmoot.kernel.errors import InvalidInput
+from folkmoot.kernel.facts import DeliberationEnded
+from folkmoot.runtime.clock import Clock
+from folkmoot.runtime.log.port import Log
+
+log = logging.getLogger(__name__)
+
+WINDOW = timedelta(hours=24)
+STEP_S = 60
+"""Uses within one minute are one entry: a day is at most 1,441 of them."""
+
+
+class Ledger:
+    """Counts while `follow` runs; a replica that has just started has counted the day after some seconds."""
+
+    def __init__(self, log_: Log, clock: Clock) -> None:
+        self._log = log_
+        self._clock = clock
+        self._wanted = asyncio.Event()
+        self._used: dict[int, int] = {}
+        """Tokens by minute since the epoch."""
+
+    def want(self) -> None:
+        """From now on it is asked for; before that nothing is read."""
+        self._wanted.set()
+
+    async def follow(self) -> None:
+        """For ever, once it is wanted. Deliberations that cannot be read are not counted."""
+        await self._wanted.wait()
+        seq, since = 0, self._clock.now() - WINDOW
+        while True:
+            try:
+                async with aclosing(self._log.follow(subjects.ALL_DELIBERATIONS, after_seq=seq, since=since)) as events:
+                    async for stored in events:
+                        seq = stored.seq
+                        if isinstance(stored.event.data, DeliberationEnded):
+                            usage = stored.event.data.result.usage
+                            self.add(stored.event.time, usage.prompt_tokens + usage.completion_tokens)
+            except InvalidInput as error:
+                log.warning("an event behind %d cannot be read: %s", seq, error, extra={"action": "unreadable"})
+                seq += 1
+
+    def add(self, at: datetime, tokens: int) -> None:
+        minute = int(at.timestamp()) // STEP_S
+        self._used[minute] = self._used.get(minute, 0) + tokens
+
+    @property
+    def tokens(self) -> int:
+        """Of the last 24 hours, to the minute."""
+        oldest = self._oldest()
+        for minute in [m for m in self._used if m < oldest]:
+            del self._used[minute]
+        return sum(self._used.values())
+
+    def below_in_s(self, limit: int) -> float:
+        """Seconds until less than `limit` was used in the last 24 hours, if nothing more is used; 0 when it is so."""
+        left, now = self.tokens, self._clock.now().timestamp()
+        for minute in sorted(self._used):
+            if left < limit:
+                break
+            left -= self._used[minute]
+            gone_at = (minute + 1) * STEP_S + WINDOW.total_seconds()
+            if left < limit:
+                return max(1.0, gone_at - now)
+        return 0.0
+
+    def _oldest(self) -> int:
+        return math.ceil((self._clock.now() - WINDOW).timestamp() / STEP_S)
