@@ -313,6 +313,15 @@ async def test_following_gives_what_is_there_then_what_comes(bus: Bus) -> None:
     assert [actor(s) for s in task.result()] == ["ann", "bob", "cid", "dan"]
 
 
+@pytest.mark.parametrize("count", [0, 1, 300])
+async def test_following_once_ends_with_what_is_there(bus: Bus, count: int) -> None:
+    """For readers that have the right to follow, and no other."""
+    actors = [str(n) for n in range(count)]
+    await fill(bus.log, ONE, *actors)
+    async with aclosing(bus.log.follow(ONE, once=True)) as events:
+        assert [actor(stored) async for stored in events] == actors
+
+
 async def test_following_resumes_behind_a_sequence(bus: Bus) -> None:
     """A watcher who comes back gets nothing twice."""
     head = await fill(bus.log, ONE, "ann", "bob")

@@ -46,12 +46,12 @@ def _holders(secret: str, environments: dict[int, str], services: dict[int, str]
 
 
 def test_each_process_has_only_its_own_secrets(moot: Moot) -> None:
-    """The model's key: the orchestrator. A password of the bus: its user. Ray's workers, where agents run: none."""
+    """The model's key: the orchestrator, and planning. A password of the bus: its user. Ray's workers, where agents run: none."""
     services = _descendants(moot.info.pid)
     environments = {pid: _environment(pid) for pid in services}
     assert set(services.values()) == {"ray", "nats-server", "planning", "runner", "context", "orchestrator"}
     assert list(services.values()).count("ray") > 4, "workers are seen too"
-    assert _holders(KEY, environments, services) == {"orchestrator"}
+    assert _holders(KEY, environments, services) == {"orchestrator", "planning"}
     users = json.loads((moot.data / "nats" / "nats.conf").read_text())["authorization"]["users"]
     holders = {u["user"]: _holders(u["password"], environments, services) for u in users}
     assert holders.pop("agents") == {"orchestrator"}, "which gives it to the agents' hosts"

@@ -1,7 +1,7 @@
 """The life of a story: one table of what may follow what, its guards, and the fold. Pure.
 
-submitted -> planned -> released -> decided -> accepted | sent back
-and cancelled from every state before the product owner's word
+submitted -> (assessed) -> planned -> approved -> released -> decided -> accepted | sent back -> (submitted) -> planned
+and carried over from every state in which nothing runs, cancelled from every one before the last
 """
 
 from collections.abc import Iterable
@@ -10,50 +10,73 @@ from enum import StrEnum
 
 import msgspec
 
-from folkmoot.kernel.errors import BrokenChain, FailedPrecondition, InvalidInput, NotFound
+from folkmoot.kernel.course import Step, course
+from folkmoot.kernel.errors import BrokenChain, FailedPrecondition, NotFound
 from folkmoot.kernel.events import START, Fact, Head, Stored, follows
 from folkmoot.kernel.facts import (
+    PlanApproved,
+    PlanRejected,
+    StepFailed,
     StoryAccepted,
+    StoryAssessed,
     StoryCancelled,
+    StoryCarriedOver,
     StoryPlanned,
+    StoryRevised,
     StorySentBack,
     StorySubmitted,
     TaskDecided,
     TaskReleased,
 )
-from folkmoot.kernel.ids import StoryId, TaskId
-from folkmoot.kernel.result import State
+from folkmoot.kernel.ids import CommitId, StoryId, TaskId
+from folkmoot.kernel.plan import Plan, PlannedTask, Planning
+from folkmoot.kernel.result import State, Usage
 
 
 class StoryState(StrEnum):
     SUBMITTED = "submitted"
+    ASSESSED = "assessed"
     PLANNED = "planned"
+    APPROVED = "approved"
     RELEASED = "released"
     DECIDED = "decided"
     ACCEPTED = "accepted"
     SENT_BACK = "sent_back"
+    CARRIED_OVER = "carried_over"
     CANCELLED = "cancelled"
 
+    @property
+    def terminal(self) -> bool:
+        return self in TERMINAL
 
-class Wish(StrEnum):
-    """What a person may do with a story."""
 
-    ACCEPT = "accept"
-    SEND_BACK = "send_back"
-    CANCEL = "cancel"
+TERMINAL = frozenset({StoryState.ACCEPTED, StoryState.CARRIED_OVER, StoryState.CANCELLED})
 
+
+_OPEN = (StoryState.SUBMITTED, StoryState.ASSESSED, StoryState.PLANNED, StoryState.SENT_BACK)
+"""Nothing runs, and a plan may come."""
+_UNDER_WAY = (StoryState.APPROVED, StoryState.RELEASED)
 
 LIFE_CYCLE: dict[type[Fact], tuple[StoryState, ...]] = {
-    StoryPlanned: (StoryState.SUBMITTED,),
-    TaskReleased: (StoryState.PLANNED, StoryState.RELEASED),
+    StoryAssessed: _OPEN,
+    StoryRevised: _OPEN,
+    StoryPlanned: _OPEN,
+    PlanApproved: (StoryState.PLANNED,),
+    PlanRejected: (StoryState.PLANNED,),
+    StepFailed: (*_OPEN, *_UNDER_WAY),
+    TaskReleased: _UNDER_WAY,
     TaskDecided: (StoryState.RELEASED,),
     StoryAccepted: (StoryState.DECIDED,),
     StorySentBack: (StoryState.DECIDED,),
-    StoryCancelled: (StoryState.SUBMITTED, StoryState.PLANNED, StoryState.RELEASED, StoryState.DECIDED),
+    StoryCarriedOver: (*_OPEN, StoryState.DECIDED),
+    StoryCancelled: (*_OPEN, *_UNDER_WAY, StoryState.DECIDED),
 }
 """The states in which each fact may happen. `submitted` is only ever the first."""
 
-_WORDS: dict[StoryState, str] = {StoryState.SENT_BACK: "sent back"}
+_WORDS: dict[StoryState, str] = {StoryState.SENT_BACK: "sent back", StoryState.CARRIED_OVER: "carried over"}
+
+Word = StoryAccepted | StorySentBack | StoryCarriedOver | StoryCancelled
+"""A person's, at the end of a round or of everything."""
 
 
 class Story(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,35 +86,73 @@ class Story(msgspec.Struct, frozen=True, kw_only=True):
     submitted: StorySubmitted
     created_at: datetime
     head: Head
-    tasks: tuple[TaskId, ...] = ()
+    state: StoryState = StoryState.SUBMITTED
+    title: str
+    text: str
+    checks: tuple[str, ...]
+    """As last revised."""
+    assessed: StoryAssessed | None = None
+    """Of the text as it is now."""
+    planned: StoryPlanned | None = None
+    approved: PlanApproved | None = None
+    round: int = 0
+    """Plans that were approved."""
+    steps: tuple[Step, ...] = ()
+    """The course of the plan, merges included."""
     released: tuple[TaskId, ...] = ()
     decided: dict[TaskId, TaskDecided] = {}
-    word: StoryAccepted | StorySentBack | StoryCancelled | None = None
-    """The last one: a person's."""
+    """Both of this round."""
+    usage: Usage = Usage()
+    """Of all rounds."""
+    told: tuple[str, ...] = ()
+    """What people said of plans and results, the oldest first: whoever tries again must know."""
+    failed: StepFailed | None = None
+    """Why it does not go on; a person may ask for the step again."""
+    waits: bool = False
+    """For a person to ask for the next plan."""
+    word: Word | None = None
+    """The last one."""
 
     @property
-    def state(self) -> StoryState:
-        return _state(self)
+    def tasks(self) -> tuple[TaskId, ...]:
+        """Of the plan as it is now, merges included."""
+        return tuple(step.task_id for step in self.steps)
 
     @property
     def reason(self) -> str:
         """Of the person's word; empty when there is none."""
         return self.word.reason if self.word else ""
 
+    @property
+    def running(self) -> int:
+        """Tasks that are released and not decided."""
+        return len(self.released) - len(self.decided)
 
-def _state(story: Story) -> StoryState:
-    match story.word:
-        case StoryAccepted():
-            return StoryState.ACCEPTED
-        case StorySentBack():
-            return StoryState.SENT_BACK
-        case StoryCancelled():
-            return StoryState.CANCELLED
-    if not story.tasks:
-        return StoryState.SUBMITTED
-    if len(story.decided) == len(story.tasks):
-        return StoryState.DECIDED
-    return StoryState.RELEASED if story.released else StoryState.PLANNED
+    @property
+    def result(self) -> TaskId | None:
+        """The task whose commit has everything; None unless all tasks ended with a commit."""
+        ended = self.steps and all(self.commit(task) for task in self.tasks)
+        return next((step.task_id for step in self.steps if step.last), None) if ended else None
+
+    def commit(self, task: TaskId) -> CommitId | None:
+        """What `task` was decided with; None before, and when it ended without one."""
+        end = self.decided.get(task)
+        return end.commit if end is not None and end.state == State.DECIDED else None
+
+    def blocked(self) -> frozenset[TaskId]:
+        """Tasks that build on something that did not come about."""
+        found: set[TaskId] = set()
+        for step in self.steps:
+            if any(t in found or (t in self.decided and not self.commit(t)) for t in step.starts_from):
+                found.add(step.task_id)
+        return frozenset(found)
+
+    def ready(self) -> tuple[Step, ...]:
+        """What may be released now, whatever the limits say; nothing once releasing has failed."""
+        if self.failed is not None and self.failed.step == "release":
+            return ()
+        waiting = (step for step in self.steps if step.task_id not in self.released)
+        return tuple(step for step in waiting if all(self.commit(task) for task in step.starts_from))
 
 
 # --- fold --------------------------------------------------------------------------------------------------------
@@ -118,8 +179,15 @@ def begin(stored: Stored) -> Story:
     fact = stored.event.data
     if not isinstance(fact, StorySubmitted):
         raise BrokenChain(f"{stored.event.subject}: message {stored.seq}: the first event is not the submission")
-    story_id = StoryId(stored.event.subject.rpartition(".")[2])
-    return Story(story_id=story_id, submitted=fact, created_at=stored.event.time, head=stored.head)
+    return Story(
+        story_id=StoryId(stored.event.subject.rpartition(".")[2]),
+        submitted=fact,
+        created_at=stored.event.time,
+        head=stored.head,
+        title=fact.title,
+        text=fact.text,
+        checks=fact.checks,
+    )
 
 
 def apply(story: Story, stored: Stored) -> Story:
@@ -127,21 +195,88 @@ def apply(story: Story, stored: Stored) -> Story:
     follows(story.head, stored)
     if problem := refusal(story, stored.event.data):
         raise BrokenChain(f"{stored.event.subject}: message {stored.seq}: {problem}")
-    return msgspec.structs.replace(_after(story, stored.event.data), head=stored.head)
+    return msgspec.structs.replace(after(story, stored.event.data), head=stored.head)
 
 
-def _after(story: Story, fact: Fact) -> Story:
+def after(story: Story, fact: Fact) -> Story:
+    """The story with `fact` in it, which `check` let pass."""
     change = msgspec.structs.replace
     match fact:
+        case StoryAssessed():
+            state = StoryState.ASSESSED if story.state is StoryState.SUBMITTED else story.state
+            return change(story, assessed=fact, state=state, failed=None)
         case StoryPlanned():
-            return change(story, tasks=fact.tasks)
+            return _planned(story, fact)
+        case PlanApproved():
+            state = StoryState.APPROVED
+            return change(story, approved=fact, round=story.round + 1, state=state, failed=None)
+        case StepFailed():
+            return _rested(change(story, failed=fact))
         case TaskReleased():
-            return change(story, released=(*story.released, fact.spec.task_id))
+            released = (*story.released, fact.spec.task_id)
+            return change(story, released=released, state=StoryState.RELEASED)
         case TaskDecided():
-            return change(story, decided=story.decided | {fact.task_id: fact})
-        case StoryAccepted() | StorySentBack() | StoryCancelled():
-            return change(story, word=fact)
+            decided = story.decided | {fact.task_id: fact}
+            return _rested(change(story, decided=decided, usage=story.usage.plus(fact.usage)))
+    return _spoken(story, fact)
+
+
+def _spoken(story: Story, fact: Fact) -> Story:
+    """The story after what a person said of it."""
+    change = msgspec.structs.replace
+    match fact:
+        case StoryRevised():
+            story = _unplanned(_told(story, "The story was revised", fact.reason), StoryState.SUBMITTED)
+            words = {"title": fact.title, "text": fact.text, "checks": fact.checks}
+            return change(story, **words, assessed=None, waits=False, word=None)
+        case PlanRejected():
+            state = StoryState.ASSESSED if story.assessed else StoryState.SUBMITTED
+            story = _unplanned(_told(story, "A plan was rejected", fact.reason), state)
+            return change(story, waits=story.submitted.planning is not Planning.MODEL)
+        case StorySentBack():
+            told = _told(story, f"The result of round {story.round} was sent back", fact.reason)
+            return change(told, word=fact, waits=True, state=StoryState.SENT_BACK)
+        case StoryAccepted():
+            return change(story, word=fact, state=StoryState.ACCEPTED)
+        case StoryCarriedOver():
+            return change(story, word=fact, state=StoryState.CARRIED_OVER)
+        case StoryCancelled():
+            return change(story, word=fact, state=StoryState.CANCELLED)
     raise AssertionError(f"`check` let {fact.type_name} pass")
+
+
+def _planned(story: Story, fact: StoryPlanned) -> Story:
+    """Logs that are older than plans say only which tasks there are, and that is approved."""
+    old = fact.plan is None
+    story = _unplanned(story, StoryState.APPROVED if old else StoryState.PLANNED)
+    plan = fact.plan or _of_old(story, fact)
+    steps = course(plan, story.story_id, story.round + 1)
+    story = msgspec.structs.replace(story, planned=fact, steps=steps, waits=False, word=None)
+    return msgspec.structs.replace(story, round=story.round + 1) if old else story
+
+
+def _of_old(story: Story, fact: StoryPlanned) -> Plan:
+    tasks = {f"task-{n}": task for n, task in enumerate(fact.tasks, start=1)}
+    planned = (PlannedTask(name=n, title=story.title, text=story.text, checks=story.checks) for n in tasks)
+    return Plan(tasks=tuple(planned), ids=tasks)
+
+
+def _unplanned(story: Story, state: StoryState) -> Story:
+    return msgspec.structs.replace(
+        story, state=state, planned=None, approved=None, steps=(), released=(), decided={}, failed=None
+    )
+
+
+def _told(story: Story, what: str, reason: str) -> Story:
+    line = f"{what}: {reason}" if reason.strip() else ""
+    return msgspec.structs.replace(story, told=(*story.told, line)) if line else story
+
+
+def _rested(story: Story) -> Story:
+    """Decided, when nothing runs and nothing more can be released."""
+    if story.state in _UNDER_WAY and not story.running and not story.ready():
+        return msgspec.structs.replace(story, state=StoryState.DECIDED)
+    return story
 
 
 # --- guards ------------------------------------------------------------------------------------------------------
@@ -154,13 +289,15 @@ def check(story: Story, fact: Fact) -> None:
         now = _WORDS.get(story.state, story.state)
         raise FailedPrecondition("life_cycle", f"the story is {now}: {_needs(fact, allowed)}")
     match fact:
-        case StoryPlanned() if not fact.tasks:
-            raise FailedPrecondition("empty_plan", "a plan has at least one task")
+        case StoryPlanned():
+            _guard_plan(story, fact)
+        case StepFailed():
+            _guard_failure(story, fact)
         case TaskReleased():
-            _guard_task(story, fact.spec.task_id, done=story.released, word="released")
+            _guard_release(story, fact.spec.task_id)
         case TaskDecided():
-            _guard_task(story, fact.task_id, done=tuple(story.decided), word="decided")
-        case StoryAccepted() if not all(d.state == State.DECIDED for d in story.decided.values()):
+            _guard_decision(story, fact.task_id)
+        case StoryAccepted() if story.result is None:
             raise FailedPrecondition("nothing_to_accept", "not every task ended with a chosen commit")
 
 
@@ -175,32 +312,56 @@ def refusal(story: Story, fact: Fact) -> str:
 
 def _needs(fact: Fact, allowed: tuple[StoryState, ...]) -> str:
     verb = fact.type_name.split(".")[-2]
-    return f"{verb!r} has no place here" if not allowed else f"{verb!r} needs it to be {' or '.join(allowed)}"
+    states = " or ".join(_WORDS.get(state, state) for state in allowed)
+    return f"{verb!r} has no place here" if not allowed else f"{verb!r} needs it to be {states}"
 
 
-def _guard_task(story: Story, task: TaskId, *, done: tuple[TaskId, ...], word: str) -> None:
+def _guard_plan(story: Story, fact: StoryPlanned) -> None:
+    if not fact.tasks:
+        raise FailedPrecondition("empty_plan", "a plan has at least one task")
+    if fact.plan is not None and not _identified(fact.plan, fact.tasks):
+        raise FailedPrecondition("identified", "the plan and its tasks do not have the same ids")
+    if fact.how == Planning.MODEL:
+        guard_assessment(story)
+
+
+def _identified(plan: Plan, tasks: tuple[TaskId, ...]) -> bool:
+    return set(plan.ids) == {task.name for task in plan.tasks} and set(plan.ids.values()) == set(tasks)
+
+
+def guard_assessment(story: Story) -> None:
+    """Raises FailedPrecondition unless the coach finds the story good enough for a model's plan."""
+    said = story.assessed
+    if said is None:
+        raise FailedPrecondition("assessed", "a model plans a story that the coach has assessed")
+    if said.assessment.score < said.threshold:
+        raise FailedPrecondition(
+            "assessed",
+            f"the coach gives it {said.assessment.score} of 100, and {story.submitted.rigor} needs {said.threshold}: "
+            "answer its questions by revising the story, or give a plan of your own",
+        )
+
+
+def _guard_failure(story: Story, fact: StepFailed) -> None:
+    if (fact.step == "release") != (story.state in _UNDER_WAY):
+        raise FailedPrecondition("step", f"{fact.step!r} is no step of a story that is {story.state}")
+
+
+def _guard_release(story: Story, task: TaskId) -> None:
+    step = next((step for step in story.steps if step.task_id == task), None)
+    if step is None:
+        raise FailedPrecondition("not_in_plan", f"task {task} is not in the story's plan")
+    if task in story.released:
+        raise FailedPrecondition("once", f"task {task} was released before")
+    for source in step.starts_from:
+        if not story.commit(source):
+            raise FailedPrecondition("not_ready", f"task {task} starts from task {source}, which has no commit")
+
+
+def _guard_decision(story: Story, task: TaskId) -> None:
     if task not in story.tasks:
         raise FailedPrecondition("not_in_plan", f"task {task} is not in the story's plan")
-    if task in done:
-        raise FailedPrecondition("once", f"task {task} was {word} before")
-    if word == "decided" and task not in story.released:
+    if task in story.decided:
+        raise FailedPrecondition("once", f"task {task} was decided before")
+    if task not in story.released:
         raise FailedPrecondition("not_released", f"task {task} was not released")
-
-
-def transition(story: Story, wish: Wish, *, actor: str, reason: str = "") -> Fact:
-    """The fact to append for a person's wish.
-
-    Raises FailedPrecondition naming the guard, InvalidInput when a story is sent back without a reason.
-    """
-    if wish is Wish.SEND_BACK and not reason.strip():
-        raise InvalidInput("reason", "is empty: say what is wrong with the result")
-    fact: Fact = _FACT_OF[wish](actor=actor, reason=reason)
-    check(story, fact)
-    return fact
-
-
-_FACT_OF: dict[Wish, type[StoryAccepted] | type[StorySentBack] | type[StoryCancelled]] = {
-    Wish.ACCEPT: StoryAccepted,
-    Wish.SEND_BACK: StorySentBack,
-    Wish.CANCEL: StoryCancelled,
-}

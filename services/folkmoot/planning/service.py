@@ -2,36 +2,44 @@
 
 from __future__ import annotations  # the generated stub types exist for the checker only
 
-from datetime import UTC
-
-from google.protobuf.timestamp_pb2 import Timestamp
+from collections.abc import AsyncIterator
+from contextlib import aclosing
 
 from folkmoot.api.planning.v1 import planning_pb2 as pb
 from folkmoot.api.planning.v1 import planning_pb2_grpc as rpc
 from folkmoot.kernel.errors import InvalidInput
-from folkmoot.kernel.story import Story, StoryState, Wish
+from folkmoot.kernel.facts import CODEC
+from folkmoot.kernel.wishes import Wish
+from folkmoot.planning import wire
 from folkmoot.planning.stories import Stories
+from folkmoot.planning.watch import Watch
 from folkmoot.runtime.grpc.server import Context
+from folkmoot.runtime.log.port import Log
 
 PAGE = 50
 MAX_PAGE = 200
-
-_STATES = {state: pb.StoryState.Value(f"STORY_STATE_{state.name}") for state in StoryState}
-_WISHES = {pb.StoryTransition.Value(f"STORY_TRANSITION_{wish.name}"): wish for wish in Wish}
 
 
 class PlanningServicer(rpc.PlanningServiceServicer):
     """Raises kernel errors only; the server maps them."""
 
-    def __init__(self, stories: Stories) -> None:
+    def __init__(self, stories: Stories, log: Log) -> None:
         self._stories = stories
+        self._log = log
 
     async def CreateStory(self, request: pb.CreateStoryRequest, context: Context) -> pb.CreateStoryResponse:
-        story = await self._stories.create(request.task, idempotency_key=request.idempotency_key, actor=request.actor)
-        return pb.CreateStoryResponse(story=_to_wire(story))
+        planning = wire.planning_from_wire(request.planning)
+        story = await self._stories.create(
+            wire.spec_of(request.task, self._stories.new_id(request.idempotency_key)),
+            actor=request.actor,
+            planning=planning,
+            autopilot=wire.autopilot_from_wire(request.approval, planning),
+            plan=wire.plan_from_wire(request.plan) if request.HasField("plan") else None,
+        )
+        return pb.CreateStoryResponse(story=wire.story_to_wire(story))
 
     async def GetStory(self, request: pb.GetStoryRequest, context: Context) -> pb.GetStoryResponse:
-        return pb.GetStoryResponse(story=_to_wire(await self._stories.find(request.story_id)))
+        return pb.GetStoryResponse(story=wire.story_to_wire(await self._stories.find(request.story_id)))
 
     async def ListStories(self, request: pb.ListStoriesRequest, context: Context) -> pb.ListStoriesResponse:
         if request.page_token and not request.page_token.isdecimal():
@@ -39,25 +47,51 @@ class PlanningServicer(rpc.PlanningServiceServicer):
         before = int(request.page_token) if request.page_token else None
         stories, following = await self._stories.newest(before=before, size=min(request.page_size or PAGE, MAX_PAGE))
         return pb.ListStoriesResponse(
-            stories=[_to_wire(s) for s in stories], next_page_token=str(following) if following else ""
+            stories=[wire.story_to_wire(s) for s in stories], next_page_token=str(following) if following else ""
         )
 
     async def TransitionStory(self, request: pb.TransitionStoryRequest, context: Context) -> pb.TransitionStoryResponse:
-        wish = _WISHES.get(request.transition)
-        if wish is None:
-            raise InvalidInput("transition", "must be accept, send_back or cancel")
-        story = await self._stories.transition(request.story_id, wish, actor=request.actor, reason=request.reason)
-        return pb.TransitionStoryResponse(story=_to_wire(story))
+        wish = wire.wish_from_wire(request.transition)
+        if wish is Wish.REVISE:
+            story = await self._stories.revise(
+                request.story_id,
+                actor=request.actor,
+                reason=request.reason,
+                title=request.title,
+                text=request.text,
+                checks=tuple(request.checks),
+            )
+        elif request.title or request.text or request.checks:
+            raise InvalidInput("transition", f"{wish} changes neither title, text nor checks; revise does")
+        else:
+            story = await self._stories.transition(request.story_id, wish, actor=request.actor, reason=request.reason)
+        return pb.TransitionStoryResponse(story=wire.story_to_wire(story))
 
+    async def AssessStory(self, request: pb.AssessStoryRequest, context: Context) -> pb.AssessStoryResponse:
+        story = await self._stories.assess(request.story_id, actor=request.actor)
+        return pb.AssessStoryResponse(story=wire.story_to_wire(story))
 
-def _to_wire(story: Story) -> pb.Story:
-    created = Timestamp()
-    created.FromDatetime(story.created_at.astimezone(UTC))
-    return pb.Story(
-        story_id=story.story_id,
-        title=story.submitted.title,
-        state=_STATES[story.state],
-        task_ids=story.tasks,
-        created_at=created,
-        reason=story.reason,
-    )
+    async def DerivePlan(self, request: pb.DerivePlanRequest, context: Context) -> pb.DerivePlanResponse:
+        plan = wire.plan_from_wire(request.plan) if request.HasField("plan") else None
+        story = await self._stories.derive(request.story_id, actor=request.actor, plan=plan)
+        return pb.DerivePlanResponse(story=wire.story_to_wire(story))
+
+    async def ApprovePlan(self, request: pb.ApprovePlanRequest, context: Context) -> pb.ApprovePlanResponse:
+        story = await self._stories.approve(request.story_id, actor=request.actor, reason=request.reason)
+        return pb.ApprovePlanResponse(story=wire.story_to_wire(story))
+
+    async def RejectPlan(self, request: pb.RejectPlanRequest, context: Context) -> pb.RejectPlanResponse:
+        story = await self._stories.reject(request.story_id, actor=request.actor, reason=request.reason)
+        return pb.RejectPlanResponse(story=wire.story_to_wire(story))
+
+    async def ListTasks(self, request: pb.ListTasksRequest, context: Context) -> pb.ListTasksResponse:
+        return pb.ListTasksResponse(tasks=wire.tasks_to_wire(await self._stories.find(request.story_id)))
+
+    async def WatchStory(self, request: pb.WatchStoryRequest, context: Context) -> AsyncIterator[pb.WatchStoryResponse]:
+        story = await self._stories.find(request.story_id)
+        watch = Watch(self._log, story.story_id, tasks=request.tasks, once=request.once)
+        own = watch.subject
+        async with aclosing(watch.events(after_seq=request.after_sequence)) as events:
+            async for stored in events:
+                sequence = stored.seq if stored.event.subject == own else 0
+                yield pb.WatchStoryResponse(sequence=sequence, event=CODEC.encode(stored.event))

@@ -1,84 +1,80 @@
-"""Stories: taken in, planned as one task, released, decided, accepted or sent back.
-
-The log is all the state there is.
-"""
+"""What callers may do with stories, and what carries stories on: the reader of their events, and of decisions."""
 
 import secrets
 
-from folkmoot.api.orchestrator.v1 import orchestrator_pb2 as orchestrator
-from folkmoot.kernel import ids, story, subjects
-from folkmoot.kernel.errors import AlreadyExists, Conflict, InvalidInput, NotFound
-from folkmoot.kernel.events import START, Fact, Head
-from folkmoot.kernel.facts import DeliberationEnded, StoryPlanned, StorySubmitted, TaskDecided, TaskReleased
-from folkmoot.kernel.ids import StoryId, TaskId
+from folkmoot.kernel import ids, story, subjects, wishes
+from folkmoot.kernel.due import Ask
+from folkmoot.kernel.errors import Conflict, FailedPrecondition, InvalidInput
+from folkmoot.kernel.events import Fact
+from folkmoot.kernel.facts import DeliberationEnded, PlanApproved, PlanRejected, StoryAssessed, TaskDecided
+from folkmoot.kernel.ids import StoryId
+from folkmoot.kernel.plan import Plan, Planning, sound
 from folkmoot.kernel.story import Story
-from folkmoot.kernel.task import TaskSpec, digest
-from folkmoot.runtime.grpc.results import spec_from_wire
+from folkmoot.kernel.task import TaskSpec
+from folkmoot.kernel.wishes import Wish, checked_reason
+from folkmoot.planning.asking import endpoint
+from folkmoot.planning.journal import Decide, Journal
+from folkmoot.planning.maker import Maker
 from folkmoot.runtime.log.consume import consume
 from folkmoot.runtime.log.port import Delivery, Log, Queues
-from folkmoot.runtime.supervise import patiently
+from folkmoot.runtime.settings import ModelSettings
 
 MAX_KEY_CHARS = 200
 MAX_ACTOR_CHARS = 200
+REASON_CHARS = 1_000
 
 
 class Stories:
-    """The only writer of `agile.events.*`."""
-
-    def __init__(self, log: Log, queues: Queues, *, max_deliver: int) -> None:
+    def __init__(
+        self,
+        log: Log,
+        queues: Queues,
+        journal: Journal,
+        maker: Maker,
+        configured: ModelSettings,
+        *,
+        max_deliver: int,
+    ) -> None:
         self._log = log
         self._queues = queues
+        self._journal = journal
+        self._maker = maker
+        self._configured = configured
         self._max_deliver = max_deliver
 
-    async def create(self, task: orchestrator.Task, *, idempotency_key: str, actor: str) -> Story:
-        """Submit, plan and release. Raises InvalidInput, AlreadyExists."""
+    # --- what callers ask -----------------------------------------------------------------------------------------
+
+    @staticmethod
+    def new_id(idempotency_key: str) -> StoryId:
+        """The same for the same key, for ever. Raises InvalidInput."""
         if len(idempotency_key) > MAX_KEY_CHARS:
             raise InvalidInput("idempotency_key", f"{len(idempotency_key)} characters; at most {MAX_KEY_CHARS}")
-        story_id = StoryId(ids.derived("s", idempotency_key or secrets.token_hex(16)))
-        spec = spec_from_wire(task, TaskId(ids.derived("t", story_id, "1")), story_id)
-        await self._submit(spec, actor[:MAX_ACTOR_CHARS] or "unknown")
-        return await self._released(story_id)
+        return StoryId(ids.derived("s", idempotency_key or secrets.token_hex(16)))
 
-    async def _submit(self, spec: TaskSpec, actor: str) -> None:
-        fact = _submitted(spec, actor)
-        try:
-            await patiently(lambda: self._log.append(subjects.story(spec.story_id), fact, after=START))
-        except Conflict:
-            known = await self.find(spec.story_id)
-            if known.submitted.digest != fact.digest:
-                raise AlreadyExists(
-                    f"story {spec.story_id} exists with other content: use another idempotency key"
-                ) from None
-
-    async def _released(self, story_id: StoryId) -> Story:
-        """Bring a submitted story to its release, from wherever it stands; repeating it is fine."""
-        while True:
-            current = await self.find(story_id)
-            fact = _next(current)
-            if fact is None:
-                return current
-            await self._append(story_id, fact, current.head)
-
-    async def _append(self, story_id: StoryId, fact: Fact, head: Head) -> bool:
-        """False when somebody else was first: fold again."""
-        try:
-            await patiently(lambda: self._log.append(subjects.story(story_id), fact, after=head))
-        except Conflict:
-            return False
-        return True
-
-    async def resume(self) -> None:
-        """Finish what a predecessor began and did not release."""
-        for last in await self._log.lasts(subjects.ALL_STORIES):
-            if isinstance(last.event.data, (StorySubmitted, StoryPlanned)):
-                await self._released(StoryId(last.event.subject.rpartition(".")[2]))
+    async def create(
+        self,
+        spec: TaskSpec,
+        *,
+        actor: str,
+        planning: Planning = Planning.SINGLE,
+        autopilot: bool = True,
+        plan: Plan | None = None,
+    ) -> Story:
+        """Submit `spec`, the story as one task, and do all that needs no model. Raises InvalidInput, AlreadyExists."""
+        if planning is Planning.MODEL:
+            endpoint(spec.model, self._configured)
+        if (plan is not None) is not (planning is Planning.GIVEN):
+            raise InvalidInput("plan", "comes with planning `given`, and only with that")
+        sound_plan = sound(plan, spec) if plan is not None else None
+        fact = wishes.fitting(
+            wishes.submission(spec, actor=_person(actor), planning=planning, autopilot=autopilot, plan=sound_plan)
+        )
+        async with self._journal.turn(spec.story_id):
+            return await self._journal.carried_on(await self._journal.submit(spec.story_id, fact), asking=False)
 
     async def find(self, story_id: str) -> Story:
         """Raises NotFound, InvalidInput."""
-        events = await self._log.read(subjects.story(StoryId(ids.token(story_id, "story_id"))))
-        if not events:
-            raise NotFound(f"there is no story {story_id}")
-        return story.fold(events)
+        return await self._journal.find(story_id)
 
     async def newest(self, *, before: int | None, size: int) -> tuple[list[Story], int | None]:
         """A page of stories by their last change, and where the next page begins."""
@@ -87,13 +83,97 @@ class Stories:
         found = [await self.find(s.event.subject.rpartition(".")[2]) for s in page]
         return found, page[-1].seq if len(lasts) > len(page) else None
 
-    async def transition(self, story_id: str, wish: story.Wish, *, actor: str, reason: str) -> Story:
+    async def transition(self, story_id: str, wish: Wish, *, actor: str, reason: str) -> Story:
         """Raises FailedPrecondition naming the guard, NotFound, InvalidInput."""
-        while True:
+        return await self._decided(
+            story_id, lambda current: wishes.spoken(current, wish, actor=_person(actor), reason=reason)
+        )
+
+    async def revise(
+        self, story_id: str, *, actor: str, reason: str, title: str, text: str, checks: tuple[str, ...]
+    ) -> Story:
+        """Raises FailedPrecondition naming the guard, NotFound, InvalidInput."""
+        words = {"actor": _person(actor), "reason": reason, "title": title, "text": text}
+        return await self._decided(story_id, lambda current: wishes.revision(current, checks=checks, **words))
+
+    async def approve(self, story_id: str, *, actor: str, reason: str) -> Story:
+        """Raises FailedPrecondition naming the guard, NotFound, InvalidInput."""
+        fact = PlanApproved(actor=_person(actor), reason=checked_reason(reason, required=False))
+        return await self._decided(story_id, lambda _: fact)
+
+    async def reject(self, story_id: str, *, actor: str, reason: str) -> Story:
+        """Raises FailedPrecondition naming the guard, NotFound, InvalidInput without a reason."""
+        fact = PlanRejected(actor=_person(actor), reason=checked_reason(reason, required=True))
+        return await self._decided(story_id, lambda _: fact)
+
+    async def assess(self, story_id: str, *, actor: str) -> Story:
+        """The story with what the coach says of it now, or with the problem.
+
+        Raises FailedPrecondition naming the guard, NotFound, InvalidInput without a model.
+        """
+        asked = await self.find(story_id)
+        async with self._journal.turn(asked.story_id):
             current = await self.find(story_id)
-            fact = story.transition(current, wish, actor=actor[:MAX_ACTOR_CHARS] or "unknown", reason=reason)
-            if await self._append(current.story_id, fact, current.head):
-                return await self.find(story_id)
+            if (current.assessed, current.failed) != (asked.assessed, asked.failed):
+                return current  # somebody was at it already
+            _require_open(current)
+            endpoint(current.submitted.model, self._configured)
+            return await self._made(current, Ask.ASSESS, actor)
+
+    async def derive(self, story_id: str, *, actor: str, plan: Plan | None) -> Story:
+        """The story with `plan`, or with the one that is made for it, or with the problem.
+
+        Raises FailedPrecondition naming the guard, NotFound, InvalidInput naming the plan's field.
+        """
+        asked = await self.find(story_id)
+        async with self._journal.turn(asked.story_id):
+            current = await self.find(story_id)
+            _require_open(current)
+            if plan is not None:
+                current = await self._added(current, await self._maker.edited(current, plan, actor=_person(actor)))
+            elif (current.planned, current.failed) == (asked.planned, asked.failed):
+                current = await self._derived(current, actor)
+            return await self._journal.carried_on(current, asking=False)
+
+    async def _derived(self, current: Story, actor: str) -> Story:
+        if current.submitted.planning is Planning.MODEL:
+            if current.assessed is None:
+                current = await self._made(current, Ask.ASSESS, actor)
+            if current.assessed is None:
+                return current
+            story.guard_assessment(current)
+        return await self._made(current, Ask.PLAN, actor)
+
+    async def _made(self, current: Story, ask: Ask, actor: str) -> Story:
+        return await self._added(current, await self._maker.made(ask, current, actor=_person(actor)))
+
+    async def _added(self, current: Story, fact: Fact) -> Story:
+        """Raises FailedPrecondition when the story went on while the fact was made."""
+        story.check(current, fact)
+        try:
+            return await self._journal.append(current, fact)
+        except Conflict:
+            raise FailedPrecondition("changed", "the story went on meanwhile; look at it, and ask again") from None
+
+    async def _decided(self, story_id: str, decision: Decide) -> Story:
+        current = await self._journal.decide(story_id, decision)
+        return await self._journal.carried_on(current, asking=False)
+
+    # --- what carries stories on ----------------------------------------------------------------------------------
+
+    async def follow_stories(self) -> None:
+        """Whatever is due in a story is done, for ever; run several of these, since models take their time."""
+        deliveries = self._queues.deliveries("planning-stories")
+        await consume(deliveries, self._on_story, max_deliver=self._max_deliver)
+
+    async def _on_story(self, delivery: Delivery) -> None:
+        """The last event of a story stands for those before it."""
+        subject = delivery.stored.event.subject
+        story_id = subject.rpartition(".")[2]
+        async with self._journal.turn(story_id):
+            last = await self._log.last(subject)
+            if last is not None and last.seq == delivery.stored.seq:
+                await self._journal.carried_on(await self.find(story_id), asking=True)
 
     async def follow_decisions(self) -> None:
         """A deliberation's end becomes an event of its story; for ever."""
@@ -104,59 +184,35 @@ class Stories:
         end = delivery.stored.event.data
         if not isinstance(end, DeliberationEnded) or not end.result.story_id:
             return
-        result = end.result
-        commit = result.winner.commit if result.winner else None
-        fact = TaskDecided(task_id=result.task_id, state=result.state, commit=commit)
+        fact = _decision(end)
         while True:
-            current = await self.find(result.story_id)
-            if result.task_id in current.decided or story.refusal(current, fact):
-                return
-            if await self._append(current.story_id, fact, current.head):
-                return
+            current = await self.find(end.result.story_id)
+            if story.refusal(current, fact):
+                return  # folded before, or nobody waits for it any more
+            try:
+                current = await self._journal.append(current, fact)
+            except Conflict:
+                continue
+            await self._journal.carried_on(current, asking=False)
+            return
 
 
-def _submitted(spec: TaskSpec, actor: str) -> StorySubmitted:
-    return StorySubmitted(
-        actor=actor,
-        title=spec.title,
-        text=spec.text,
-        repository=spec.repository,
-        base_ref=spec.base_ref,
-        checks=spec.checks,
-        agents=spec.agents,
-        rigor=spec.rigor,
-        model=spec.model,
-        workspace=spec.workspace,
-        budget=spec.budget,
-        digest=digest(spec),
+def _decision(end: DeliberationEnded) -> TaskDecided:
+    result = end.result
+    return TaskDecided(
+        task_id=result.task_id,
+        state=result.state,
+        commit=result.winner.commit if result.winner else None,
+        reason=result.reasons[0][:REASON_CHARS] if result.reasons else "",
+        usage=result.usage,
     )
 
 
-def _next(current: Story) -> Fact | None:
-    """The event that brings a submitted story closer to its release; None when it is there."""
-    task_id = TaskId(ids.derived("t", current.story_id, "1"))
-    match current.state:
-        case story.StoryState.SUBMITTED:
-            return StoryPlanned(tasks=(task_id,), how="single")
-        case story.StoryState.PLANNED:
-            return TaskReleased(spec=_spec(current, task_id))
-        case _:
-            return None
+def _person(actor: str) -> str:
+    return actor[:MAX_ACTOR_CHARS] or "unknown"
 
 
-def _spec(current: Story, task_id: TaskId) -> TaskSpec:
-    submitted = current.submitted
-    return TaskSpec(
-        task_id=task_id,
-        story_id=current.story_id,
-        title=submitted.title,
-        text=submitted.text,
-        repository=submitted.repository,
-        base_ref=submitted.base_ref,
-        checks=submitted.checks,
-        agents=submitted.agents,
-        rigor=submitted.rigor,
-        model=submitted.model,
-        workspace=submitted.workspace,
-        budget=submitted.budget,
-    )
+def _require_open(current: Story) -> None:
+    """Raises FailedPrecondition unless the story may be assessed and planned now."""
+    if current.state not in story.LIFE_CYCLE[StoryAssessed]:
+        raise FailedPrecondition("life_cycle", f"the story is {current.state}: there is nothing to assess or plan")

@@ -187,10 +187,12 @@ def _ray(settings: Settings) -> Recipe:
 
 
 def _service(name: str, settings: Settings, passwords: dict[str, str]) -> Recipe:
-    """Each with its own user on the bus; only the orchestrator, whose agents call the model, knows the model's key."""
+    """Each with its own user on the bus; the model's key is known to who calls models: the orchestrator's agents, and
+    planning's coach and planner."""
     log = msgspec.structs.replace(settings.log, user=name, password=passwords[name])
     grpc = msgspec.structs.replace(settings.grpc, listen=getattr(settings.grpc, name))
-    model = settings.model if name == "orchestrator" else msgspec.structs.replace(settings.model, api_key="")
+    keeps_key = name in ("orchestrator", "planning")
+    model = settings.model if keeps_key else msgspec.structs.replace(settings.model, api_key="")
     actors = passwords["agents"] if name == "orchestrator" else ""
     agents = msgspec.structs.replace(settings.agents, log_password=actors)
     own = msgspec.structs.replace(settings, log=log, grpc=grpc, model=model, agents=agents)
