@@ -21,9 +21,9 @@ STARTS = "refs/folkmoot/start/"
 WINNERS = "refs/heads/moot/"
 MOST_HEADS = 64
 TOLD_CHARS = 8_000
-TOLD_BYTES = 16_000
+TOLD_BYTES = 9_000
 """The account of a conflict stands in events, which are small."""
-NAMES_CHARS = 8_000
+NAMES_BYTES = 6_000
 """Of all conflicting paths together, for the same reason."""
 HUNK_LINES = 40
 TOLD_PATHS = 50
@@ -154,7 +154,7 @@ async def _size(git: Git, commit: CommitId, start: CommitId) -> tuple[int, int]:
 
 def _names(conflicts: Sequence[bytes]) -> tuple[str, ...]:
     names = tuple(policy.shown(path) for path in conflicts)
-    if sum(map(len, names)) > NAMES_CHARS:
+    if sum(len(name.encode()) for name in names) > NAMES_BYTES:
         raise FailedPrecondition("merge", f"it conflicts in {len(names)} paths: too many for one task")
     return names
 
