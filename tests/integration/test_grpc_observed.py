@@ -1,7 +1,5 @@
 """Calls over real gRPC: whose trace they belong to, and how they are counted."""
 
-from __future__ import annotations  # the stub types exist for the checker only
-
 import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
@@ -10,8 +8,6 @@ import grpc
 import httpx
 import pytest
 
-from folkmoot.api.context.v1 import context_pb2 as pb
-from folkmoot.api.context.v1 import context_pb2_grpc as rpc
 from folkmoot.kernel.errors import Misconfigured, NotFound
 from folkmoot.runtime.grpc.client import channel, credentials, mapped
 from folkmoot.runtime.grpc.server import Context, Service, serving
@@ -20,107 +16,89 @@ from folkmoot.runtime.telemetry import context as trace
 from folkmoot.runtime.telemetry.start import telemetry
 
 SHOWN = credentials("secret")
-ASKED = pb.GetNeighbourhoodRequest(node_id="x")
 
 
-class Telling(rpc.ContextServiceServicer):
-    """Says under which trace it was called."""
+class Telling:
+    """A service of bytes: says under which trace it is called."""
 
-    async def GetNeighbourhood(
-        self, request: pb.GetNeighbourhoodRequest, context: Context
-    ) -> pb.GetNeighbourhoodResponse:
-        return pb.GetNeighbourhoodResponse(nodes=[pb.Node(node_id=trace.current())])
+    async def tell(self, request: bytes, context: Context) -> bytes:
+        return trace.current().encode()
 
-    async def Rebuild(self, request: pb.RebuildRequest, context: Context) -> pb.RebuildResponse:
+    async def fail(self, request: bytes, context: Context) -> bytes:
         raise NotFound("nothing there")
 
-
-class Watching:
-    """A service of bytes: no message of ours streams alone."""
-
     async def watch(self, request: bytes, context: Context) -> AsyncIterator[bytes]:
-        """The trace, again and again."""
+        """Again and again."""
         while True:
             yield trace.current().encode()
             await asyncio.sleep(0)
 
 
-def add_watch(servicer: Watching, server: grpc.aio.Server) -> None:
-    handlers = {"Watch": grpc.unary_stream_rpc_method_handler(servicer.watch)}
-    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("test.Watching", handlers),))
+def add(servicer: Telling, server: grpc.aio.Server) -> None:
+    handlers: dict[str, Any] = {
+        "Tell": grpc.unary_unary_rpc_method_handler(servicer.tell),
+        "Fail": grpc.unary_unary_rpc_method_handler(servicer.fail),
+        "Watch": grpc.unary_stream_rpc_method_handler(servicer.watch),
+    }
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("test.Telling", handlers),))
 
 
-def services() -> list[Service]:
-    return [
-        Service(
-            name="folkmoot.api.context.v1.ContextService",
-            servicer=Telling(),
-            add=rpc.add_ContextServiceServicer_to_server,
-        ),
-        Service(name="test.Watching", servicer=Watching(), add=add_watch),
-    ]
+SERVICE = Service(name="test.Telling", servicer=Telling(), add=add)
 
 
 @pytest.fixture
-async def address() -> AsyncIterator[str]:
-    async with serving(GrpcSettings(token="secret"), services()) as found:
-        yield found
+async def caller() -> AsyncIterator[Any]:
+    """A channel to it."""
+    async with serving(GrpcSettings(token="secret"), [SERVICE]) as address, channel(address) as open_channel:
+        yield open_channel
 
 
-async def asked(address: str) -> str:
-    async with channel(address) as open_channel:
-        stub: rpc.ContextServiceAsyncStub = rpc.ContextServiceStub(open_channel)
-        reply = await stub.GetNeighbourhood(ASKED, metadata=SHOWN, timeout=5)
-    return reply.nodes[0].node_id
+async def told(caller: Any, *more: tuple[str, str]) -> str:
+    reply: bytes = await caller.unary_unary("/test.Telling/Tell")(b"", metadata=(*SHOWN, *more), timeout=5)
+    return reply.decode()
 
 
-async def test_a_call_belongs_to_its_callers_trace(address: str) -> None:
+async def test_a_call_belongs_to_its_callers_trace(caller: Any) -> None:
     """Without a collector, and without an SDK."""
     mine = trace.fresh()
     with trace.within(mine):
-        assert await asked(address) == mine
+        assert await told(caller) == mine
 
 
-async def test_a_call_without_a_trace_begins_one(address: str) -> None:
+async def test_a_call_without_a_trace_begins_one(caller: Any) -> None:
     """Each its own."""
-    one, other = await asked(address), await asked(address)
+    one, other = await told(caller), await told(caller)
     assert trace.understood(one)
     assert trace.trace_id(one) != trace.trace_id(other)
 
 
-async def test_a_forged_trace_is_left_at_the_door(address: str) -> None:
+async def test_a_forged_trace_is_left_at_the_door(caller: Any) -> None:
     """What callers write there would otherwise stand in the log for ever."""
-    async with channel(address) as open_channel:
-        stub: rpc.ContextServiceAsyncStub = rpc.ContextServiceStub(open_channel)
-        forged = (*SHOWN, ("traceparent", "00-my-own-words-01"))
-        reply = await stub.GetNeighbourhood(ASKED, metadata=forged, timeout=5)
-    assert trace.understood(reply.nodes[0].node_id)
+    assert trace.understood(await told(caller, ("traceparent", "00-my-own-words-01")))
 
 
-async def test_a_stream_belongs_to_its_callers_trace(address: str) -> None:
+async def test_a_stream_belongs_to_its_callers_trace(caller: Any) -> None:
     """From its first reply to the one at which the caller leaves."""
     mine = trace.fresh()
-    open_channel: Any
-    async with channel(address) as open_channel:
-        with trace.within(mine):
-            call = open_channel.unary_stream("/test.Watching/Watch")(b"", metadata=SHOWN, timeout=5)
-            assert [await call.read() for _ in range(3)] == [mine.encode()] * 3
-            call.cancel()
+    with trace.within(mine):
+        call = caller.unary_stream("/test.Telling/Watch")(b"", metadata=SHOWN, timeout=5)
+        assert [await call.read() for _ in range(3)] == [mine.encode()] * 3
+        call.cancel()
 
 
 async def test_calls_are_counted_by_method_and_code() -> None:
     """At `/metrics`, over real HTTP, on a port that the system chose."""
     async with telemetry(TelemetrySettings(metrics_listen="127.0.0.1:0"), "test") as metrics:
-        async with serving(GrpcSettings(token="secret"), services()) as address, channel(address) as open_channel:
-            stub: rpc.ContextServiceAsyncStub = rpc.ContextServiceStub(open_channel)
-            await stub.GetNeighbourhood(ASKED, metadata=SHOWN, timeout=5)
+        async with serving(GrpcSettings(token="secret"), [SERVICE]) as address, channel(address) as open_channel:
+            caller: Any = open_channel
+            await told(caller)
             with pytest.raises(NotFound), mapped():
-                await stub.Rebuild(pb.RebuildRequest(), metadata=SHOWN, timeout=5)
+                await caller.unary_unary("/test.Telling/Fail")(b"", metadata=SHOWN, timeout=5)
         async with httpx.AsyncClient(trust_env=False) as http:
             shown = (await http.get(f"http://{metrics}/metrics")).text
-    assert 'folkmoot_rpcs_total{code="OK",method="ContextService/GetNeighbourhood"} 1.0' in shown
-    assert 'folkmoot_rpcs_total{code="NOT_FOUND",method="ContextService/Rebuild"} 1.0' in shown
-    assert 'folkmoot_rpc_duration_seconds_count{method="ContextService/Rebuild"} 1.0' in shown
+    assert 'folkmoot_rpcs_total{code="OK",method="Telling/Tell"} 1.0' in shown
+    assert 'folkmoot_rpcs_total{code="NOT_FOUND",method="Telling/Fail"} 1.0' in shown
+    assert 'folkmoot_rpc_duration_seconds_count{method="Telling/Fail"} 1.0' in shown
     assert "process_resident_memory_bytes" in shown
 
 
