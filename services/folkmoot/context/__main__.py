@@ -3,6 +3,7 @@
 import asyncio
 
 from folkmoot.api.context.v1 import context_pb2_grpc as rpc
+from folkmoot.context.decisions import Recorder
 from folkmoot.context.service import ContextServicer, Projector
 from folkmoot.runtime.clock import SystemClock
 from folkmoot.runtime.graph.sqlite import open_sqlite
@@ -21,7 +22,7 @@ async def serve(settings: Settings, announcement: Announcement, stop: asyncio.Ev
             projector = Projector(bus.log, graph)
             service = Service(
                 name="folkmoot.api.context.v1.ContextService",
-                servicer=ContextServicer(graph, projector),
+                servicer=ContextServicer(graph, projector, Recorder(bus.log, graph, projector.reached)),
                 add=rpc.add_ContextServiceServicer_to_server,
             )
             async with serving(settings.grpc, [service]) as address, asyncio.TaskGroup() as group:

@@ -7,13 +7,20 @@ from contextlib import aclosing
 
 from folkmoot.api.context.v1 import context_pb2 as pb
 from folkmoot.api.context.v1 import context_pb2_grpc as rpc
+from folkmoot.context import request as asked
+from folkmoot.context.decisions import Recorder
+from folkmoot.context.explain import explained, nodes
+from folkmoot.context.gather import evidence, gather
+from folkmoot.context.pack import Part, hydrated
 from folkmoot.context.projection.events import project, subject_node
-from folkmoot.kernel import subjects
+from folkmoot.kernel import ids, subjects
 from folkmoot.kernel.errors import InvalidInput
 from folkmoot.kernel.events import Stored
+from folkmoot.kernel.ids import TaskId
 from folkmoot.runtime.graph.port import Counts, Edge, Graph, Node
 from folkmoot.runtime.grpc.server import Context
 from folkmoot.runtime.log.port import Log
+from folkmoot.runtime.log.topology import matches
 from folkmoot.runtime.supervise import patiently
 
 FOLLOWED = (subjects.ALL_STORIES, subjects.ALL_DELIBERATIONS, subjects.COUNCILS, subjects.DECISIONS)
@@ -59,6 +66,13 @@ class Projector:
             while await self._graph.position(subjects_) < seq:
                 await self._moved.wait()
 
+    async def caught_up(self, *exact: str) -> None:
+        """Returns once all that was said on these subjects at the call is in the graph."""
+        for subject in exact:
+            last = await patiently(lambda: self._log.last(subject))  # noqa: B023 -- awaited at once
+            if last is not None:
+                await self.reached(next(f for f in FOLLOWED if matches(f, subject)), last.seq)
+
     async def _follow(self, subjects_: str) -> None:
         """Apply what comes; when somebody else moved the position, begin again from there."""
         while True:
@@ -81,9 +95,10 @@ class Projector:
 class ContextServicer(rpc.ContextServiceServicer):
     """Raises kernel errors only; the server maps them."""
 
-    def __init__(self, graph: Graph, projector: Projector) -> None:
+    def __init__(self, graph: Graph, projector: Projector, recorder: Recorder) -> None:
         self._graph = graph
         self._projector = projector
+        self._recorder = recorder
 
     async def GetNeighbourhood(
         self, request: pb.GetNeighbourhoodRequest, context: Context
@@ -97,9 +112,31 @@ class ContextServicer(rpc.ContextServiceServicer):
             nodes=map(_node, part.nodes), edges=map(_edge, part.edges), truncated=part.truncated
         )
 
+    async def HydrateContext(self, request: pb.HydrateContextRequest, context: Context) -> pb.HydrateContextResponse:
+        """Waits until the logs of what is named are in the graph: the same log gives the same pack."""
+        wanted = asked.from_wire(request)
+        stories = [subjects.story(wanted.story_id)] if wanted.story_id else []
+        tasks = map(subjects.deliberation, (wanted.task_id, *wanted.depends_on))
+        await self._projector.caught_up(*stories, *tasks, subjects.DECISIONS)
+        pack = hydrated(await gather(self._graph, wanted), wanted)
+        return pb.HydrateContextResponse(text=pack.text, tokens=pack.tokens, parts=map(_part, pack.parts))
+
+    async def ExplainDecision(self, request: pb.ExplainDecisionRequest, context: Context) -> pb.ExplainDecisionResponse:
+        task_id = TaskId(ids.token(request.task_id, "task_id"))
+        await self._projector.caught_up(subjects.deliberation(task_id), subjects.DECISIONS)
+        found = await evidence(self._graph, task_id)
+        return pb.ExplainDecisionResponse(text=explained(found), nodes=map(_node, nodes(found)))
+
+    async def RecordDecision(self, request: pb.RecordDecisionRequest, context: Context) -> pb.RecordDecisionResponse:
+        return pb.RecordDecisionResponse(decision_id=await self._recorder.record(request))
+
     async def Rebuild(self, request: pb.RebuildRequest, context: Context) -> pb.RebuildResponse:
         counts = await self._projector.rebuild()
         return pb.RebuildResponse(nodes=counts.nodes, edges=counts.edges)
+
+
+def _part(part: Part) -> pb.ContextPart:
+    return pb.ContextPart(node_id=part.node_id, kind=part.kind, tokens=part.tokens, included=part.included)
 
 
 def _node(node: Node) -> pb.Node:

@@ -1,0 +1,201 @@
+"""What the events of stories, tasks and the fleet do to the graph."""
+
+from folkmoot.kernel import subjects
+from folkmoot.kernel.events import Fact
+from folkmoot.kernel.facts import (
+    AgentRegistered,
+    AgentUnregistered,
+    CouncilCreated,
+    CouncilDeleted,
+    PlanApproved,
+    PlanRejected,
+    StepFailed,
+    StoryAssessed,
+    StoryCarriedOver,
+    StoryPlanned,
+    StoryRevised,
+    StorySentBack,
+    TaskDecided,
+    TaskReleased,
+)
+from folkmoot.kernel.fleet import AgentProfile, Council
+from folkmoot.kernel.ids import StoryId, TaskId
+from folkmoot.kernel.plan import Assessment, Plan, PlannedTask
+from folkmoot.kernel.result import State
+from folkmoot.kernel.task import Role
+from tests.fixtures.history import History, commit, deliberation, spec, submitted
+
+STORY = subjects.story(StoryId("s-1"))
+PLAN = Plan(
+    summary="first the model",
+    tasks=(
+        PlannedTask(name="model", title="The model", text="m"),
+        PlannedTask(name="api", title="The API", text="a", after=("model",)),
+    ),
+    ids={"model": TaskId("t-1"), "api": TaskId("t-2")},
+)
+PLANNED = StoryPlanned(tasks=(TaskId("t-1"), TaskId("t-2")), how="model", plan=PLAN)
+SCORES = Assessment(clarity=80, testability=60, size=90, score=70, summary="clear enough", questions=("Which port?",))
+
+
+async def properties(history: History, node_id: str) -> dict[str, str]:
+    node = await history.graph.node(node_id)
+    assert node is not None, node_id
+    return node.properties
+
+
+async def state(history: History) -> str:
+    return (await properties(history, "story:s-1"))["state"]
+
+
+async def connected(history: History, start: str, kind: str) -> list[str]:
+    return [e.to_id for e in await history.graph.edges([start], kind, limit=99)]
+
+
+async def test_a_story_goes_through_its_states() -> None:
+    """As planning counts them, from the text to a person's word, and round again."""
+    history = History()
+    released = TaskReleased(spec=spec("t-1", "s-1")), TaskReleased(spec=spec("t-2", "s-1"))
+    decided = (TaskDecided(task_id=TaskId(f"t-{n}"), state="decided") for n in (1, 2))
+    course: list[tuple[Fact, str]] = [
+        (submitted(title="Shop", text="Build it"), "submitted"),
+        (StoryAssessed(actor="coach", assessment=SCORES, threshold=75, model="m"), "assessed"),
+        (PLANNED, "planned"),
+        (PlanRejected(actor="ann", reason="too large"), "assessed"),
+        (PLANNED, "planned"),
+        (PlanApproved(actor="ann"), "approved"),
+        (released[0], "released"),
+        (next(decided), "decided"),
+        (released[1], "released"),
+        (next(decided), "decided"),
+        (StorySentBack(actor="ann", reason="the total is wrong"), "sent_back"),
+        (StoryRevised(actor="ann", title="Shop 2", text="Build it well"), "submitted"),
+        (StepFailed(step="plan", reason="no model answers"), "submitted"),
+        (StoryCarriedOver(actor="ann", into=StoryId("s-2")), "carried_over"),
+    ]
+    for fact, expected in course:
+        await history.write(STORY, fact)
+        assert await state(history) == expected, fact
+    story = await properties(history, "story:s-1")
+    assert (story["title"], story["round"], story["problem"]) == ("Shop 2", "1", "plan: no model answers")
+    assert await connected(history, "story:s-1", "CARRIED_INTO") == ["story:s-2"]
+
+
+async def test_an_old_story_is_approved_by_its_plan() -> None:
+    """Logs from before plans go on to a release at once."""
+    history = History()
+    await history.write(STORY, submitted(title="t", text="x"), StoryPlanned(tasks=(TaskId("t-1"),), how="single"))
+    assert await state(history) == "approved"
+
+
+async def test_plans_keep_their_tasks_and_what_became_of_them() -> None:
+    """Each plan is a node of its own; tasks know what they come after."""
+    history = History()
+    await history.write(STORY, submitted(title="t", text="x"), PLANNED, PlanRejected(actor="ann", reason="too large"))
+    await history.write(STORY, PLANNED, PlanApproved(actor="autopilot", automatic=True))
+    second, first = await connected(history, "story:s-1", "HAS_PLAN")
+    assert (await properties(history, first))["state"] == "rejected"
+    assert (await properties(history, first))["reason"] == "too large"
+    approved = await properties(history, second)
+    assert (approved["state"], approved["automatic"], approved["round"]) == ("approved", "true", "1")
+    assert approved["tasks"] == "model: The model\napi: The API (after model)"
+    assert await connected(history, second, "HOLDS") == ["task:t-1", "task:t-2"]
+    assert await connected(history, "task:t-2", "AFTER") == ["task:t-1"]
+    (reason,) = await connected(history, "story:s-1", "TOLD")
+    assert (await properties(history, reason))["text"] == "too large"
+
+
+async def test_assessments_are_kept() -> None:
+    """With the scores, and what the coach asks."""
+    history = History()
+    await history.write(STORY, submitted(title="t", text="x"))
+    await history.write(STORY, StoryAssessed(actor="coach", assessment=SCORES, threshold=75, model="m"))
+    (assessment,) = await connected(history, "story:s-1", "ASSESSED_AS")
+    said = await properties(history, assessment)
+    assert (said["score"], said["threshold"], said["questions"]) == ("70", "75", "Which port?")
+
+
+async def test_a_task_touches_files_and_the_folders_around_them() -> None:
+    """A folder is found as quickly as a file; another repository's file of that name is another file."""
+    history = History()
+    await history.task(spec("t-1", merge=[commit("c")], depends_on=["t-0"]), "src/shop/cart.py", "README.md")
+    places = await history.graph.nodes(await connected(history, "task:t-1", "TOUCHED"))
+    assert {n.properties["path"] for n in places} == {"src/shop/cart.py", "README.md", "src/", "src/shop/"}
+    await history.task(spec("t-2", repository="https://host/shop.git"), "README.md")
+    (other,) = await connected(history, "task:t-2", "TOUCHED")
+    assert other not in {n.id for n in places}
+    assert await connected(history, "task:t-1", "BUILDS_ON") == ["task:t-0"]
+    assert await connected(history, "task:t-1", "MERGES") == [f"commit:{commit('c')}"]
+    ended = await properties(history, "task:t-1")
+    assert (ended["state"], ended["commit"], ended["branch"]) == ("decided", commit("t-1"), "moot/t-1")
+
+
+async def test_addresses_that_plainly_mean_the_same_are_one_repository() -> None:
+    """A trailing slash must not hide what was learned."""
+    for address in ("/work/shop/", "file:///work/shop", "//work/./shop", "/work/x/../shop"):
+        history = History()
+        await history.task(spec("t-1", repository=address), "a.py")
+        await history.task(spec("t-2", repository="/work/shop"), "a.py")
+        assert await connected(history, "task:t-1", "TOUCHED") == await connected(history, "task:t-2", "TOUCHED")
+
+
+async def test_a_council_has_the_agents_that_it_has_now() -> None:
+    """Registered anew it seats others; what is deleted is gone."""
+    history = History()
+    ada = AgentRegistered(actor="ann", agent=AgentProfile(name="ada", role=Role.QA, temperature=0.5))
+    await history.write(subjects.COUNCILS, ada, _council("ada", "bob"))
+    assert await connected(history, "council:strict", "SEATS") == ["profile:ada", "profile:bob"]
+    await history.write(subjects.COUNCILS, _council("bob", "cyd"))
+    assert await connected(history, "council:strict", "SEATS") == ["profile:bob", "profile:cyd"]
+    assert (await properties(history, "profile:ada"))["temperature"] == "0.5"
+    await history.write(subjects.COUNCILS, CouncilDeleted(actor="ann", name="strict"))
+    await history.write(subjects.COUNCILS, AgentUnregistered(actor="ann", name="ada"))
+    assert {n.id for n in (await history.graph.dump()).nodes} == {"profile:bob", "profile:cyd"}
+
+
+def _council(*agents: str) -> CouncilCreated:
+    return CouncilCreated(actor="ann", council=Council(name="strict", role=Role.QA, agents=agents))
+
+
+async def test_secrets_do_not_reach_the_graph() -> None:
+    """Whoever wrote them: a person in a story, an agent in its summary, a test in its name."""
+    secret = "ghp_" + "a1B2c3" * 6
+    history = History()
+    await history.story("s-1", spec("t-1", "s-1", text=f"use {secret}"), text=f"use {secret}", checks=[f"x {secret}"])
+    await history.task(spec("t-1", "s-1", title=secret), "a.py", summary=f"I used {secret}", reasons=(secret,))
+    await history.decision("d-1", text=f"The token is {secret}", repository="/work/shop", paths=["a.py"])
+    await history.write(STORY, StorySentBack(actor="ann", reason=f"{secret} leaks"))
+    dump = await history.graph.dump()
+    assert "[redacted:github]" in str(dump)
+    assert secret not in str(dump)
+
+
+async def test_what_is_forgotten_was_never_there() -> None:
+    """A story and its tasks leave no trace; what other tasks did to the same files stays."""
+    history, other = History(), History()
+    for one in (history, other):
+        await one.story("s-2", spec("t-2", "s-2"))
+        await one.task(spec("t-2", "s-2"), "src/a.py")
+    await history.story("s-1", spec("t-1", "s-1"))
+    await history.task(spec("t-1", "s-1"), "src/a.py", "src/mine.py")
+    await history.write(STORY, StorySentBack(actor="ann", reason="no"))
+    await history.forget(STORY)
+    await history.forget(subjects.deliberation(TaskId("t-1")))
+    assert await history.graph.dump() == await other.graph.dump()
+
+
+async def test_the_order_of_streams_does_not_matter() -> None:
+    """The same events, the log of stories first or last: the same graph."""
+    dumps = []
+    for stories_first in (True, False):
+        history = History()
+        whole = spec("t-1", "s-1")
+        facts = deliberation(whole, ("a.py",), State.ABSTAINED, "done", ("too little evidence",))
+        if stories_first:
+            await history.story("s-1", whole)
+        await history.write(subjects.deliberation(whole.task_id), *facts)
+        if not stories_first:
+            await history.story("s-1", whole)
+        await history.write(STORY, TaskDecided(task_id=whole.task_id, state="abstained"))
+        dumps.append(await history.graph.dump())
+    assert dumps[0] == dumps[1]
