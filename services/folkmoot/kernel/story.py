@@ -112,6 +112,8 @@ class Story(msgspec.Struct, frozen=True, kw_only=True):
     """For a person to ask for the next plan."""
     word: Word | None = None
     """The last one."""
+    traceparent: str = ""
+    """Of the submission: all that happens for the story, and for its tasks, belongs to its trace."""
 
     @property
     def tasks(self) -> tuple[TaskId, ...]:
@@ -187,6 +189,7 @@ def begin(stored: Stored) -> Story:
         title=fact.title,
         text=fact.text,
         checks=fact.checks,
+        traceparent=stored.event.traceparent,
     )
 
 

@@ -14,6 +14,7 @@ from folkmoot.kernel.story import Story
 from folkmoot.planning.maker import Maker
 from folkmoot.runtime.log.port import Log
 from folkmoot.runtime.supervise import patiently
+from folkmoot.runtime.telemetry.context import belonging, derived
 
 Decide = Callable[[Story], Fact]
 
@@ -53,7 +54,9 @@ class Journal:
     async def append(self, current: Story, fact: Fact) -> Story:
         """The story with `fact` behind it. Raises Conflict when somebody else was first: find it again."""
         subject = subjects.story(current.story_id)
-        return story.apply(current, await patiently(lambda: self._log.append(subject, fact, after=current.head)))
+        with belonging(current.traceparent or derived("story", current.story_id)):
+            stored = await patiently(lambda: self._log.append(subject, fact, after=current.head))
+        return story.apply(current, stored)
 
     async def decide(self, story_id: str, decision: Decide) -> Story:
         """Append what `decision` makes of the story as it stands, however often it changes under us.
