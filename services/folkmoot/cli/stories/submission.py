@@ -128,6 +128,7 @@ _HEAD = """\
 
 def plan_file(plan: Plan, story_id: str, title: str) -> str:
     """YAML for people to edit, without what is empty; `read_plan` reads it back."""
-    tasks = [{k: v for k, v in msgspec.to_builtins(t).items() if v not in ("", (), [])} for t in plan.tasks]
+    said = [msgspec.to_builtins(t).items() for t in plan.tasks]
+    tasks = [{k: v for k, v in fields if v not in ("", [], ()) or k in ("name", "text")} for fields in said]
     head = _HEAD.format(story=story_id, title=headline(title))
     return head + documents.as_yaml({"summary": plan.summary, "tasks": tasks})

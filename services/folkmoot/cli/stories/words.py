@@ -164,7 +164,7 @@ def _on_a_result(story: Story) -> list[tuple[str, str]]:
         steps.append((f"moot story carry-over {name}", "go on with it in another story"))
     if story.result_commit and story.state is not StoryState.SENT_BACK:
         steps.append((f"moot apply {name}", "take it as a branch; your files stay as they are"))
-    return steps
+    return [*steps, (f"moot log {name}", "what happened")]
 
 
 _WORST = {"failed": Code.FAILED, "abstained": Code.ABSTAINED, "cancelled": Code.CANCELLED}
