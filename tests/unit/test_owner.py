@@ -4,7 +4,7 @@ The runner admits nothing and the pool runs nobody: what is asked here is what i
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 
 import pytest
@@ -63,11 +63,11 @@ class NoRunner(Runner):
     def __init__(self) -> None:
         self.cleaned = 0
 
-    async def prepare(self, repository: str, base_ref: str) -> PreparedBase:
+    async def prepare(self, repository: str, base_ref: str, merge: Sequence[CommitId] = ()) -> PreparedBase:
         return BASE
 
     async def admit(
-        self, *, task_id: TaskId, agent_id: AgentId, base: PreparedBase, bundle: ArtifactRef, message: str
+        self, *, task_id: TaskId, agent_id: AgentId, base: PreparedBase, bundle: ArtifactRef | None, message: str
     ) -> Admission | Refusal:
         return Refusal(proposal_id=ids.proposal_id(agent_id, 1), agent_id=agent_id, reason="touches .git")
 

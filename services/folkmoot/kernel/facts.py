@@ -428,6 +428,24 @@ class MessageParked(Fact, frozen=True, kw_only=True):
     reason: str
     body: str
     """The original message, as text."""
+    reader: str = ""
+    """Durable reader whose service gave it up; empty in logs that are older than this."""
+
+
+class ParkedReplayed(Fact, frozen=True, kw_only=True):
+    """A person had a parked message handled again."""
+
+    type_name: ClassVar[str] = "folkmoot.parked.replayed.v1"
+    actor: str
+    parked: int
+    """Sequence of the parked message in its stream."""
+    reader: str = ""
+    """Its service handles `body` once more; empty where the message was put back into its queue."""
+    subject: str
+    seq: int
+    """Where the original stood."""
+    body: str = ""
+    """The original message, as text; empty where it was put back."""
 
 
 CODEC = Codec(
@@ -468,4 +486,5 @@ CODEC = Codec(
     CouncilDeleted,
     DecisionRecorded,
     MessageParked,
+    ParkedReplayed,
 )

@@ -17,7 +17,9 @@ from folkmoot.orchestrator.examiner import Examiner
 from folkmoot.orchestrator.fleet import Fleet
 from folkmoot.orchestrator.gate import Gate
 from folkmoot.orchestrator.ledger import Ledger
+from folkmoot.orchestrator.operations import Operations
 from folkmoot.orchestrator.owner import Parts
+from folkmoot.orchestrator.parked import ParkedMessages
 from folkmoot.orchestrator.runner import Runner, connected
 from folkmoot.orchestrator.service import OrchestratorServicer
 from folkmoot.orchestrator.worker import Worker
@@ -52,14 +54,23 @@ async def serve(settings: Settings, announcement: Announcement, stop: asyncio.Ev
         gate = _gate(settings.orchestrator, bus, ledger, clock)
         desk = Desk(bus.log, bus.queues, parts.councils, gate)
         worker = Worker(name, parts, desk, max_deliver=settings.log.max_deliver)
+        operations = Operations(
+            fleet=fleet,
+            parked=ParkedMessages(bus.log, bus.queues),
+            gate=gate,
+            ledger=ledger,
+            worker=worker,
+            settings=settings.orchestrator,
+        )
         service = Service(
             name="folkmoot.api.orchestrator.v1.OrchestratorService",
-            servicer=OrchestratorServicer(desk, bus.log, bus.artifacts, clock),
+            servicer=OrchestratorServicer(operations, desk, bus.log, bus.artifacts, clock),
             add=rpc.add_OrchestratorServiceServicer_to_server,
         )
         async with serving(settings.grpc, [service]) as address, asyncio.TaskGroup() as group:
             owned = [
                 group.create_task(worker.follow_stories(), name="stories"),
+                group.create_task(worker.follow_replays(), name="replays"),
                 group.create_task(ledger.follow(), name="ledger"),
                 group.create_task(_end_with_cluster(pool, settings.agents.ray_address), name="cluster"),
             ]

@@ -9,7 +9,6 @@ from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 import msgspec
 
 from folkmoot.api.orchestrator.v1 import orchestrator_pb2 as pb
-from folkmoot.api.orchestrator.v1 import orchestrator_pb2_grpc as rpc
 from folkmoot.kernel import ids, subjects
 from folkmoot.kernel.deliberation import progress
 from folkmoot.kernel.errors import FolkmootError, InvalidInput, NotFound, Unavailable
@@ -19,6 +18,7 @@ from folkmoot.kernel.facts import CODEC, DeliberationEnded
 from folkmoot.kernel.ids import TaskId
 from folkmoot.kernel.result import Result
 from folkmoot.orchestrator.desk import Desk
+from folkmoot.orchestrator.operations import Operations, OperationsServicer
 from folkmoot.orchestrator.trail import trail
 from folkmoot.runtime.clock import Clock
 from folkmoot.runtime.grpc.results import result_to_wire
@@ -31,10 +31,11 @@ MAX_PAGE = 200
 PIECE_BYTES = 1024 * 1024
 
 
-class OrchestratorServicer(rpc.OrchestratorServiceServicer):
+class OrchestratorServicer(OperationsServicer):
     """Raises kernel errors only; the server maps them."""
 
-    def __init__(self, desk: Desk, log: Log, artifacts: Artifacts, clock: Clock) -> None:
+    def __init__(self, operations: Operations, desk: Desk, log: Log, artifacts: Artifacts, clock: Clock) -> None:
+        super().__init__(operations)
         self._desk = desk
         self._log = log
         self._artifacts = artifacts
@@ -67,15 +68,26 @@ class OrchestratorServicer(rpc.OrchestratorServiceServicer):
         self, request: pb.WatchDeliberationRequest, context: Context
     ) -> AsyncIterator[pb.WatchDeliberationResponse]:
         state = await self._desk.find(request.task_id)
+        if request.once:
+            for event in await self._there(state.task_id, request.after_sequence, steps=request.steps):
+                yield _reply(state.task_id, event)
+            return
         async with self._watched(state.task_id, request.after_sequence, steps=request.steps) as arrived:
             while True:
                 stored = await arrived.get()
                 if isinstance(stored, FolkmootError):
                     raise stored
-                own = stored.event.subject == subjects.deliberation(state.task_id)
-                yield pb.WatchDeliberationResponse(sequence=stored.seq if own else 0, event=CODEC.encode(stored.event))
+                yield _reply(state.task_id, stored)
                 if isinstance(stored.event.data, DeliberationEnded):
                     return
+
+    async def _there(self, task_id: TaskId, after: int, *, steps: bool) -> list[Stored]:
+        """The task's events behind `after`, and its steps, as they came."""
+        found = [s for s in await self._log.read(subjects.deliberation(task_id)) if s.seq > after]
+        if steps:
+            async with aclosing(self._log.follow(subjects.all_steps(task_id), once=True)) as events:
+                found += [stored async for stored in events]
+        return sorted(found, key=lambda stored: stored.event.time)
 
     @asynccontextmanager
     async def _watched(
@@ -147,6 +159,11 @@ class OrchestratorServicer(rpc.OrchestratorServiceServicer):
         body = await self._artifacts.get(ArtifactRef(sha256=request.sha256, size=request.size))
         for start in range(0, len(body), PIECE_BYTES):
             yield pb.GetArtifactResponse(data=body[start : start + PIECE_BYTES])
+
+
+def _reply(task_id: TaskId, stored: Stored) -> pb.WatchDeliberationResponse:
+    own = stored.event.subject == subjects.deliberation(task_id)
+    return pb.WatchDeliberationResponse(sequence=stored.seq if own else 0, event=CODEC.encode(stored.event))
 
 
 def _ended(fact: DeliberationEnded) -> pb.Result:

@@ -17,6 +17,7 @@ from folkmoot.orchestrator.owner import Owner, Parts
 from folkmoot.runtime.log.beside import beside
 from folkmoot.runtime.log.consume import consume
 from folkmoot.runtime.log.port import Delivery
+from folkmoot.runtime.log.replays import replaying
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +49,12 @@ class Worker:
         """Released tasks become requests, cancelled stories cancel theirs; for ever."""
         deliveries = self._parts.queues.deliveries("orchestrator-stories")
         await consume(deliveries, self._on_story, max_deliver=self._max_deliver)
+
+    async def follow_replays(self) -> None:
+        """What a person has replayed of stories; for ever."""
+        deliveries = self._parts.queues.deliveries("orchestrator-replays")
+        again = replaying({"orchestrator-stories": self.on_story})
+        await consume(deliveries, again, max_deliver=self._max_deliver)
 
     async def _carry(self, delivery: Delivery) -> None:
         spec = _spec(delivery)

@@ -7,7 +7,8 @@ import msgspec
 
 from folkmoot.kernel.errors import InvalidInput
 from folkmoot.kernel.events import START, Event, Fact, Head, Stored, body_digest, follows
-from folkmoot.kernel.facts import CODEC, MessageParked
+from folkmoot.kernel.facts import CODEC, MessageParked, ParkedReplayed
+from folkmoot.runtime.log.topology import ReaderSpec
 from folkmoot.runtime.telemetry import context
 
 
@@ -35,8 +36,9 @@ def envelope(subject: str, fact: Fact, *, source: str, time: datetime, ident: st
 
 
 def encoded(event: Event) -> bytes:
-    """Raises InvalidInput above the log's limit, which a parked message alone may pass: it holds another one."""
-    return msgspec.json.encode(event) if isinstance(event.data, MessageParked) else CODEC.encode(event)
+    """Raises InvalidInput above the log's limit, which only parked messages may pass: they hold another one."""
+    holds_another = isinstance(event.data, MessageParked | ParkedReplayed)
+    return msgspec.json.encode(event) if holds_another else CODEC.encode(event)
 
 
 def stored(seq: int, body: bytes) -> Stored:
@@ -76,9 +78,16 @@ class Chain:
         return message
 
 
-def parked(stream: str, subject: str, seq: int, deliveries: int, reason: str, body: bytes) -> MessageParked:
-    text = body.decode("utf-8", "backslashreplace")
-    return MessageParked(stream=stream, subject=subject, seq=seq, deliveries=deliveries, reason=reason, body=text)
+def parked(reader: ReaderSpec, subject: str, seq: int, deliveries: int, reason: str, body: bytes) -> MessageParked:
+    return MessageParked(
+        stream=reader.stream,
+        subject=subject,
+        seq=seq,
+        deliveries=deliveries,
+        reason=reason,
+        body=body.decode("utf-8", "backslashreplace"),
+        reader=reader.name,
+    )
 
 
 def _text(fact: Fact) -> str:

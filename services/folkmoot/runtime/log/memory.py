@@ -256,12 +256,12 @@ class MemoryQueues:
             stream.messages.remove(message)
 
     async def park(self, reader: topology.ReaderSpec, message: _Message, lease: _Lease, reason: str) -> None:
-        fact = envelope.parked(reader.stream, message.subject, message.seq, lease.deliveries, reason, message.body)
+        fact = envelope.parked(reader, message.subject, message.seq, lease.deliveries, reason, message.body)
         subject = topology.parked_subject(reader.stream)
         while True:
             last = await self._log.last(subject)
             try:
-                key = f"{reader.stream}:{message.seq}"
+                key = f"{reader.name}:{message.seq}"
                 await self._log.append(subject, fact, after=last.head if last else START, key=key)
             except Conflict:
                 continue

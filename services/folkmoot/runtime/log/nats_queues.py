@@ -150,8 +150,9 @@ class NatsQueues:
     async def park(self, msg: Msg, place: Place, reason: str) -> None:
         """First the copy, then the end of the original: in between it is there twice, never not at all."""
         count(meters.PARKED, place.stream)
-        fact = envelope.parked(place.stream, msg.subject, place.seq, place.deliveries, reason, msg.data)
-        await self._append_parked(topology.parked_subject(place.stream), fact, f"{place.stream}:{place.seq}")
+        reader = topology.reader(place.consumer)
+        fact = envelope.parked(reader, msg.subject, place.seq, place.deliveries, reason, msg.data)
+        await self._append_parked(topology.parked_subject(place.stream), fact, f"{reader.name}:{place.seq}")
         await self.settle(msg, b"+ACK")
 
     async def _append_parked(self, subject: str, fact: Fact, key: str) -> None:

@@ -100,6 +100,9 @@ READERS = (
     ReaderSpec(name="planning-stories", stream="AGILE", filter="agile.events.*"),
     ReaderSpec(name="planning-decisions", stream="DELIBERATIONS", filter="deliberation.events.*"),
     ReaderSpec(name="runner-requests", stream="AGENT_REQUESTS", filter="agent.requests.*.*"),
+    # What a person has replayed of a log goes to the service that parked it.
+    ReaderSpec(name="orchestrator-replays", stream="PARKED", filter="parked.*"),
+    ReaderSpec(name="planning-replays", stream="PARKED", filter="parked.*"),
 )
 
 
@@ -207,6 +210,7 @@ def _reader_rights(spec: ReaderSpec) -> list[str]:
     parked = parked_subject(spec.stream)
     return [
         f"$JS.API.CONSUMER.MSG.NEXT.{spec.stream}.{spec.name}",
+        f"$JS.API.CONSUMER.INFO.{spec.stream}.{spec.name}",
         f"$JS.ACK.{spec.stream}.{spec.name}.>",
         parked,
         *_append_rights(parked),
@@ -226,13 +230,19 @@ USERS = (
         writes=("agile.events.*",),
         reads=("AGILE",),
         follows=("deliberation.events.*",),
-        readers=("planning-stories", "planning-decisions"),
+        readers=("planning-stories", "planning-decisions", "planning-replays"),
     ),
     UserSpec(
         name="orchestrator",
-        writes=("deliberation.requests.*", "deliberation.events.*", "agent.requests.*.*", "fleet.events.councils"),
+        writes=(
+            "deliberation.requests.*",
+            "deliberation.events.*",
+            "agent.requests.*.*",
+            "fleet.events.councils",
+            "parked.*",
+        ),
         reads=("AGILE", "DELIBERATIONS", "AGENT_RESPONSES", "STEPS", "FLEET", "PARKED"),
-        readers=("orchestrator-requests", "orchestrator-stories"),
+        readers=("orchestrator-requests", "orchestrator-stories", "orchestrator-replays"),
         artifacts="rw",
     ),
     UserSpec(

@@ -1408,7 +1408,7 @@ class GetStatusResponse(_message.Message):
     TOKENS_TODAY_FIELD_NUMBER: _builtins.int
     TOKENS_PER_DAY_FIELD_NUMBER: _builtins.int
     waiting: _builtins.int
-    """waiting counts tasks in the queue that nobody works on yet."""
+    """waiting counts tasks in the queue that nobody has begun."""
     running: _builtins.int
     """running counts deliberations that this replica carries."""
     capacity: _builtins.int
@@ -1462,7 +1462,7 @@ class Parked(_message.Message):
     reason: _builtins.str
     """reason is why it was given up."""
     body: _builtins.str
-    """body is the message."""
+    """body is the message, cut to 4,000 characters."""
     replayed: _builtins.bool
     """replayed says that it was put back since."""
     @_builtins.property
