@@ -38,7 +38,10 @@ async def serve(settings: Settings, announcement: Announcement, stop: asyncio.Ev
             add=rpc.add_PlanningServiceServicer_to_server,
         )
         async with serving(settings.grpc, [service]) as address, asyncio.TaskGroup() as group:
-            owned = [group.create_task(stories.follow_decisions(), name="decisions")]
+            owned = [
+                group.create_task(stories.follow_decisions(), name="decisions"),
+                group.create_task(stories.follow_replays(), name="replays"),
+            ]
             owned += [group.create_task(stories.follow_stories(), name=f"stories {n}") for n in range(READERS)]
             announcement.ready(address)
             await stop.wait()

@@ -5,7 +5,7 @@ import secrets
 from folkmoot.kernel import ids, story, subjects, wishes
 from folkmoot.kernel.due import Ask
 from folkmoot.kernel.errors import Conflict, FailedPrecondition, InvalidInput
-from folkmoot.kernel.events import Fact
+from folkmoot.kernel.events import Fact, Stored
 from folkmoot.kernel.facts import DeliberationEnded, PlanApproved, PlanRejected, StoryAssessed, TaskDecided
 from folkmoot.kernel.ids import StoryId
 from folkmoot.kernel.plan import Plan, Planning, sound
@@ -17,6 +17,7 @@ from folkmoot.planning.journal import Decide, Journal
 from folkmoot.planning.maker import Maker
 from folkmoot.runtime.log.consume import consume
 from folkmoot.runtime.log.port import Delivery, Log, Queues
+from folkmoot.runtime.log.replays import replaying
 from folkmoot.runtime.settings import ModelSettings
 
 MAX_KEY_CHARS = 200
@@ -180,8 +181,21 @@ class Stories:
         deliveries = self._queues.deliveries("planning-decisions")
         await consume(deliveries, self._on_decision, max_deliver=self._max_deliver)
 
+    async def follow_replays(self) -> None:
+        """What a person has replayed; for ever."""
+        again = replaying({"planning-stories": self._look_again, "planning-decisions": self._decide_by})
+        await consume(self._queues.deliveries("planning-replays"), again, max_deliver=self._max_deliver)
+
+    async def _look_again(self, stored: Stored) -> None:
+        story_id = stored.event.subject.rpartition(".")[2]
+        async with self._journal.turn(story_id):
+            await self._journal.carried_on(await self.find(story_id), asking=True)
+
     async def _on_decision(self, delivery: Delivery) -> None:
-        end = delivery.stored.event.data
+        await self._decide_by(delivery.stored)
+
+    async def _decide_by(self, stored: Stored) -> None:
+        end = stored.event.data
         if not isinstance(end, DeliberationEnded) or not end.result.story_id:
             return
         fact = _decision(end)
