@@ -13,7 +13,7 @@ from folkmoot.kernel.ids import CommitId, RepositoryId, TaskId
 from folkmoot.runner.checkout import Tree
 from folkmoot.runner.jobs import TURN_S, Turns
 from folkmoot.runner.toolchain import Toolchains
-from folkmoot.runner.workspaces import Wish
+from folkmoot.runner.workspace import Wish
 from folkmoot.runtime.settings import RunnerSettings
 from folkmoot.runtime.workspace.client import GrpcWorkspace
 from folkmoot.runtime.workspace.port import WorkspaceLost

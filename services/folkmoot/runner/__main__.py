@@ -15,7 +15,8 @@ from folkmoot.runner.mirrors import Mirrors
 from folkmoot.runner.probe import require
 from folkmoot.runner.repository_service import RepositoryServicer
 from folkmoot.runner.service import WorkspaceServicer
-from folkmoot.runner.workspaces import Opened, Wish, Workspaces, workspaces
+from folkmoot.runner.workspace import Wish
+from folkmoot.runner.workspaces import Opened, Workspaces, workspaces
 from folkmoot.runtime.clock import SystemClock
 from folkmoot.runtime.grpc.server import Service, serving
 from folkmoot.runtime.log.consume import consume

@@ -13,7 +13,8 @@ from folkmoot.runner.checkout import Tree
 from folkmoot.runner.files import inside
 from folkmoot.runner.jobs import Part
 from folkmoot.runner.sandbox import Command, Ended
-from folkmoot.runner.workspaces import Manifest, Wish, Workspace, Workspaces
+from folkmoot.runner.workspace import Manifest, Wish, Workspace
+from folkmoot.runner.workspaces import Workspaces
 from folkmoot.runtime.grpc.server import Context, bearer
 
 NAME = "folkmoot.api.workspace.v1.WorkspaceService"

@@ -1,8 +1,6 @@
-"""The open workspaces of one runner: folders, leases, tokens.
+"""The open workspaces of one runner: leases, tokens, room.
 
-A workspace is a folder with a manifest; a runner that starts finds them again. What is in `repo` and `home` is hostile:
-every git command and every file operation on it runs inside the sandbox. The host only makes the empty folder, writes
-into it before anybody else could, and removes it.
+A workspace is a folder with a manifest; a runner that starts finds them again.
 """
 
 import asyncio
@@ -11,7 +9,7 @@ import hmac
 import logging
 import os
 import secrets
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 from pathlib import Path
 from weakref import WeakValueDictionary
@@ -26,53 +24,21 @@ from folkmoot.kernel.errors import (
     PermissionDenied,
     ResourceExhausted,
 )
-from folkmoot.kernel.ids import CommitId, RepositoryId, TaskId, WorkspaceId, workspace_id
-from folkmoot.runner import checkout, files, gocache, observed, orphans, store
-from folkmoot.runner.checkout import Output, Tree
-from folkmoot.runner.gocache import GoCache, Layers
-from folkmoot.runner.jobs import Jobs, Part, Turns
-from folkmoot.runner.sandbox import HOME, REPO, Command, Ended, Limits, Mount, Profile
-from folkmoot.runner.stage import Stage, staged
-from folkmoot.runner.toolchain import Toolchains, environment
+from folkmoot.kernel.ids import WorkspaceId
+from folkmoot.runner import observed, orphans, store
+from folkmoot.runner.gocache import GoCache
+from folkmoot.runner.places import Bundles, Objects, Places, remove, write
+from folkmoot.runner.stage import staged
+from folkmoot.runner.toolchain import Toolchains
+from folkmoot.runner.workspace import Manifest, Wish, Workspace
 from folkmoot.runtime.clock import Clock
 from folkmoot.runtime.settings import RunnerSettings
-from folkmoot.runtime.workspace.port import Entry, WorkspaceLost
 
 log = logging.getLogger(__name__)
 
-_GO = "go"
-"""Folder of a workspace, where its part of Go's cache is."""
 _RETRY_S = 5.0
-_OWN_TIMEOUT_S = 110.0
-"""Of our own commands inside, such as a check-out; just below the callers' patience."""
 _TAKE_OVER_S = 10.0
 """A predecessor that was killed is gone at once; one that drains takes a little."""
-
-Bundles = Callable[[RepositoryId, CommitId, CommitId], Awaitable[bytes]]
-"""What is there, and commit, to a bundle of what is between: `Mirrors.bundle_of`."""
-Objects = Callable[[RepositoryId], Path]
-"""`Mirrors.objects`."""
-
-
-class Wish(msgspec.Struct, frozen=True, kw_only=True):
-    """What a workspace is for. The same task, holder and attempt: the same workspace."""
-
-    task_id: TaskId
-    holder: str
-    attempt: int
-    repository_id: RepositoryId
-    tree: Tree
-
-    @property
-    def workspace_id(self) -> WorkspaceId:
-        return workspace_id(self.task_id, self.holder, self.attempt)
-
-
-class Manifest(msgspec.Struct, frozen=True, kw_only=True):
-    wish: Wish
-    nonce: str
-    """Tells this workspace's token from that of another one of the same name."""
-    expires_at: datetime
 
 
 class Opened(msgspec.Struct, frozen=True, kw_only=True):
@@ -81,100 +47,15 @@ class Opened(msgspec.Struct, frozen=True, kw_only=True):
     expires_at: datetime
 
 
-class Queues(msgspec.Struct, frozen=True, kw_only=True):
-    """Two, so that reading a file never waits behind somebody's tests."""
-
-    ours: Turns
-    """Check-outs, files, bundles."""
-    theirs: Turns
-    """What agents and examinations run."""
-
-
-class Workspace:
-    """One open workspace. All methods raise WorkspaceLost once it is closed."""
-
-    def __init__(
-        self, folder: Path, manifest: Manifest, profile: Profile, jobs: Jobs, queues: Queues, settings: RunnerSettings
-    ) -> None:
-        self.folder = folder
-        self.manifest = manifest
-        self._profile = profile
-        self._jobs = jobs
-        self._queues = queues
-        self._settings = settings
-        self.go: Layers | None = None
-        """Go's build cache, once Go is known to be spoken."""
-
-    def stream(self, command: Command) -> AsyncGenerator[Part, None]:
-        return self._jobs.stream(self._leased, command, self._queues.theirs)
-
-    @contextlib.contextmanager
-    def _leased(self) -> Iterator[Profile]:
-        if self.go is None:
-            yield self._profile
-            return
-        with self.go.taken() as mount:
-            yield gocache.cached(self._profile, mount)
-
-    async def shell(self, argv: Sequence[str | bytes], stdin: bytes, limit: int) -> Output:
-        command = Command(argv=tuple(argv), stdin=stdin, timeout_s=_OWN_TIMEOUT_S, output_limit=limit)
-        streams: dict[str, list[bytes]] = {"stdout": [], "stderr": []}
-        async for part in self._jobs.stream(self._leased, command, self._queues.ours):
-            if isinstance(part, Ended):
-                return Output(ended=part, stdout=b"".join(streams["stdout"]), stderr=b"".join(streams["stderr"]))
-            streams[part.stream].append(part.data)
-        raise WorkspaceLost("the command vanished")
-
-    async def read(self, path: bytes, limit: int) -> bytes:
-        return await files.read(self.shell, path, limit)
-
-    async def write(self, path: bytes, content: bytes, *, append: bool) -> None:
-        await files.write(self.shell, path, content, append=append)
-
-    async def listing(self, path: bytes, depth: int, limit: int) -> list[Entry]:
-        return await files.listing(self.shell, path, depth, limit)
-
-    async def take_in(self, bundle: bytes, commit: CommitId) -> None:
-        if len(bundle) > 4 * self._settings.bundle_bytes:
-            raise InvalidInput("bundle", f"{len(bundle)} bytes are too many")
-        await checkout.take_in(self.shell, bundle, commit)
-
-    async def bundled(self, base: CommitId) -> bytes:
-        return await checkout.bundled(self.shell, base, self._settings.bundle_bytes)
-
-    async def end(self) -> None:
-        await self._jobs.end()
-
-
 class Workspaces:
     """All of one runner. One process per folder."""
 
-    def __init__(
-        self,
-        folder: Path,
-        toolchains: Toolchains,
-        *,
-        objects: Objects,
-        bundles: Bundles,
-        settings: RunnerSettings,
-        clock: Clock,
-        group: asyncio.TaskGroup,
-        key: bytes,
-        stage: Stage,
-        go: GoCache,
-    ) -> None:
-        self._go = go
-        self.folder = folder
-        self._stage = stage
-        self._toolchains = toolchains
-        self._objects = objects
-        self._bundles = bundles
+    def __init__(self, places: Places, settings: RunnerSettings, clock: Clock, key: bytes) -> None:
+        self.folder = places.folder
+        self._places = places
         self._settings = settings
         self._clock = clock
-        self._group = group
         self._key = key
-        at_once = settings.max_commands or 2 * (os.cpu_count() or 1)
-        self._queues = Queues(ours=Turns(at_once), theirs=Turns(at_once))
         self._open: dict[WorkspaceId, Workspace] = {}
         self._making: set[WorkspaceId] = set()
         """They have a place already, so that parallel opens count them."""
@@ -186,25 +67,9 @@ class Workspaces:
 
     async def resume(self) -> int:
         """At start: find the workspaces of a predecessor, remove what is none; says how many were found."""
-        for place in sorted(self.folder.iterdir()):
-            manifest = _manifest(place)
-            known = manifest is not None and manifest.wish.workspace_id == place.name
-            if manifest is None or not known or not await self._adopt(place, manifest):
-                await _remove(place)
+        for workspace in await self._places.known():
+            self._open[workspace.manifest.wish.workspace_id] = workspace
         return len(self._open)
-
-    async def _adopt(self, place: Path, manifest: Manifest) -> bool:
-        try:
-            objects = self._objects(manifest.wish.repository_id)
-        except NotFound:
-            return False
-        if not self._stage.owns(place / "repo"):
-            return False
-        workspace = await self._workspace(place, manifest, objects)
-        self._open[manifest.wish.workspace_id] = workspace
-        if (place / _GO).is_dir():
-            await self._with_go(workspace)
-        return True
 
     async def open(self, wish: Wish, ttl_s: float, *, spare: int = 0) -> Opened:
         """Open it, or find it open; either renews the lease. A new one leaves `spare` places free.
@@ -233,7 +98,7 @@ class Workspaces:
             workspace = self._open.pop(ident, None)
             if workspace is not None:
                 await workspace.end()
-                await _remove(workspace.folder)
+                await remove(workspace.folder)
                 observed.level(len(self._open))
         await self._tell_freed()
 
@@ -259,9 +124,7 @@ class Workspaces:
         for ident in expired:
             log.info("workspace %s outlived its lease", ident, extra={"action": "expired", "workspace_id": ident})
             await self.close(ident)
-        for place in list(self.folder.iterdir()):
-            if place.name.startswith(_TRASH):
-                await _remove(place)
+        await self._places.sweep()
         return expired
 
     async def keep_swept(self) -> None:
@@ -276,7 +139,7 @@ class Workspaces:
 
     async def drain(self) -> None:
         """End every command; the workspaces stay for the next runner."""
-        self._go.stop()
+        self._places.stop()
         for workspace in list(self._open.values()):
             await workspace.end()
 
@@ -305,7 +168,7 @@ class Workspaces:
     def _renew(self, workspace: Workspace, expires_at: datetime) -> None:
         latest = max(expires_at, workspace.manifest.expires_at)
         workspace.manifest = msgspec.structs.replace(workspace.manifest, expires_at=latest)
-        _write(workspace.folder, workspace.manifest)
+        write(workspace.folder, workspace.manifest)
 
     async def _made(self, wish: Wish, expires_at: datetime, spare: int) -> Workspace:
         if self._full(spare):
@@ -319,70 +182,18 @@ class Workspaces:
             await self._tell_freed()
 
     async def _filled(self, wish: Wish, expires_at: datetime) -> Workspace:
-        objects = self._objects(wish.repository_id)
-        tree = wish.tree
-        bundle = b"" if tree.commit == tree.below else await self._bundles(wish.repository_id, tree.below, tree.commit)
         manifest = Manifest(wish=wish, nonce=secrets.token_hex(16), expires_at=expires_at)
-        place = self.folder / wish.workspace_id
-        await _remove(place)
-        workspace = await self._workspace(place, manifest, objects)
+        workspace = await self._places.begun(manifest)
+        # Before its first command, so that it is ended with all others.
         self._open[wish.workspace_id] = workspace
         try:
-            self._furnish(place, objects, tree)
-            if await checkout.fill(workspace.shell, tree, bundle):
-                await self._with_go(workspace)
-            _write(place, manifest)
+            await self._places.fill(workspace)
         except BaseException:
             del self._open[wish.workspace_id]
             await workspace.end()
-            await _remove(place)
+            await remove(workspace.folder)
             raise
         return workspace
-
-    async def _with_go(self, workspace: Workspace) -> None:
-        shared = await self._go.shared()
-        if shared is not None:
-            place = workspace.folder / _GO
-            place.mkdir(exist_ok=True)
-            shown = (await self._stage.shown([self.folder]))[self.folder]
-            workspace.go = Layers(place, shown / workspace.folder.name / _GO, shared, self._stage)
-
-    def _furnish(self, place: Path, objects: Path, tree: Tree) -> None:
-        """The sandboxes' user passes through `place`, owns what lies in it, and reads nothing else there."""
-        for part, mode in (("", 0o711), ("repo", 0o700), ("home", 0o700)):
-            (place / part).mkdir()
-            (place / part).chmod(mode)
-        checkout.skeleton(place / "repo", objects, tree)
-        for part in ("repo", "home"):
-            self._stage.owned(place / part)
-
-    async def _workspace(self, place: Path, manifest: Manifest, objects: Path) -> Workspace:
-        shown = await self._stage.shown([self.folder, objects])
-        profile = self._profile(place, shown[self.folder] / place.name, shown[objects])
-        return Workspace(place, manifest, profile, Jobs(self._group), self._queues, self._settings)
-
-    def _profile(self, place: Path, shown: Path, objects: Path) -> Profile:
-        settings = self._settings
-        return Profile(
-            bwrap=self._toolchains.bwrap,
-            mounts=(
-                *self._toolchains.mounts,
-                Mount(kind="ro", source=str(objects), target=checkout.BASE),
-                Mount(kind="rw", source=str(shown / "home"), target=HOME),
-                Mount(kind="rw", source=str(shown / "repo"), target=REPO),
-            ),
-            environment=environment(self._toolchains),
-            limits=Limits(
-                processes=settings.processes,
-                open_files=settings.open_files,
-                file_bytes=settings.file_bytes,
-                memory_bytes=settings.memory_bytes,
-                disk_bytes=settings.disk_bytes,
-            ),
-            charged=place,
-            prefix=self._stage.prefix,
-            mark=self._stage.mark,
-        )
 
 
 @contextlib.asynccontextmanager
@@ -408,18 +219,11 @@ async def workspaces(
         asyncio.TaskGroup() as group,
     ):
         shown = await stage.toolchains(toolchains)
-        registry = Workspaces(
-            places,
-            shown,
-            objects=objects,
-            bundles=bundles,
-            settings=settings,
-            clock=clock,
-            group=group,
-            key=_key(folder / "key"),
-            stage=stage,
-            go=GoCache(folder / "go", shown, stage, group),
+        go = GoCache(folder / "go", shown, stage, group)
+        made = Places(
+            places, shown, objects=objects, bundles=bundles, settings=settings, group=group, stage=stage, go=go
         )
+        registry = Workspaces(made, settings, clock, _key(folder / "key"))
         await registry.resume()
         try:
             yield registry
@@ -458,41 +262,3 @@ def _key(path: Path) -> bytes:
         file.write(secrets.token_bytes(32))
     draft.replace(path)
     return path.read_bytes()
-
-
-def _manifest(place: Path) -> Manifest | None:
-    try:
-        return msgspec.json.decode((place / "manifest.json").read_bytes(), type=Manifest)
-    except (OSError, msgspec.DecodeError):
-        return None
-
-
-def _write(place: Path, manifest: Manifest) -> None:
-    draft = place / ".manifest"
-    draft.write_bytes(msgspec.json.encode(manifest))
-    draft.chmod(0o600)
-    draft.replace(place / "manifest.json")
-
-
-_TRASH = ".trash-"
-
-
-async def _remove(place: Path) -> None:
-    """First out of sight, then away. coreutils follow no links here and mind no depth."""
-    if not place.exists():
-        return
-    trash = place
-    if not place.name.startswith(_TRASH):
-        trash = place.rename(place.with_name(f"{_TRASH}{secrets.token_hex(8)}"))
-    if await _run("rm", "-rf", "--", str(trash)) == 0:
-        return
-    await _run("chmod", "-R", "u+rwX", "--", str(trash))
-    if await _run("rm", "-rf", "--", str(trash)) != 0:
-        log.warning("%s cannot be removed", trash, extra={"action": "sweep"})
-
-
-async def _run(*argv: str) -> int:
-    process = await asyncio.create_subprocess_exec(
-        *argv, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL
-    )
-    return await process.wait()

@@ -1,0 +1,197 @@
+"""Folders of workspaces: made, furnished, found again, removed.
+
+The host only makes an empty folder, writes into it before anybody else could reach it, and removes it.
+"""
+
+import asyncio
+import logging
+import os
+import secrets
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import msgspec
+
+from folkmoot.kernel.errors import NotFound
+from folkmoot.kernel.ids import CommitId, RepositoryId
+from folkmoot.runner import checkout
+from folkmoot.runner.checkout import Tree
+from folkmoot.runner.gocache import GoCache, Layers
+from folkmoot.runner.jobs import Jobs, Turns
+from folkmoot.runner.sandbox import HOME, REPO, Limits, Mount, Profile
+from folkmoot.runner.stage import Stage
+from folkmoot.runner.toolchain import Toolchains, environment
+from folkmoot.runner.workspace import Manifest, Queues, Workspace
+from folkmoot.runtime.settings import RunnerSettings
+
+log = logging.getLogger(__name__)
+
+_GO = "go"
+"""Folder of a workspace, where its part of Go's cache is."""
+_TRASH = ".trash-"
+
+Bundles = Callable[[RepositoryId, CommitId, CommitId], Awaitable[bytes]]
+"""What is there, and commit, to a bundle of what is between: `Mirrors.bundle_of`."""
+Objects = Callable[[RepositoryId], Path]
+"""`Mirrors.objects`."""
+
+
+class Places:
+    """All workspaces' folders, in one."""
+
+    def __init__(
+        self,
+        folder: Path,
+        toolchains: Toolchains,
+        *,
+        objects: Objects,
+        bundles: Bundles,
+        settings: RunnerSettings,
+        group: asyncio.TaskGroup,
+        stage: Stage,
+        go: GoCache,
+    ) -> None:
+        self.folder = folder
+        self._toolchains = toolchains
+        self._objects = objects
+        self._bundles = bundles
+        self._settings = settings
+        self._group = group
+        self._stage = stage
+        self._go = go
+        at_once = settings.max_commands or 2 * (os.cpu_count() or 1)
+        self._queues = Queues(ours=Turns(at_once), theirs=Turns(at_once))
+
+    async def known(self) -> list[Workspace]:
+        """Those of a predecessor; what is none is removed."""
+        found = []
+        for place in sorted(self.folder.iterdir()):
+            manifest = _manifest(place)
+            named = manifest is not None and manifest.wish.workspace_id == place.name
+            workspace = await self._adopted(place, manifest) if manifest is not None and named else None
+            if workspace is None:
+                await remove(place)
+            else:
+                found.append(workspace)
+        return found
+
+    async def begun(self, manifest: Manifest) -> Workspace:
+        """Nothing of it is on disk yet. Raises NotFound for an unknown repository."""
+        wish = manifest.wish
+        objects = self._objects(wish.repository_id)
+        place = self.folder / wish.workspace_id
+        await remove(place)
+        return await self._workspace(place, manifest, objects)
+
+    async def fill(self, workspace: Workspace) -> None:
+        """Make the folder and check the commit out. Raises NotFound for an unknown commit, Unavailable when git fails;
+        what was made until then stays."""
+        wish, place = workspace.manifest.wish, workspace.folder
+        tree = wish.tree
+        bundle = b"" if tree.commit == tree.below else await self._bundles(wish.repository_id, tree.below, tree.commit)
+        self._furnish(place, self._objects(wish.repository_id), tree)
+        if await checkout.fill(workspace.shell, tree, bundle):
+            await self._with_go(workspace)
+        write(place, workspace.manifest)
+
+    async def sweep(self) -> None:
+        """Remove what could not be removed before."""
+        for place in list(self.folder.iterdir()):
+            if place.name.startswith(_TRASH):
+                await remove(place)
+
+    def stop(self) -> None:
+        """Nothing more is built for later."""
+        self._go.stop()
+
+    async def _adopted(self, place: Path, manifest: Manifest) -> Workspace | None:
+        try:
+            objects = self._objects(manifest.wish.repository_id)
+        except NotFound:
+            return None
+        if not self._stage.owns(place / "repo"):
+            return None
+        workspace = await self._workspace(place, manifest, objects)
+        if (place / _GO).is_dir():
+            await self._with_go(workspace)
+        return workspace
+
+    async def _with_go(self, workspace: Workspace) -> None:
+        shared = await self._go.shared()
+        if shared is not None:
+            place = workspace.folder / _GO
+            place.mkdir(exist_ok=True)
+            shown = (await self._stage.shown([self.folder]))[self.folder]
+            workspace.go = Layers(place, shown / workspace.folder.name / _GO, shared, self._stage)
+
+    def _furnish(self, place: Path, objects: Path, tree: Tree) -> None:
+        """The sandboxes' user passes through `place`, owns what lies in it, and reads nothing else there."""
+        for part, mode in (("", 0o711), ("repo", 0o700), ("home", 0o700)):
+            (place / part).mkdir()
+            (place / part).chmod(mode)
+        checkout.skeleton(place / "repo", objects, tree)
+        for part in ("repo", "home"):
+            self._stage.owned(place / part)
+
+    async def _workspace(self, place: Path, manifest: Manifest, objects: Path) -> Workspace:
+        shown = await self._stage.shown([self.folder, objects])
+        profile = self._profile(place, shown[self.folder] / place.name, shown[objects])
+        return Workspace(place, manifest, profile, Jobs(self._group), self._queues, self._settings)
+
+    def _profile(self, place: Path, shown: Path, objects: Path) -> Profile:
+        settings = self._settings
+        return Profile(
+            bwrap=self._toolchains.bwrap,
+            mounts=(
+                *self._toolchains.mounts,
+                Mount(kind="ro", source=str(objects), target=checkout.BASE),
+                Mount(kind="rw", source=str(shown / "home"), target=HOME),
+                Mount(kind="rw", source=str(shown / "repo"), target=REPO),
+            ),
+            environment=environment(self._toolchains),
+            limits=Limits(
+                processes=settings.processes,
+                open_files=settings.open_files,
+                file_bytes=settings.file_bytes,
+                memory_bytes=settings.memory_bytes,
+                disk_bytes=settings.disk_bytes,
+            ),
+            charged=place,
+            prefix=self._stage.prefix,
+            mark=self._stage.mark,
+        )
+
+
+def _manifest(place: Path) -> Manifest | None:
+    try:
+        return msgspec.json.decode((place / "manifest.json").read_bytes(), type=Manifest)
+    except (OSError, msgspec.DecodeError):
+        return None
+
+
+def write(place: Path, manifest: Manifest) -> None:
+    draft = place / ".manifest"
+    draft.write_bytes(msgspec.json.encode(manifest))
+    draft.chmod(0o600)
+    draft.replace(place / "manifest.json")
+
+
+async def remove(place: Path) -> None:
+    """First out of sight, then away. coreutils follow no links here and mind no depth."""
+    if not place.exists():
+        return
+    trash = place
+    if not place.name.startswith(_TRASH):
+        trash = place.rename(place.with_name(f"{_TRASH}{secrets.token_hex(8)}"))
+    if await _run("rm", "-rf", "--", str(trash)) == 0:
+        return
+    await _run("chmod", "-R", "u+rwX", "--", str(trash))
+    if await _run("rm", "-rf", "--", str(trash)) != 0:
+        log.warning("%s cannot be removed", trash, extra={"action": "sweep"})
+
+
+async def _run(*argv: str) -> int:
+    process = await asyncio.create_subprocess_exec(
+        *argv, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL
+    )
+    return await process.wait()
