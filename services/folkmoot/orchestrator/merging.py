@@ -11,12 +11,12 @@ MERGER = AgentId("merger")
 """The platform's own seat: its proposal is the merge as git made it."""
 
 _MARKERS = """cd .git || exit 2
-git -c core.bare=true --git-dir=. diff-tree -r -c -p --no-ext-diff --no-textconv HEAD >/tmp/.merge || exit 2
+GIT_INDEX_FILE=/tmp/.none git --git-dir=. diff-tree -r -c -p --no-ext-diff --no-textconv HEAD -- >/tmp/.merge || exit 2
 grep -naE '^[+][+]+([<>|]{7} |={7}[[:space:]]*$)' /tmp/.merge
 test $? -eq 1
 """
 """Lines that none of the merged commits has and that look like a conflict marker: a heading that one of them underlined
-with `=======` is none. Asked without a work tree, so that no `.gitattributes` of the candidate's has a say."""
+with `=======` is none. Asked away from work tree and index, so that no `.gitattributes` of a candidate has a say."""
 
 _TOLD = """{text}
 
