@@ -7,10 +7,10 @@ import os
 import shutil
 import signal
 from asyncio.subprocess import Process
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import msgspec
 
@@ -97,6 +97,11 @@ class Child:
                 deaths += 1
         finally:
             await self._stop()
+
+    def restart(self) -> None:
+        """It is told to end; `keep` starts it again."""
+        if self._process is not None and self._process.returncode is None:
+            self._process.terminate()
 
     async def _run(self) -> int:
         self._cwd.mkdir(parents=True, exist_ok=True)
@@ -202,6 +207,11 @@ class Family:
         self.children: dict[str, Child] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
+    @property
+    def kept(self) -> list[str]:
+        """Names of all that is kept or attended to."""
+        return list(self._tasks)
+
     def start(self, recipe: Recipe) -> Child:
         first, *_ = [self._start(r) for r in self._recast(recipe)]
         return first
@@ -211,6 +221,10 @@ class Family:
         self.children[recipe.name] = child
         self._tasks[recipe.name] = self._group.create_task(child.keep(), name=f"child {recipe.name}")
         return child
+
+    def attend(self, name: str, work: Coroutine[Any, Any, None]) -> None:
+        """Does `work` for as long as the children are kept that do not end last."""
+        self._tasks[name] = self._group.create_task(work, name=name)
 
     async def stop(self, names: Sequence[str]) -> None:
         """End these and wait until they are gone."""
@@ -229,5 +243,5 @@ async def family(folder: Path, *, last: Sequence[str], recast: Recast = as_writt
         try:
             yield children
         finally:
-            await children.stop([n for n in children.children if n not in last])
+            await children.stop([n for n in children.kept if n not in last])
             await children.stop(list(last))

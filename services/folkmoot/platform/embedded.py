@@ -20,6 +20,7 @@ import msgspec
 from folkmoot.kernel.errors import FailedPrecondition, Misconfigured
 from folkmoot.kernel.events import timestamp
 from folkmoot.platform.children import Family, Recast, Recipe, as_written, family
+from folkmoot.platform.space import Complaints, keep_writable
 from folkmoot.runtime.log.nats import ensure_topology
 from folkmoot.runtime.log.server import free_port, new_passwords, server_argv, server_config
 from folkmoot.runtime.settings import Settings, inherited, variables
@@ -162,7 +163,8 @@ async def _start_nats(children: Family, settings: Settings, passwords: dict[str,
     port = free_port()
     config = server_config(settings.data_folder / "nats", port=port, passwords=passwords)
     recipe = Recipe(name="nats", argv=server_argv(config), env=inherited(*PASSED_ON), announces=False, keeps=(lock,))
-    children.start(recipe)
+    server = children.start(recipe)
+    children.attend("disk of the log", keep_writable(config.parent, Complaints(server.log_file), server.restart))
     url = f"nats://127.0.0.1:{port}"
     await ensure_topology(
         msgspec.structs.replace(settings.log, url=url, user="platform", password=passwords["platform"])
