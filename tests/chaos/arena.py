@@ -125,11 +125,12 @@ class Arena:
         password: str = next(u["password"] for u in users if u["user"] == user)
         return password
 
-    async def submit(self, agents: int = len(CAST)) -> TaskId:
-        """A story of a small repository with a bug, through planning."""
+    async def submit(self, agents: int = len(CAST), *, repository: Path | None = None, key: str = "") -> TaskId:
+        """A story of a small repository with a bug, through planning; `repository` holds it already."""
         material = demo()
-        repository = self.folder / f"repo-{uuid.uuid4().hex[:6]}"
-        write_repository(repository, material)
+        if repository is None:
+            repository = self.folder / f"repo-{uuid.uuid4().hex[:6]}"
+            write_repository(repository, material)
         wish = Wish(
             text=material.text,
             title=material.title,
@@ -140,7 +141,7 @@ class Arena:
             model="rehearsal",
         )
         async with self.client() as client:
-            story = await client.create_story(to_task(wish), key=uuid.uuid4().hex, actor="chaos")
+            story = await client.create_story(to_task(wish), key=key or uuid.uuid4().hex, actor="chaos")
         return TaskId(story.task_ids[0])
 
     async def reached(self, task: TaskId, moment: Moment, within_s: float = END_S) -> Stored:
@@ -200,23 +201,32 @@ class Arena:
         """The graph is what a rebuild from the log makes: compared node by node."""
         async with channel(self.info.context) as opened:
             stub: context_rpc.ContextServiceAsyncStub = context_rpc.ContextServiceStub(opened)
-            before = await self._graph(stub)
+            before = await self._settled_graph(stub)
             with mapped():
                 await stub.Rebuild(context_pb.RebuildRequest(), metadata=credentials(self.info.token))
             assert await self._graph(stub) == before
 
+    async def _settled_graph(self, stub: "context_rpc.ContextServiceAsyncStub") -> list[bytes]:
+        """Once it does not change any more: the projection follows the log, it does not lead it."""
+        graph: list[bytes] = []
+        while (now := await self._graph(stub)) != graph:
+            graph = now
+            await asyncio.sleep(0.5)
+        return graph
+
     async def _graph(self, stub: "context_rpc.ContextServiceAsyncStub") -> list[bytes]:
         parts = []
-        for task in await self._ended_tasks():
+        for task in await self.tasks():
             request = context_pb.GetNeighbourhoodRequest(node_id=f"task:{task}", depth=4)
             with mapped():
                 reply = await stub.GetNeighbourhood(request, metadata=credentials(self.info.token))
             parts.append(reply.SerializeToString(deterministic=True))
         return parts
 
-    async def _ended_tasks(self) -> list[str]:
+    async def tasks(self) -> list[TaskId]:
+        """All that are in the log."""
         async with self.bus() as bus:
-            return [s.event.subject.rpartition(".")[2] for s in await bus.log.lasts(subjects.ALL_DELIBERATIONS)]
+            return [TaskId(s.event.subject.rpartition(".")[2]) for s in await bus.log.lasts(subjects.ALL_DELIBERATIONS)]
 
 
 def _author(fact: object) -> AgentId:

@@ -63,6 +63,19 @@ def part_or_none(platform: PlatformInfo, name: str) -> Process | None:
     return next((p for p in family(platform.pid) if MARKS[name] in p.command), None)
 
 
+def of(pid: int) -> Process | None:
+    """None when it is gone, or a zombie."""
+    return _read(Path(f"/proc/{pid}"))
+
+
+def environment(pid: int) -> str:
+    """Of a process, as text; empty when it is gone or another user's."""
+    try:
+        return Path(f"/proc/{pid}/environ").read_bytes().decode("utf-8", "replace")
+    except OSError:
+        return ""
+
+
 def sandboxes(platform: PlatformInfo) -> list[Process]:
     return [p for p in family(platform.pid) if "bwrap" in p.command]
 

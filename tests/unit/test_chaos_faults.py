@@ -1,0 +1,32 @@
+"""The sequence of faults: from a seed, complete, and the same again."""
+
+from itertools import pairwise
+
+from tests.chaos.faults import VICTIMS, Kind, drawn, one_of_each
+
+PAIRS = sum(len(victims) for victims in VICTIMS.values())
+
+
+def test_a_seed_is_a_sequence() -> None:
+    """The same seed draws the same faults, a longer sequence begins with the shorter one, another seed differs."""
+    assert drawn("7.3", 120) == drawn("7.3", 120)
+    assert drawn("7.3", 120)[:40] == drawn("7.3", 40)
+    assert drawn("7.3", 40) != drawn("7.4", 40)
+    assert one_of_each("7") == one_of_each("7")
+
+
+def test_every_pair_of_kind_and_victim_comes_before_any_comes_again() -> None:
+    """So a thousand faults hold each of them about equally often."""
+    faults = drawn("1", 2 * PAIRS)
+    for part in (faults[:PAIRS], faults[PAIRS:]):
+        assert len({(f.kind, f.victim) for f in part}) == PAIRS
+    assert all(b.number == a.number + 1 for a, b in pairwise(faults))
+
+
+def test_the_short_form_has_every_kind_and_both_disks() -> None:
+    """Whatever the seed."""
+    for seed in map(str, range(20)):
+        faults = one_of_each(seed)
+        assert sorted(f.kind for f in faults) == sorted([*Kind, Kind.DISK])
+        assert {f.victim for f in faults if f.kind is Kind.DISK} == {"log", "workspaces"}
+        assert all(f.seconds >= 6 for f in faults if f.kind is Kind.FREEZE), "longer than the lease of 5 s"
