@@ -8,7 +8,7 @@ STAMP := $(VENV)/.folkmoot-installed
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export RAY_DEDUP_LOGS := 0
 UV_VERSION := 0.13.8
-ROUNDS ?= 20
+FAULTS ?= 1000
 SEED ?= 1
 DELIBERATIONS ?= 10000
 
@@ -38,8 +38,8 @@ bench: setup ## measured ratios to floors taken in the same run
 soak: setup ## memory of the services over many deliberations; DELIBERATIONS=n
 	@python -m tests.bench.soak --deliberations $(DELIBERATIONS)
 
-chaos: setup ## random kills over many deliberations, and a table; ROUNDS=n SEED=s
-	@python -m tests.chaos --rounds $(ROUNDS) --seed $(SEED)
+chaos: setup ## faults at random over many deliberations, and a table; FAULTS=n SEED=s
+	@python -m tests.chaos --faults $(FAULTS) --seed $(SEED)
 
 lint: setup ## style, types, layers, protos
 	@ruff check --quiet .
