@@ -10,6 +10,7 @@ import tenacity
 from folkmoot.agents.assignment import ModelEndpoint
 from folkmoot.agents.chat import ModelRequest, Reply, Tokens
 from folkmoot.agents.errors import ModelBusy, ModelError
+from folkmoot.agents.observed import observed_model
 from folkmoot.agents.wire import Assembly, Events, ServerError, Unreadable, error_words, looks_like_html
 from folkmoot.runtime.redact import redacted, without
 from folkmoot.runtime.settings import ModelSettings
@@ -45,7 +46,9 @@ class ModelClient:
             sleep=self._sleep,
             retry_error_callback=_out_of_attempts,
         )
-        reply: Reply = await retrying(self._once, endpoint, request)
+        with observed_model(endpoint, self._settings) as call:
+            reply: Reply = await retrying(self._once, endpoint, request)
+            call.reply = reply
         return reply
 
     def _wait(self, state: tenacity.RetryCallState) -> float:

@@ -25,15 +25,13 @@ class ToolCall:
 
 @contextmanager
 def observed_model(endpoint: ModelEndpoint, configured: ModelSettings) -> Iterator[ModelCall]:
+    """`cancelled` is what a limit, and who calls a task off, make of it."""
     label, call = _label(endpoint.url, configured.url), ModelCall()
     outcome = "cancelled"
     with span("model call") as opened, timed(meters.MODEL_TIME, label):
         try:
             yield call
             outcome = "ok" if call.reply is not None and not call.reply.problem else "unusable"
-        except TimeoutError:
-            outcome = "timeout"
-            raise
         except ModelError:
             outcome = "error"
             raise

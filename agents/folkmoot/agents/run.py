@@ -9,7 +9,7 @@ from folkmoot.agents import loop, prompts
 from folkmoot.agents.assignment import Assignment, ModelEndpoint
 from folkmoot.agents.chat import ModelRequest, Reply
 from folkmoot.agents.errors import AttemptLost, ModelError
-from folkmoot.agents.observed import observed_model, observed_tool
+from folkmoot.agents.observed import observed_tool
 from folkmoot.agents.roles import permitted
 from folkmoot.agents.steps import Steps, recording
 from folkmoot.kernel import subjects
@@ -121,10 +121,8 @@ class _Driver:
             temperature=assignment.temperature,
         )
         try:
-            with observed_model(assignment.model, self._settings.model) as seen:
-                async with asyncio.timeout(effect.left_s):
-                    reply = await self._model.complete(assignment.model, request)
-                seen.reply = reply
+            async with asyncio.timeout(effect.left_s):
+                reply = await self._model.complete(assignment.model, request)
         except TimeoutError:
             return self._unanswered(f"wall time limit: {assignment.budget.wall_s:g} s are over", began)
         except ModelError as error:

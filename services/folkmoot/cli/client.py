@@ -17,6 +17,7 @@ from folkmoot.cli.fleet.client import Fleet
 from folkmoot.cli.stories.client import Stories
 from folkmoot.cli.streams import Seen, resumed, seen
 from folkmoot.kernel.errors import Unavailable
+from folkmoot.kernel.events import Event
 from folkmoot.kernel.evidence import Admission, ArtifactRef, PreparedBase, Refusal
 from folkmoot.kernel.facts import DeliberationEnded, Examined
 from folkmoot.kernel.result import Result
@@ -105,6 +106,13 @@ class Client:
         request = pb.WatchDeliberationRequest(task_id=task_id, after_sequence=after, steps=True)
         async for reply in mapped_stream(self._orchestrator.WatchDeliberation(request, **self._options)):
             yield seen(reply.sequence, reply.event)
+
+    async def trail(self, task_id: str) -> list[Event]:
+        """All that the log holds of a task, its agents and their workspaces; without what this version cannot read."""
+        request = pb.GetTrailRequest(task_id=task_id)
+        replies = mapped_stream(self._orchestrator.GetTrail(request, timeout=CALL_S, **self._options))
+        found = [seen(0, reply.event).event async for reply in replies]
+        return [event for event in found if event is not None]
 
     async def history(self, task_id: str) -> AsyncIterator[Seen]:
         """What is there now, without steps."""

@@ -6,7 +6,9 @@ from typing import Annotated
 import typer
 
 Json = Annotated[bool, typer.Option("--json", help="JSON on stdout, words for people on stderr.")]
-Task = Annotated[str, typer.Argument(help="A task id, as t-0123….", show_default=False, metavar="TASK")]
+Task = Annotated[
+    str, typer.Argument(help="A task id, or a story's: its result.", show_default=False, metavar="TASK|STORY")
+]
 
 
 def trace(task: Task, as_json: Json = False) -> int:

@@ -67,7 +67,7 @@ DELIBERATION_TIME = _seconds("deliberation", "From the request to the end.", LON
 PHASE_TIME = _seconds("phase", "One phase of a deliberation: one agent, one examination, …", LONG_S, "phase")
 EXAMINATIONS = _counter("examinations", "Commands of the platform's: passed, failed or lost.", "kind", "outcome")
 
-MODEL_CALLS = _counter("model_calls", "Calls: ok, unusable, timeout or error.", "endpoint", "outcome")
+MODEL_CALLS = _counter("model_calls", "Calls: ok, unusable, cancelled or error.", "endpoint", "outcome")
 MODEL_TIME = _seconds("model_call", "One answer, retries included.", LONG_S, "endpoint")
 MODEL_TOKENS = _counter("model_tokens", "Tokens: prompt, cached (of the prompt), completion.", "endpoint", "kind")
 TOOL_CALLS = _counter("tool_calls", "Calls of agents' tools: ok or failed.", "tool", "outcome")
