@@ -10,7 +10,7 @@ import msgspec
 
 from folkmoot.kernel import ids
 from folkmoot.kernel.ids import StoryId, TaskId
-from folkmoot.kernel.plan import Plan, PlannedTask, ancestors, united
+from folkmoot.kernel.plan import MAX_PATHS, Plan, PlannedTask, ancestors, united
 from folkmoot.kernel.task import MAX_TITLE_CHARS, Role, TaskKind
 
 MERGE_TEXT_CHARS = 8_000
@@ -100,7 +100,7 @@ def _joining(name: str, tasks: Sequence[PlannedTask]) -> PlannedTask:
         title=f"Merge {', '.join(task.name for task in tasks)}"[:MAX_TITLE_CHARS],
         text=f"Bring these together, so that all that each of them was to do still holds:\n\n{parts}",
         role=roles.pop() if len(roles) == 1 else Role.DEV,
-        paths=united(*(task.paths for task in tasks)),
+        paths=united(*(task.paths for task in tasks))[:MAX_PATHS],
         checks=united(*(task.checks for task in tasks)),
         after=tuple(task.name for task in tasks),
     )

@@ -147,17 +147,17 @@ def _after(field: str, task: PlannedTask, known: set[str]) -> None:
 
 def _task(field: str, task: PlannedTask, inherited: TaskSpec) -> None:
     """The story's own checks count along: its last task has to pass them too."""
+    if len(task.paths) > MAX_PATHS:
+        raise InvalidInput(f"{field}.paths", f"{len(task.paths)} paths; at most {MAX_PATHS}: name folders")
+    for n, path in enumerate(task.paths):
+        _path(f"{field}.paths[{n}]", path)
+    if task.council:
+        ids.token(task.council, f"{field}.council")
     alone = msgspec.structs.replace(inherited, title=task.title, text=task.text, paths=task.paths)
     try:
         validated(msgspec.structs.replace(alone, checks=united(task.checks, inherited.checks)))
     except InvalidInput as error:
         raise InvalidInput(f"{field}.{error.field}", error.problem) from error
-    if task.council:
-        ids.token(task.council, f"{field}.council")
-    if len(task.paths) > MAX_PATHS:
-        raise InvalidInput(f"{field}.paths", f"{len(task.paths)} paths; at most {MAX_PATHS}: name folders")
-    for n, path in enumerate(task.paths):
-        _path(f"{field}.paths[{n}]", path)
 
 
 def _path(field: str, path: str) -> None:
@@ -177,7 +177,7 @@ def _all_checks(plan: Plan, inherited: TaskSpec) -> None:
     checks = united(inherited.checks, *(task.checks for task in plan.tasks))
     if len(checks) > MAX_CHECKS:
         raise InvalidInput("plan.tasks", f"{len(checks)} different checks, the story's included; at most {MAX_CHECKS}")
-    paths = united(*(task.paths for task in plan.tasks))
+    paths = united(*(task.paths for task in plan.tasks))[:MAX_PATHS]
     merge = msgspec.structs.replace(inherited, title="x" * MAX_TITLE_CHARS, text="merge", checks=checks, paths=paths)
     try:
         validated(merge)
