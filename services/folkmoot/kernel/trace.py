@@ -90,7 +90,8 @@ def _state(trail: Trail) -> str:
 def _path(trail: Trail) -> tuple[Part, ...]:
     walk, convened = Walk(0, trail.end), trail.moment(Convened)
     takes = [trail.at(e) for e in trail.of(OwnerTook)]
-    walk.to(Phase.QUEUE, takes[0] if takes else trail.end)
+    if takes or convened is None:
+        walk.to(Phase.QUEUE, takes[0] if takes else trail.end)
     walk.to(Phase.CONVENING, trail.end if convened is None else convened)
     _work(walk, trail)
     ranked = trail.moment(CandidatesRanked)
