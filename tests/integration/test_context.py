@@ -11,15 +11,17 @@ import pytest
 
 from folkmoot.api.context.v1 import context_pb2 as pb
 from folkmoot.api.context.v1 import context_pb2_grpc as rpc
+from folkmoot.context.decisions import Recorder
+from folkmoot.context.request import from_wire
 from folkmoot.context.service import FOLLOWED, Projector
 from folkmoot.kernel import subjects
-from folkmoot.kernel.errors import InvalidInput, NotFound, Unauthenticated
+from folkmoot.kernel.errors import AlreadyExists, InvalidInput, NotFound, Unauthenticated
 from folkmoot.kernel.events import START, Fact, Head
 from folkmoot.kernel.facts import CODEC
 from folkmoot.kernel.ids import StoryId, TaskId
 from folkmoot.runtime.clock import VirtualClock
 from folkmoot.runtime.graph.memory import MemoryGraph
-from folkmoot.runtime.graph.port import Graph
+from folkmoot.runtime.graph.port import Graph, Part
 from folkmoot.runtime.graph.sqlite import open_sqlite
 from folkmoot.runtime.grpc.client import channel, credentials, mapped
 from folkmoot.runtime.log.memory import MemoryBus
@@ -165,6 +167,7 @@ async def test_a_file_is_the_same_node_in_all_tasks_of_its_repository() -> None:
 
 @asynccontextmanager
 async def process(server: NatsServer, data: Path) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
+    data.mkdir(exist_ok=True)
     settings = Settings(data=str(data), log=server.settings("context"), grpc=GrpcSettings(token=TOKEN))
     running = await asyncio.create_subprocess_exec(
         *(sys.executable, "-P", "-m", "folkmoot.context"),
@@ -209,8 +212,125 @@ async def test_bad_requests_are_refused_by_name(nats_server: NatsServer, tmp_pat
             await ask(stub, "")
         with pytest.raises(NotFound):
             await ask(stub, "task:nobody")
+        explanation = pb.ExplainDecisionRequest(task_id="t-nobody")
+        with pytest.raises(NotFound, match="t-nobody"), mapped():
+            await stub.ExplainDecision(explanation, metadata=credentials(TOKEN), timeout=20)
+        wanted = pb.HydrateContextRequest(task_id="t-1", role="BOSS")
+        with pytest.raises(InvalidInput, match="role"), mapped():
+            await stub.HydrateContext(wanted, metadata=credentials(TOKEN), timeout=20)
         with pytest.raises(Unauthenticated):
             await ask(stub, "task:t-1", token="wrong")
+
+
+async def test_packs_and_explanations_come_from_the_log_as_it_is(nats_server: NatsServer, tmp_path: Path) -> None:
+    """What was written before the call is in the answer; a rebuild changes no byte of it, nor of the graph."""
+    request = pb.HydrateContextRequest(task_id="t-9", role="DEV", repository="r", paths=["a.py"], depends_on=[TASK])
+    async with nats_server.connect("planning") as planning, nats_server.connect("orchestrator") as orchestrator:
+        async with process(nats_server, tmp_path) as (_, address), connected(address) as stub:
+            await write(planning.log, subjects.story(StoryId("s-1")), STORY)
+            await write(orchestrator.log, subjects.deliberation(TASK), DELIBERATION)
+            await write(orchestrator.log, subjects.COUNCILS, COUNCILS)
+            pack = await stub.HydrateContext(request, metadata=credentials(TOKEN), timeout=20)
+            assert ("dependency", f"task:{TASK}") in [(p.kind, p.node_id) for p in pack.parts if p.included]
+            assert 0 < pack.tokens <= 4_000
+            explanation = pb.ExplainDecisionRequest(task_id=TASK)
+            told = await stub.ExplainDecision(explanation, metadata=credentials(TOKEN), timeout=20)
+            assert f"# How task `{TASK}` was decided" in told.text
+            await stub.Rebuild(pb.RebuildRequest(), metadata=credentials(TOKEN), timeout=20)
+            again = await stub.HydrateContext(request, metadata=credentials(TOKEN), timeout=20)
+            assert again == pack
+        followed = await _dump(tmp_path / "graph.sqlite3")
+        async with process(nats_server, tmp_path / "new") as (_, address), connected(address) as stub:
+            await stub.Rebuild(pb.RebuildRequest(), metadata=credentials(TOKEN), timeout=20)
+        assert await _dump(tmp_path / "new" / "graph.sqlite3") == followed
+
+
+async def _dump(path: Path) -> Part:
+    graph = await open_sqlite(path)
+    try:
+        return await graph.dump()
+    finally:
+        await graph.close()
+
+
+async def test_a_decision_is_recorded_once_under_its_key(nats_server: NatsServer, tmp_path: Path) -> None:
+    """Two replicas, and calls at once: one event; other content under the key is refused; no secret is written."""
+    token = "ghp_" + "a1B2c3" * 6
+    request = pb.RecordDecisionRequest(
+        actor="ann", title="No globals", text=f"See {token}", repository="/r", paths=["src/"], idempotency_key="k"
+    )
+    async with (
+        process(nats_server, tmp_path) as (_, one),
+        process(nats_server, tmp_path / "other") as (_, two),
+        connected(one) as first,
+        connected(two) as second,
+        asyncio.TaskGroup() as group,
+    ):
+        calls = [group.create_task(record(stub, request)) for stub in (first, second) * 3]
+        await asyncio.wait(calls)
+        (recorded,) = {call.result() for call in calls}
+        other = pb.RecordDecisionRequest(actor="ann", title="Globals", text="x", idempotency_key="k")
+        with pytest.raises(AlreadyExists, match="idempotency key"):
+            await record(second, other)
+        keyless = pb.RecordDecisionRequest(actor="ann", title="Globals", text="x")
+        assert len({await record(first, keyless), await record(second, keyless), recorded}) == 3
+        wanted = pb.HydrateContextRequest(task_id="t-9", repository="/r", paths=["src/a.py"])
+        pack = await second.HydrateContext(wanted, metadata=credentials(TOKEN), timeout=20)
+        assert "No globals" in pack.text
+        assert "[redacted:github]" in pack.text
+    async with nats_server.connect("orchestrator") as orchestrator:
+        written = [e.event.data for e in await orchestrator.log.read(subjects.DECISIONS)]
+    assert len(written) == 3
+    assert token not in str(written)
+
+
+async def record(stub: rpc.ContextServiceAsyncStub, request: pb.RecordDecisionRequest) -> str:
+    with mapped():
+        answer = await stub.RecordDecision(request, metadata=credentials(TOKEN), timeout=20)
+    return answer.decision_id
+
+
+HYDRATE = {
+    "task_id": pb.HydrateContextRequest(task_id="T 1"),
+    "story_id": pb.HydrateContextRequest(task_id="t-1", story_id="../x"),
+    "role": pb.HydrateContextRequest(task_id="t-1", role="BOSS"),
+    "budget_tokens": pb.HydrateContextRequest(task_id="t-1", budget_tokens=10**9),
+    "repository": pb.HydrateContextRequest(task_id="t-1", repository="x" * 5_000),
+    "paths[1]": pb.HydrateContextRequest(task_id="t-1", paths=["a", "../b"]),
+    "paths": pb.HydrateContextRequest(task_id="t-1", paths=["a"] * 201),
+    "depends_on[0]": pb.HydrateContextRequest(task_id="t-1", depends_on=["?"]),
+    "depends_on": pb.HydrateContextRequest(task_id="t-1", depends_on=["t-1"] * 51),
+}
+GOOD = {"actor": "ann", "title": "t", "text": "x"}
+RECORD = {
+    "actor": pb.RecordDecisionRequest(**GOOD | {"actor": " "}),
+    "title": pb.RecordDecisionRequest(**GOOD | {"title": "a\nb"}),
+    "text": pb.RecordDecisionRequest(**GOOD | {"text": "x" * 8_001}),
+    "paths[0]": pb.RecordDecisionRequest(**GOOD, paths=["/etc/passwd"]),
+    "paths": pb.RecordDecisionRequest(**GOOD, paths=[f"{n:03}" + "x" * 900 for n in range(100)]),
+    "story_id": pb.RecordDecisionRequest(**GOOD, story_id="S"),
+    "task_id": pb.RecordDecisionRequest(**GOOD, task_id="T"),
+    "idempotency_key": pb.RecordDecisionRequest(**GOOD, idempotency_key="k" * 201),
+}
+
+
+@pytest.mark.parametrize("field", HYDRATE)
+async def test_a_bad_request_for_a_pack_is_refused_by_field(field: str) -> None:
+    """The caller learns what to mend."""
+    with pytest.raises(InvalidInput) as refusal:
+        from_wire(HYDRATE[field])
+    assert refusal.value.field == field
+
+
+@pytest.mark.parametrize("field", RECORD)
+async def test_a_bad_decision_is_refused_by_field(field: str) -> None:
+    """And nothing of it is written."""
+    log, graph = MemoryBus(VirtualClock()).log, MemoryGraph()
+    recorder = Recorder(log, graph, Projector(log, graph).reached)
+    with pytest.raises(InvalidInput) as refusal:
+        await recorder.record(RECORD[field])
+    assert refusal.value.field == field
+    assert await log.last(subjects.DECISIONS) is None
 
 
 @asynccontextmanager

@@ -2,7 +2,7 @@
 history there is. What is read here is turned into words by `pieces` and `explain`, which do no I/O.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from folkmoot.context.projection.fleet import EVERYWHERE
 from folkmoot.context.projection.nodes import folders, place_id, repository
@@ -15,7 +15,9 @@ MAX_CANDIDATES = 16
 MAX_VERDICTS = 64
 """Of one test."""
 MAX_REASONS = 10
-"""Of one story."""
+"""Of its own story."""
+MAX_HEARD = 3
+"""Reasons of each other story."""
 MAX_CARRIED = 3
 """Stories that a story goes on with, one after the other."""
 MAX_DEPENDENCIES = 60
@@ -82,7 +84,9 @@ async def _reasons(graph: Graph, story: str) -> tuple[Node, ...]:
 async def _heard(graph: Graph, related: Sequence[TaskRows], *, without: set[str]) -> tuple[tuple[Node, Node], ...]:
     named = [f"story:{rows.task.properties.get('story')}" for rows in related if rows.task.properties.get("story")]
     stories = await _in_order(graph, [name for name in named if name not in without])
-    return tuple([(story, reason) for story in stories for reason in await _reasons(graph, story.id)])
+    told = await _grouped(graph, [story.id for story in stories], "TOLD", limit=MAX_HEARD)
+    reasons = {node.id: node for node in await graph.nodes([r for group in told.values() for r in group])}
+    return tuple((story, reasons[r]) for story in stories for r in told.get(story.id, ()) if r in reasons)
 
 
 # --- tasks ---------------------------------------------------------------------------------------------------------
@@ -112,22 +116,43 @@ def _places(request: Request) -> list[str]:
 
 
 async def _tasks(graph: Graph, ids: Sequence[str]) -> tuple[TaskRows, ...]:
-    return tuple([await task_rows(graph, task) for task in await _in_order(graph, ids)])
+    """Those that there are, in the order of `ids`; all of them in a handful of look-ups."""
+    tasks = await _in_order(graph, ids)
+    decisions = [_decision(task) for task in tasks]
+    ranked = await _grouped(graph, decisions, "RANKS", limit=MAX_CANDIDATES)
+    chosen = await _grouped(graph, decisions, "CHOOSES", limit=1)
+    winners = [winner for ends in chosen.values() for winner in ends]
+    changed = await _grouped(graph, winners, "CHANGES", limit=MAX_FILES + 1)
+    ends = [end for group in (ranked, chosen, changed) for ends in group.values() for end in ends]
+    known = {node.id: node for node in await graph.nodes([*decisions, *ends])}
+    return tuple(_rows(task, known, ranked, chosen, changed) for task in tasks)
 
 
-async def task_rows(graph: Graph, task: Node) -> TaskRows:
-    decision = await graph.node(f"decision:{task.id.removeprefix('task:')}")
-    if decision is None:
-        return TaskRows(task=task)
-    ranked = await graph.nodes(_ends(await graph.edges([decision.id], "RANKS", limit=MAX_CANDIDATES)))
-    chosen = await _in_order(graph, _ends(await graph.edges([decision.id], "CHOOSES", limit=1)))
-    files = await graph.edges([node.id for node in chosen], "CHANGES", limit=MAX_FILES + 1)
+Groups = Mapping[str, Sequence[str]]
+"""Ids at the ends of edges, by the node at which they begin."""
+
+
+async def _grouped(graph: Graph, ids: Sequence[str], kind: str, *, limit: int) -> Groups:
+    groups: dict[str, list[str]] = {}
+    for edge in await graph.edges(ids, kind, limit=limit):
+        groups.setdefault(edge.from_id, []).append(edge.to_id)
+    return groups
+
+
+def _decision(task: Node) -> str:
+    return f"decision:{task.id.removeprefix('task:')}"
+
+
+def _rows(task: Node, known: Mapping[str, Node], ranked: Groups, chosen: Groups, changed: Groups) -> TaskRows:
+    decision = _decision(task)
+    winner = next(iter(chosen.get(decision, ())), "")
+    candidates = [known[i] for i in ranked.get(decision, ()) if i in known]
     return TaskRows(
         task=task,
-        decision=decision,
-        chosen=chosen[0] if chosen else None,
-        candidates=tuple(sorted(ranked, key=lambda n: (int(n.properties.get("rank", "0")), n.id))),
-        files=tuple(sorted(n.properties.get("path", "") for n in await graph.nodes(_ends(files)))),
+        decision=known.get(decision),
+        chosen=known.get(winner),
+        candidates=tuple(sorted(candidates, key=lambda n: (int(n.properties.get("rank", "0")), n.id))),
+        files=tuple(sorted(known[i].properties.get("path", "") for i in changed.get(winner, ()) if i in known)),
     )
 
 
@@ -164,7 +189,7 @@ async def evidence(graph: Graph, task_id: str) -> Evidence:
     tests = await _beside(graph, [task.id], "TESTED_BY")
     verdicts = await graph.edges([test.id for test in tests], "OF", incoming=True, limit=MAX_VERDICTS)
     return Evidence(
-        task=await task_rows(graph, task),
+        task=(await _tasks(graph, [task.id]))[0],
         agents=agents,
         proposals=await _beside(graph, [agent.id for agent in agents], "PROPOSED"),
         tests=tests,
