@@ -37,8 +37,13 @@ FORBIDDEN = [
     ("agents", "agent.requests.t-1.a-1"),
     ("agents", "$JS.API.STREAM.MSG.GET.AGILE"),
     ("agents", "$JS.ACK.REQUESTS.orchestrator-requests.1.1.1.1.1"),
-    ("platform", "agile.events.s-1"),
-    ("platform", "deliberation.events.t-1"),
+    ("planning", "$JS.API.STREAM.MSG.DELETE.AGILE"),
+    ("orchestrator", "$JS.API.STREAM.MSG.DELETE.DELIBERATIONS"),
+    ("agents", "$JS.API.STREAM.MSG.DELETE.OBJ_artifacts"),
+    ("context", "$JS.API.STREAM.SNAPSHOT.AGILE"),
+    ("runner", "$JS.API.STREAM.RESTORE.AGILE"),
+    ("platform", "agent.steps.t-1.a-1"),
+    ("platform", "fleet.events.decisions"),
 ]
 
 
@@ -140,13 +145,18 @@ async def test_the_lease_time_is_a_setting_not_a_drift(nats_server: NatsServer) 
     assert info["config"]["ack_wait"] == 3_000_000_000
 
 
-async def test_not_even_the_admin_deletes_from_a_log(nats_server: NatsServer) -> None:
-    """The log is the truth: the server itself refuses to forget a message of it."""
+async def test_not_even_the_admin_purges_a_log(nats_server: NatsServer) -> None:
+    """A log is never wiped. Of stories single events can be erased, by the admin alone and never unnoticed; of the
+    fleet's log and of parked messages not even that (docs/data.md)."""
     async with nats_server.connect("orchestrator") as owner:
         stored = await owner.log.append("deliberation.events.t-1", CancelRequested(actor="x"), after=START)
     async with dial(nats_server.settings("platform")) as wire:
-        with pytest.raises(Refused, match=r"denied|not permitted"):
-            await wire.api("$JS.API.STREAM.MSG.DELETE.DELIBERATIONS", {"seq": stored.seq})
-        with pytest.raises(Refused, match=r"denied|not permitted"):
-            await wire.api("$JS.API.STREAM.PURGE.DELIBERATIONS", {})
+        for stream in ("AGILE", "DELIBERATIONS", "STEPS", "FLEET", "PARKED"):
+            with pytest.raises(Refused, match=r"denied|not permitted"):
+                await wire.api(f"$JS.API.STREAM.PURGE.{stream}", {})
+        for stream in ("FLEET", "PARKED"):
+            with pytest.raises(Refused, match=r"denied|not permitted"):
+                await wire.api(f"$JS.API.STREAM.MSG.DELETE.{stream}", {"seq": 1})
         assert await leader_get(wire, "DELIBERATIONS", {"seq": stored.seq}) is not None
+        await wire.api("$JS.API.STREAM.MSG.DELETE.DELIBERATIONS", {"seq": stored.seq})
+        assert await leader_get(wire, "DELIBERATIONS", {"seq": stored.seq}) is None

@@ -2,8 +2,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from folkmoot.kernel.errors import BrokenChain, InvalidInput
-from folkmoot.kernel.events import START, Event, Head, Stored, body_digest, follows
+from folkmoot.kernel.errors import BrokenChain, InvalidInput, NotFound
+from folkmoot.kernel.events import START, Erased, Event, Head, Stored, body_digest, follows, linked
 from folkmoot.kernel.facts import CODEC, AgentFailed, CancelRequested
 from folkmoot.kernel.ids import AgentId
 from folkmoot.kernel.result import Usage
@@ -46,6 +46,25 @@ def test_a_gap_in_the_chain_is_seen() -> None:
     follows(START, first)
     with pytest.raises(BrokenChain, match="message 7 does not follow message 5"):
         follows(Head(seq=5, digest="ab"), first)
+
+
+def test_a_tombstone_explains_the_gap_before_it() -> None:
+    """Chained to the last event that is gone it stands in for any number of them; a fold learns who took them away."""
+    gone = Erased(actor="ann", reason="asked", events=3, head="ab", sha256="cd", at=EVENT.time)
+    event = Event(**{f: getattr(EVENT, f) for f in EVENT.__struct_fields__} | {"data": gone, "prevdigest": "ab"})
+    tombstone = Stored(seq=9, digest="ef", event=event)
+    linked(START, tombstone)
+    linked(Head(seq=5, digest="12"), tombstone)
+    with pytest.raises(NotFound, match=r"t-1 was erased on 2026-01-02T00:00:00\.000Z by ann: asked"):
+        follows(START, tombstone)
+
+
+def test_a_tombstone_of_something_else_explains_nothing() -> None:
+    """It must be chained to what it says was there."""
+    gone = Erased(actor="ann", reason="asked", events=3, head="ab", sha256="cd", at=EVENT.time)
+    event = Event(**{f: getattr(EVENT, f) for f in EVENT.__struct_fields__} | {"data": gone, "prevdigest": "12"})
+    with pytest.raises(BrokenChain):
+        linked(START, Stored(seq=9, digest="ef", event=event))
 
 
 def test_what_could_not_be_read_again_is_not_written() -> None:

@@ -43,8 +43,13 @@ def test_logs_are_kept_and_cannot_be_purged() -> None:
     for stream in (topology.AGILE, topology.DELIBERATIONS, topology.PARKED):
         config = stream.config()
         assert (config["max_age"], config["discard"], config["storage"]) == (0, "new", "file")
-        assert config["deny_delete"]
         assert config["deny_purge"]
+
+
+def test_only_what_stories_left_can_be_erased() -> None:
+    """Event by event; the fleet's log and parked messages stay as they are."""
+    erasable = {stream.name for stream in topology.LOGS if not (stream.config()["deny_delete"] or stream.queue)}
+    assert erasable == {"AGILE", "DELIBERATIONS", "STEPS"}
 
 
 def test_queues_forget_what_is_done() -> None:
@@ -79,17 +84,17 @@ def test_only_the_admin_may_create_or_delete() -> None:
 
 
 def test_every_subject_has_one_kind_of_writer() -> None:
-    """Nobody forges another's events. The platform replays parked requests."""
+    """Nobody forges another's events. The admin replays parked requests, imports, and puts tombstones."""
     writers = {
         pattern: sorted(user.name for user in topology.USERS if pattern in user.writes)
         for stream in topology.LOGS
         for pattern in stream.subjects
     }
     assert writers == {
-        "agile.events.*": ["planning"],
+        "agile.events.*": ["planning", "platform"],
         "deliberation.requests.*": ["orchestrator", "platform"],
-        "deliberation.events.*": ["orchestrator"],
-        "agent.results.*.*": ["agents"],
+        "deliberation.events.*": ["orchestrator", "platform"],
+        "agent.results.*.*": ["agents", "platform"],
         "agent.requests.*.*": ["orchestrator", "platform"],
         "agent.responses.*.*": ["runner"],
         "agent.steps.*.*": ["agents"],

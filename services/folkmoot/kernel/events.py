@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from folkmoot.kernel.errors import BrokenChain, InvalidInput
+from folkmoot.kernel.errors import BrokenChain, InvalidInput, NotFound
 
 MAX_EVENT_BYTES = 64 * 1024
 """Larger bodies go to the artifact store; events carry references."""
@@ -20,6 +20,24 @@ class Fact(msgspec.Struct, frozen=True, kw_only=True):
     """What happened. Subclasses name their CloudEvents `type`."""
 
     type_name: ClassVar[str]
+
+
+class Erased(Fact, frozen=True, kw_only=True):
+    """A tombstone: all that its subject held before it was taken away, on purpose.
+
+    It is chained to the last event that is gone, so an export of what was erased can still be told from another.
+    """
+
+    type_name: ClassVar[str] = "folkmoot.erased.v1"
+    actor: str
+    reason: str
+    events: int
+    """How many are gone."""
+    head: str
+    """Digest of the last of them."""
+    sha256: str
+    """Over their stored bytes, one after the other, each with a line feed behind it."""
+    at: datetime
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):
@@ -132,8 +150,18 @@ def body_digest(body: bytes) -> str:
 
 
 def follows(previous: Head, stored: Stored) -> None:
-    """Raises BrokenChain unless `stored` is the next message after `previous` on its subject."""
-    if stored.event.prevdigest != previous.digest:
+    """For folds. Raises BrokenChain unless `stored` is the next message after `previous` on its subject, NotFound with
+    its words when it is a tombstone: there is nothing left to fold."""
+    linked(previous, stored)
+    if isinstance(stored.event.data, Erased):
+        name, gone = stored.event.subject.rpartition(".")[2], stored.event.data
+        raise NotFound(f"{name} was erased on {timestamp(gone.at)} by {gone.actor}: {gone.reason}")
+
+
+def linked(previous: Head, stored: Stored) -> None:
+    """As `follows`, for readers: a tombstone may stand in the place of any events, if it is chained to their last."""
+    gone = stored.event.data
+    if stored.event.prevdigest != (gone.head if isinstance(gone, Erased) else previous.digest):
         raise BrokenChain(
             f"{stored.event.subject}: message {stored.seq} does not follow message {previous.seq}; "
             "something between them was lost or changed"

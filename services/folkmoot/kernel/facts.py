@@ -4,7 +4,7 @@ from typing import ClassVar
 
 import msgspec
 
-from folkmoot.kernel.events import Codec, Fact
+from folkmoot.kernel.events import Codec, Erased, Fact
 from folkmoot.kernel.evidence import Admission, ArtifactRef, CommandEnd, PreparedBase, Refusal, SuiteKind
 from folkmoot.kernel.fleet import AgentProfile, Council
 from folkmoot.kernel.ids import AgentId, CommitId, ProposalId, StoryId, TaskId, WorkspaceId
@@ -487,4 +487,5 @@ CODEC = Codec(
     DecisionRecorded,
     MessageParked,
     ParkedReplayed,
+    Erased,
 )

@@ -61,7 +61,7 @@ async def running(
     folder = settings.data_folder
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     await _left_by_the_dead(folder)
-    with _locked(folder) as lock:
+    with locked(folder) as lock:
         shutil.rmtree(folder / "logs", ignore_errors=True)
         async with family(folder, last=("ray", "nats"), recast=recast) as children:
             info = await _start(children, settings, rehearsal_script, on_event, lock)
@@ -255,7 +255,7 @@ def _write(folder: Path, info: PlatformInfo) -> None:
 
 
 @contextmanager
-def _locked(folder: Path) -> Iterator[int]:
+def locked(folder: Path) -> Iterator[int]:
     """Yields the descriptor that holds the lock."""
     with (folder / "platform.lock").open("w") as lock:
         try:
@@ -289,7 +289,7 @@ def _lives(pid: int) -> bool:
 
 def _is_locked(folder: Path) -> bool:
     try:
-        with _locked(folder):
+        with locked(folder):
             return False
     except FailedPrecondition:
         return True

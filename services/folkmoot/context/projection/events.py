@@ -5,13 +5,15 @@ from collections.abc import Mapping
 import msgspec
 
 from folkmoot.context.projection import deliberations, fleet, stories
-from folkmoot.kernel.events import Stored
+from folkmoot.kernel.events import Erased, Stored
 from folkmoot.kernel.ids import StoryId, TaskId
 from folkmoot.runtime.graph.port import Change
 
 
 def project(stored: Stored, known: Mapping[str, str]) -> Change:
     """The change for one event; `known` holds the properties so far of the node that `subject_node` names."""
+    if isinstance(stored.event.data, Erased):
+        return forgotten(stored.event.subject)
     key = stored.event.subject.rpartition(".")[2]
     if stored.event.subject.startswith("agile."):
         change = stories.change(StoryId(key), stored, known)
@@ -32,7 +34,7 @@ def forgotten(subject: str) -> Change:
     """The change that leaves nothing of what this subject's events wrote, save what another subject wrote too."""
     key = subject.rpartition(".")[2]
     mine = stories.PARTS if subject.startswith("agile.") else deliberations.PARTS
-    return Change(forget=(subject_node(subject), *(part.format(key) for part in mine)))
+    return Change(clear=(subject_node(subject),), forget=tuple(part.format(key) for part in mine))
 
 
 def _ranked(change: Change, seq: int) -> Change:

@@ -1,12 +1,13 @@
 """From facts to messages and back, shared by the real log and its fake. Pure, but for the trace that we work under."""
 
 import hashlib
+from collections.abc import Iterable
 from datetime import datetime
 
 import msgspec
 
 from folkmoot.kernel.errors import InvalidInput
-from folkmoot.kernel.events import START, Event, Fact, Head, Stored, body_digest, follows
+from folkmoot.kernel.events import START, Erased, Event, Fact, Head, Stored, body_digest, linked
 from folkmoot.kernel.facts import CODEC, MessageParked, ParkedReplayed
 from folkmoot.runtime.log.topology import ReaderSpec
 from folkmoot.runtime.telemetry import context
@@ -54,11 +55,16 @@ def placed(seq: int, body: bytes, subject: str) -> Stored:
     return found
 
 
+def kept(lasts: Iterable[Stored]) -> list[Stored]:
+    """Without the tombstones: of a subject that was erased nothing is left to list."""
+    return [stored for stored in lasts if not isinstance(stored.event.data, Erased)]
+
+
 def chained(messages: list[Stored], after: Head) -> list[Stored]:
     """`messages`, after a look at each link. Raises BrokenChain."""
     head = after
     for message in messages:
-        follows(head, message)
+        linked(head, message)
         head = message.head
     return messages
 
@@ -73,7 +79,7 @@ class Chain:
     def next(self, message: Stored) -> Stored:
         """Raises BrokenChain. What stood before the first message is unknown when it is not the subject's first."""
         if self._whole and self._head is not None:
-            follows(self._head, message)
+            linked(self._head, message)
         self._head = message.head
         return message
 

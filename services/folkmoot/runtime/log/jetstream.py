@@ -12,6 +12,9 @@ from folkmoot.runtime.log.wire import Refused, Wire
 
 SECOND = 1_000_000_000
 """The API counts nanoseconds."""
+RECORD = "Folkmoot-Record"
+"""Header of a message that only records what happened elsewhere, or that something was taken away: followers and folds
+see it, durable readers pass it by, so that nobody acts on it."""
 
 
 class Raw(msgspec.Struct, frozen=True, kw_only=True):
@@ -21,6 +24,8 @@ class Raw(msgspec.Struct, frozen=True, kw_only=True):
     seq: int
     body: bytes
     headers: Mapping[str, str] = {}
+    at: str = ""
+    """When it was stored: RFC 3339, UTC, to the nanosecond."""
 
     @property
     def pending(self) -> int:
@@ -79,6 +84,18 @@ async def direct_pages(wire: Wire, stream: str, request: Mapping[str, object], *
         start = page[-1].seq + 1
 
 
+async def subject_names(wire: Wire, stream: str, pattern: str) -> list[str]:
+    """All exact subjects under `pattern` that hold a message, a page at a time. Raises as `Wire.api`."""
+    names: list[str] = []
+    while True:
+        request = {"subjects_filter": pattern, "offset": len(names)}
+        answer = await wire.api(f"$JS.API.STREAM.INFO.{stream}", request)
+        page = answer["state"].get("subjects") or {}
+        names += page
+        if not page or len(names) >= answer.get("total", 0):
+            return names
+
+
 def headers(stream: str, ident: str) -> dict[str, str]:
     """Of every publish: into this stream or not at all, and recognisable when repeated."""
     return {"Nats-Expected-Stream": stream, "Nats-Msg-Id": ident}
@@ -91,7 +108,13 @@ def fenced(stream: str, ident: str, seq: int) -> dict[str, str]:
 
 def _from_direct(msg: Msg) -> Raw:
     found = msg.headers or {}
-    return Raw(subject=found["Nats-Subject"], seq=int(found["Nats-Sequence"]), body=msg.data, headers=found)
+    return Raw(
+        subject=found["Nats-Subject"],
+        seq=int(found["Nats-Sequence"]),
+        body=msg.data,
+        headers=found,
+        at=found["Nats-Time-Stamp"],
+    )
 
 
 def _from_leader(message: Mapping[str, Any]) -> Raw:
@@ -100,6 +123,7 @@ def _from_leader(message: Mapping[str, Any]) -> Raw:
         seq=message["seq"],
         body=base64.b64decode(message.get("data") or ""),
         headers=_headers(base64.b64decode(message.get("hdrs") or "")),
+        at=message["time"],
     )
 
 

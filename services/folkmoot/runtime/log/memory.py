@@ -152,7 +152,7 @@ class MemoryLog:
 
     async def lasts(self, subjects: str) -> list[Stored]:
         last = {m.subject: m for m in self._store.stream(subjects).under(subjects)}
-        return [m.stored for m in sorted(last.values(), key=lambda m: m.seq)]
+        return envelope.kept(m.stored for m in sorted(last.values(), key=lambda m: m.seq))
 
     async def follow(
         self, subjects: str, *, after_seq: int = 0, since: datetime | None = None, once: bool = False

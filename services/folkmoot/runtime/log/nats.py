@@ -11,7 +11,7 @@ from folkmoot.kernel.errors import BrokenChain, Conflict, Misconfigured, Unavail
 from folkmoot.kernel.events import START, Fact, Head, Stored, body_digest, timestamp
 from folkmoot.runtime.clock import Clock
 from folkmoot.runtime.log import envelope, topology
-from folkmoot.runtime.log.jetstream import SECOND, Place, Raw, direct_pages, fenced, leader_get
+from folkmoot.runtime.log.jetstream import SECOND, Place, Raw, direct_pages, fenced, leader_get, subject_names
 from folkmoot.runtime.log.nats_admin import create as create_topology
 from folkmoot.runtime.log.nats_admin import ensure_topology
 from folkmoot.runtime.log.nats_artifacts import NatsArtifacts
@@ -38,7 +38,7 @@ class NatsBus:
         self.wire = wire
         self.log = NatsLog(wire, source=source, clock=clock)
         self.queues = NatsQueues(wire, self.log, source=source, clock=clock)
-        self.artifacts = NatsArtifacts(wire)
+        self.artifacts = NatsArtifacts(wire, clock)
 
     async def ping(self) -> None:
         """Returns when connected. Waits for ever; raises Misconfigured when the server refuses us."""
@@ -104,7 +104,7 @@ class NatsLog:
             if refusal.code != _TOO_MANY:
                 raise Unavailable(str(refusal)) from refusal
             found = await self._lasts_by_name(stream, subjects)
-        return [_stored(raw) for raw in sorted(found, key=lambda raw: raw.seq)]
+        return envelope.kept(_stored(raw) for raw in sorted(found, key=lambda raw: raw.seq))
 
     async def follow(
         self, subjects: str, *, after_seq: int = 0, since: datetime | None = None, once: bool = False
@@ -146,21 +146,11 @@ class NatsLog:
         return await direct_pages(self._wire, stream, {"multi_last": subjects, **_PAGE})
 
     async def _lasts_by_name(self, stream: str, subjects: str) -> list[Raw]:
-        names = await self._subjects(stream, subjects)
+        names = await subject_names(self._wire, stream, subjects)
         found: list[Raw] = []
         for start in range(0, len(names), _SUBJECTS):
             found += await self._multi_last(stream, names[start : start + _SUBJECTS])
         return found
-
-    async def _subjects(self, stream: str, subjects: str) -> list[str]:
-        names: list[str] = []
-        while True:
-            request = {"subjects_filter": subjects, "offset": len(names)}
-            answer = await self._wire.api(f"$JS.API.STREAM.INFO.{stream}", request)
-            page = answer["state"].get("subjects") or {}
-            names += page
-            if not page or len(names) >= answer.get("total", 0):
-                return names
 
     # --- following --------------------------------------------------------------------------------------------
 

@@ -69,5 +69,9 @@ def _compare(name: str, wanted: Mapping[str, object], there: Mapping[str, object
 
 
 def _drifted(wanted: Mapping[str, object], there: Mapping[str, object]) -> list[str]:
-    """Only what we set. The server leaves out what is false or zero."""
-    return [field for field, value in wanted.items() if there.get(field, type(value)()) != value]
+    """Only what we set. The server leaves out what is false or zero.
+
+    A stream of a version that could not forget denies deletion for ever: it is kept, and `forget` refuses.
+    """
+    drifted = [field for field, value in wanted.items() if there.get(field, type(value)()) != value]
+    return [field for field in drifted if field != "deny_delete" or wanted[field]]

@@ -7,31 +7,39 @@ neither purge rights nor a consumer per read are needed.
 
 import base64
 import hashlib
+from datetime import datetime, timedelta
 
 import msgspec
 
 from folkmoot.kernel.errors import BrokenChain, InvalidInput, NotFound, Unavailable
 from folkmoot.kernel.evidence import ArtifactRef
+from folkmoot.runtime.clock import Clock
 from folkmoot.runtime.log.jetstream import Raw, direct_pages, fenced, leader_get
 from folkmoot.runtime.log.topology import BUCKET, OBJECTS
 from folkmoot.runtime.log.wire import Refused, Wire
 
 PIECE_BYTES = 256 * 1024
+RENEWED_AFTER = timedelta(hours=1)
+"""An artifact that is put again after so long gets a new date; retention takes away none that is younger than two."""
 _PIECES = 16
 """Of one batch: 4 MiB."""
 
 
 class NatsArtifacts:
-    def __init__(self, wire: Wire) -> None:
+    def __init__(self, wire: Wire, clock: Clock) -> None:
         self._wire = wire
+        self._clock = clock
 
     async def put(self, body: bytes) -> ArtifactRef:
         limit = self._wire.settings.artifact_bytes
         if len(body) > limit:
             raise InvalidInput("body", f"{len(body)} bytes; at most {limit}")
         ref = ArtifactRef(sha256=hashlib.sha256(body).hexdigest(), size=len(body))
-        if await self._meta(ref) is None:
+        there = await self._meta(ref)
+        if there is None:
             await self._write(ref, body)
+        elif self._clock.now() - stored_at(there) > RENEWED_AFTER:
+            await self._renew(ref, there)
         return ref
 
     async def get(self, ref: ArtifactRef) -> bytes:
@@ -50,9 +58,13 @@ class NatsArtifacts:
         last = written[-1].seq if written else 0
         for start in range(len(done), len(body), PIECE_BYTES):
             last = await self._append(
-                _pieces_subject(ref), body[start : start + PIECE_BYTES], last, f"{ref.sha256}:{start}"
+                pieces_subject(ref.sha256), body[start : start + PIECE_BYTES], last, f"{ref.sha256}:{start}"
             )
-        await self._append(_meta_subject(ref), _meta(ref), 0, f"{ref.sha256}:meta")
+        await self._append(meta_subject(ref.sha256), _meta(ref), 0, f"{ref.sha256}:meta")
+
+    async def _renew(self, ref: ArtifactRef, there: Raw) -> None:
+        """Say that it is wanted again, so that nobody takes it away before an event names it."""
+        await self._append(meta_subject(ref.sha256), _meta(ref), there.seq, f"{ref.sha256}:meta:{there.seq}")
 
     async def _append(self, subject: str, body: bytes, last: int, ident: str) -> int:
         """Behind `last`; whoever writes the same piece first is as good as we. Answers its stream sequence."""
@@ -70,19 +82,28 @@ class NatsArtifacts:
         return there.seq
 
     async def _meta(self, ref: ArtifactRef) -> Raw | None:
-        return await leader_get(self._wire, OBJECTS.name, {"last_by_subj": _meta_subject(ref)})
+        return await leader_get(self._wire, OBJECTS.name, {"last_by_subj": meta_subject(ref.sha256)})
 
     async def _pieces(self, ref: ArtifactRef) -> list[Raw]:
-        request = {"next_by_subj": _pieces_subject(ref), "batch": _PIECES}
+        request = {"next_by_subj": pieces_subject(ref.sha256), "batch": _PIECES}
         return await direct_pages(self._wire, OBJECTS.name, request, start=1)
 
 
-def _pieces_subject(ref: ArtifactRef) -> str:
-    return f"$O.{BUCKET}.C.{ref.sha256}"
+def pieces_subject(sha256: str) -> str:
+    return f"$O.{BUCKET}.C.{sha256}"
 
 
-def _meta_subject(ref: ArtifactRef) -> str:
-    return f"$O.{BUCKET}.M.{base64.urlsafe_b64encode(ref.sha256.encode()).decode()}"
+def meta_subject(sha256: str) -> str:
+    return f"$O.{BUCKET}.M.{base64.urlsafe_b64encode(sha256.encode()).decode()}"
+
+
+def named_by(meta: str) -> str:
+    """The digest that a meta subject is about."""
+    return base64.urlsafe_b64decode(meta.rpartition(".")[2]).decode()
+
+
+def stored_at(raw: Raw) -> datetime:
+    return datetime.fromisoformat(raw.at)
 
 
 def _meta(ref: ArtifactRef) -> bytes:

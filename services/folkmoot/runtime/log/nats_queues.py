@@ -13,7 +13,7 @@ from folkmoot.kernel.events import START, Fact, Stored
 from folkmoot.runtime.clock import Clock
 from folkmoot.runtime.log import envelope, topology
 from folkmoot.runtime.log.beside import beside
-from folkmoot.runtime.log.jetstream import SECOND, Place, headers
+from folkmoot.runtime.log.jetstream import RECORD, SECOND, Place, headers
 from folkmoot.runtime.log.port import LeaseLost, Load, Log
 from folkmoot.runtime.log.wire import Inbox, Lost, Refused, Silent, Wire, status
 from folkmoot.runtime.telemetry import meters
@@ -199,6 +199,9 @@ class NatsQueues:
         """The delivery, or None when it went to the parked messages instead, or may be another's by now."""
         if not self._certain(asked):
             return None
+        if RECORD in (msg.headers or {}):
+            await self._pass_by(msg)
+            return None
         place = Place.of(msg)
         try:
             stored = envelope.placed(place.seq, msg.data, msg.subject)
@@ -217,6 +220,13 @@ class NatsQueues:
     async def _park_unopened(self, msg: Msg, place: Place, reason: str) -> None:
         try:
             await self.park(msg, place, reason)
+        except (RetryLater, LeaseLost):
+            return  # it comes again after the lease time
+
+    async def _pass_by(self, msg: Msg) -> None:
+        """It happened elsewhere, and nobody here shall act on it."""
+        try:
+            await self.settle(msg, b"+ACK")
         except (RetryLater, LeaseLost):
             return  # it comes again after the lease time
 

@@ -55,7 +55,7 @@ class Log(Protocol):
         ...
 
     async def lasts(self, subjects: str) -> list[Stored]:
-        """The last event of each subject that matches, in stream order."""
+        """The last event of each subject that matches, in stream order; subjects that were erased are left out."""
         ...
 
 

@@ -27,7 +27,9 @@ class StreamSpec(msgspec.Struct, frozen=True, kw_only=True):
     dedupe_s: int = 120
     """How long a repeated message id is recognised. Idempotency for longer lives in the event log."""
     sealed: bool = True
-    """No single message can be deleted, nothing can be purged."""
+    """Nothing can be purged, by nobody."""
+    erasable: bool = False
+    """The admin user can delete single messages, whose bytes the server overwrites: stories can be forgotten."""
 
     def config(self) -> dict[str, object]:
         """The part of the stream's configuration that is ours; durations in nanoseconds."""
@@ -43,7 +45,7 @@ class StreamSpec(msgspec.Struct, frozen=True, kw_only=True):
             "max_msgs_per_subject": -1,
             "max_msg_size": self.message_bytes,
             "duplicate_window": self.dedupe_s * _SECOND,
-            "deny_delete": self.sealed and not self.queue,
+            "deny_delete": not (self.erasable or self.queue),
             "deny_purge": self.sealed and not self.queue,
             # A header of the next message could wipe or age what was written before.
             "allow_rollup_hdrs": False,
@@ -74,12 +76,12 @@ class ReaderSpec(msgspec.Struct, frozen=True, kw_only=True):
         }
 
 
-AGILE = StreamSpec(name="AGILE", subjects=("agile.events.*",))
+AGILE = StreamSpec(name="AGILE", subjects=("agile.events.*",), erasable=True)
 REQUESTS = StreamSpec(name="REQUESTS", subjects=("deliberation.requests.*",), queue=True, dedupe_s=600)
-DELIBERATIONS = StreamSpec(name="DELIBERATIONS", subjects=("deliberation.events.*", "agent.results.*.*"))
+DELIBERATIONS = StreamSpec(name="DELIBERATIONS", subjects=("deliberation.events.*", "agent.results.*.*"), erasable=True)
 AGENT_REQUESTS = StreamSpec(name="AGENT_REQUESTS", subjects=("agent.requests.*.*",), queue=True, dedupe_s=600)
 AGENT_RESPONSES = StreamSpec(name="AGENT_RESPONSES", subjects=("agent.responses.*.*",), max_age_s=86_400)
-STEPS = StreamSpec(name="STEPS", subjects=("agent.steps.*.*",), max_age_s=7 * 86_400)
+STEPS = StreamSpec(name="STEPS", subjects=("agent.steps.*.*",), max_age_s=7 * 86_400, erasable=True)
 FLEET = StreamSpec(name="FLEET", subjects=("fleet.events.councils", "fleet.events.decisions"))
 PARKED = StreamSpec(name="PARKED", subjects=("parked.>",), message_bytes=PARKED_BYTES)
 
@@ -89,6 +91,7 @@ OBJECTS = StreamSpec(
     subjects=(f"$O.{BUCKET}.C.>", f"$O.{BUCKET}.M.>"),
     message_bytes=-1,
     sealed=False,
+    erasable=True,
 )
 
 LOGS = (AGILE, REQUESTS, DELIBERATIONS, AGENT_REQUESTS, AGENT_RESPONSES, STEPS, FLEET, PARKED)
@@ -162,6 +165,7 @@ class UserSpec(msgspec.Struct, frozen=True, kw_only=True):
     artifacts: str = ""
     """`r`, `rw` or nothing."""
     admin: bool = False
+    """Creates streams, deletes messages, takes and puts back whole streams."""
 
     @property
     def inbox(self) -> str:
@@ -176,7 +180,7 @@ class UserSpec(msgspec.Struct, frozen=True, kw_only=True):
         rights += [right for name in self.readers for right in _reader_rights(reader(name))]
         rights += _artifact_rights(self.artifacts)
         if self.admin:
-            rights += ["$JS.API.>"]
+            rights += ["$JS.API.>", "$JS.SNAPSHOT.>"]
         return sorted(set(rights))
 
     def subscribe(self) -> list[str]:
@@ -255,8 +259,16 @@ USERS = (
     UserSpec(name="agents", writes=("agent.results.*.*", "agent.steps.*.*"), artifacts="rw"),
     UserSpec(
         name="platform",
-        writes=("deliberation.requests.*", "agent.requests.*.*"),
+        # Tombstones, and what an import brings, go through `keeper.py` alone.
+        writes=(
+            "deliberation.requests.*",
+            "agent.requests.*.*",
+            "agile.events.*",
+            "deliberation.events.*",
+            "agent.results.*.*",
+        ),
         reads=("PARKED",),
+        artifacts="rw",
         admin=True,
     ),
 )

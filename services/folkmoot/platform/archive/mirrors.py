@@ -1,0 +1,30 @@
+"""The runner's mirrors on this machine: branches of what is forgotten go, with the objects that only they held."""
+
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+
+from folkmoot.kernel.ids import TaskId
+from folkmoot.runner.git import Git
+
+_YOUNG = "2.hours.ago"
+"""Objects that came later may belong to a candidate that is just being taken in."""
+
+
+async def forget(folder: Path, tasks: Sequence[TaskId]) -> int:
+    """Delete branch and candidates of `tasks` in all mirrors of `folder`; says how many refs. Raises GitFailed."""
+    gone = 0
+    for place in sorted(folder.glob("*/candidates.git")):
+        git = Git(place)
+        refs = [ref async for ref in _refs(git, tasks)]
+        if refs:
+            await git.out("update-ref", "--stdin", stdin="".join(f"delete {ref}\n" for ref in refs).encode())
+            await git.out("gc", "--quiet", f"--prune={_YOUNG}")
+            gone += len(refs)
+    return gone
+
+
+async def _refs(git: Git, tasks: Sequence[TaskId]) -> AsyncIterator[str]:
+    for task in tasks:
+        under = (f"refs/heads/moot/{task}", f"refs/moot/{task}/")
+        for ref in (await git.line("for-each-ref", "--format=%(refname)", *under)).split():
+            yield ref
