@@ -1,6 +1,7 @@
 """What goes with the work that is done: its trace, its spans, its counts."""
 
 import asyncio
+from pathlib import Path
 
 import pytest
 from prometheus_client.exposition import generate_latest
@@ -263,3 +264,11 @@ def test_names_say_their_unit_and_no_label_is_an_id() -> None:
             assert instrument.name.endswith("_seconds")
             assert instrument.buckets
         assert not any(label.endswith("_id") for label in instrument.labels)
+
+
+def test_the_documentation_names_every_metric_and_no_other() -> None:
+    """With its labels and words, as the code has them."""
+    page = (Path(__file__).parents[2] / "docs" / "observability.md").read_text("utf-8")
+    rows = {line for line in page.splitlines() if line.startswith("| `folkmoot_")}
+    made = meters.INSTRUMENTS.values()
+    assert rows == {f"| `{i.name}` | {', '.join(i.labels) or '-'} | {i.help} |" for i in made}
