@@ -28,6 +28,8 @@ NAMES_BYTES = 6_000
 HUNK_LINES = 40
 TOLD_PATHS = 50
 _HUNK_FILE_BYTES = 512 * 1024
+_USAGE = 129
+"""Exit code of a git that does not know an option."""
 _LISTING_BYTES = 4 * 1024**2
 _CONFIG = ("merge.renameLimit=1000", "merge.directoryRenames=conflict")
 """A folder that one side renamed does not silently take in what the other side added to it."""
@@ -117,6 +119,8 @@ async def _merged(git: Git, ours: CommitId, theirs: CommitId) -> _Step:
         raise FailedPrecondition("merge", f"git takes too long to merge {theirs} into {ours}: {error}") from error
     if done.truncated:
         raise FailedPrecondition("merge", f"{theirs} conflicts with {ours} in too many paths")
+    if done.code == _USAGE:
+        raise FailedPrecondition("merge", "the runner's git is older than 2.38, which merges without a work tree")
     if done.code not in {0, 1}:
         raise GitFailed("merge-tree", last_line(done.stderr) or f"exit {done.code}")
     return _step(done.stdout, clean=done.code == 0)
