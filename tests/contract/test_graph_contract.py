@@ -10,7 +10,7 @@ import pytest
 
 from folkmoot.kernel.errors import Misconfigured, NotFound
 from folkmoot.runtime.graph.memory import MemoryGraph
-from folkmoot.runtime.graph.port import Change, Counts, Edge, Graph, Node
+from folkmoot.runtime.graph.port import Change, Counts, Edge, Graph, Node, Part
 from folkmoot.runtime.graph.sqlite import open_sqlite
 
 
@@ -133,18 +133,31 @@ def made(*edges: tuple[str, str]) -> Change:
 
 
 async def test_what_is_forgotten_leaves_no_trace(graph: Graph) -> None:
-    """Nodes, what is named after them, their edges, and the files that hung on them alone: as if never written."""
-    others = made(("task:2", "part:2/x"), ("part:2/x", "file:b"), ("task:10", "part:10/x"), ("task:2", "lonely"))
+    """Nodes, what is named after them, their edges, what hung on them alone: as if never written."""
+    others = made(("task:2", "part:2/x"), ("part:2/x", "file:b"), ("task:10", "part:10/x"), ("task:2", "told"))
     await graph.apply("s", after=0, seq=1, change=others)
+    await graph.apply("s", after=1, seq=2, change=Change(nodes=(node("told", x="1"),)))
     before = await graph.dump()
     mine = made(("task:1", "part:1/x"), ("part:1/x", "file:a"), ("part:1/x", "file:b"), ("task:1", "commit:c"))
-    await graph.apply("s", after=1, seq=2, change=mine)
-    await graph.apply("s", after=2, seq=3, change=Change(forget=("task:1", "part:1/", "part:7/", "nobody")))
+    await graph.apply("s", after=2, seq=3, change=mine)
+    await graph.apply("s", after=3, seq=4, change=Change(forget=("task:1", "part:1/", "part:7/", "nobody")))
     assert await graph.dump() == before
-    assert await graph.position("s") == 3
+    assert await graph.position("s") == 4
     last = Change(nodes=(node("new"),), forget=("task:2", "part:2/", "task:10", "part:10/"))
-    await graph.apply("s", after=3, seq=4, change=last)
-    assert [n.id for n in (await graph.dump()).nodes] == ["lonely", "new"], "only files and commits hang on others"
+    await graph.apply("s", after=4, seq=5, change=last)
+    assert [n.id for n in (await graph.dump()).nodes] == ["new", "told"], "what says something itself stays"
+
+
+async def test_what_others_say_of_a_cleared_node_stays(graph: Graph) -> None:
+    """It keeps its place while something points to it, and goes with the last edge."""
+    await graph.apply("s", after=0, seq=1, change=Change(nodes=(node("other", x="1"), node("old", x="1"))))
+    await graph.apply("s", after=1, seq=2, change=made(("other", "old"), ("old", "file:a"), ("old", "other")))
+    await graph.apply("s", after=2, seq=3, change=Change(clear=("old", "nobody")))
+    dump = await graph.dump()
+    assert dump.nodes == (node("old"), node("other", x="1"))
+    assert [(e.from_id, e.to_id) for e in dump.edges] == [("other", "old")]
+    await graph.apply("s", after=3, seq=4, change=Change(clear=("other",)))
+    assert await graph.dump() == Part(nodes=(), edges=())
 
 
 async def test_dropping_forgets_everything(graph: Graph) -> None:

@@ -32,6 +32,7 @@ def both(*changes: Change) -> Change:
         edges=tuple(e for change in changes for e in change.edges),
         cut=tuple(c for change in changes for c in change.cut),
         forget=tuple(f for change in changes for f in change.forget),
+        clear=tuple(c for change in changes for c in change.clear),
     )
 
 

@@ -1,4 +1,7 @@
-"""Stories: their states, assessments, plans, tasks and what people said of them."""
+"""Stories: their states, assessments, plans, tasks and what people said of them.
+
+A task's own log alone writes its properties: here it is only pointed to.
+"""
 
 from collections.abc import Mapping
 
@@ -111,26 +114,41 @@ def _planned(story_id: StoryId, fact: StoryPlanned, seq: int) -> Change:
     )
     now = {"state": "planned" if fact.plan else "approved", "plan": plan_id, "how": fact.how, "problem": ""}
     current = story(story_id, **now, released="0", decided="0")
-    tasks = [task(t) for t in fact.tasks]
+    steps = [_step(plan_id, planned) for planned in content.tasks]
     return both(
         linked(current, "HAS_PLAN", plan),
-        linked(current, "PLANNED", *tasks),
-        linked(plan, "HOLDS", *tasks),
-        *(_in_order(planned, content) for planned in content.tasks),
+        linked(current, "PLANNED", *(task(t) for t in fact.tasks)),
+        linked(plan, "HOLDS", *steps),
+        *(_in_order(plan_id, planned, content) for planned in content.tasks),
     )
+
+
+def _step(plan_id: str, planned: PlannedTask) -> Node:
+    return node(
+        f"{plan_id}/{planned.name}",
+        "Step",
+        name=planned.name,
+        title=planned.title,
+        text=planned.text,
+        role=planned.role,
+        council=planned.council,
+        paths=lines(planned.paths),
+        checks=lines(planned.checks),
+    )
+
+
+def _in_order(plan_id: str, planned: PlannedTask, plan: Plan) -> Change:
+    """The steps that one comes after, and the task that it became."""
+    step = _step(plan_id, planned)
+    before = [_step(plan_id, other) for other in plan.tasks if other.name in planned.after]
+    became = [task(plan.ids[planned.name])] if planned.name in plan.ids else []
+    return both(linked(step, "AFTER", *before), linked(step, "BECAME", *became))
 
 
 def _line(planned: PlannedTask) -> str:
     """One task of a plan, for people and models."""
     after = f" (after {', '.join(planned.after)})" if planned.after else ""
     return f"{planned.name}: {planned.title}{after}"
-
-
-def _in_order(planned: PlannedTask, plan: Plan) -> Change:
-    if planned.name not in plan.ids:
-        return NOTHING
-    before = [task(plan.ids[name]) for name in planned.after if name in plan.ids]
-    return linked(task(plan.ids[planned.name], name=planned.name, planned_as=planned.title), "AFTER", *before)
 
 
 def _approved(story_id: StoryId, fact: PlanApproved, known: Mapping[str, str]) -> Change:
@@ -149,7 +167,7 @@ def _went_on(story_id: StoryId, fact: TaskReleased | TaskDecided, known: Mapping
     released, decided = int(known.get("released", "0")), int(known.get("decided", "0"))
     if isinstance(fact, TaskReleased):
         current = story(story_id, state="released", released=str(released + 1))
-        return linked(current, "RELEASED", task(fact.spec.task_id, round=known.get("round", "1")))
+        return linked(current, "RELEASED", task(fact.spec.task_id))
     state = "decided" if decided + 1 >= released else "released"
     return linked(story(story_id, state=state, decided=str(decided + 1)), "DECIDED", task(fact.task_id))
 

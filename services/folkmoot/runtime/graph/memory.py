@@ -2,8 +2,10 @@
 
 from collections.abc import Iterable, Sequence
 
+import msgspec
+
 from folkmoot.kernel.errors import NotFound
-from folkmoot.runtime.graph.port import HANGING, Change, Counts, Edge, Node, Part, nearest
+from folkmoot.runtime.graph.port import Change, Counts, Edge, Node, Part, idle, nearest
 
 
 class MemoryGraph:
@@ -16,7 +18,7 @@ class MemoryGraph:
     async def apply(self, stream: str, *, after: int, seq: int, change: Change) -> bool:
         if self._positions.get(stream, 0) != after:
             return False
-        self._forget(change.forget)
+        self._forget(change)
         self._ranks = {e: rank for e, rank in self._ranks.items() if e[:2] not in change.cut}
         for node in change.nodes:
             known = self._nodes.get(node.id)
@@ -28,12 +30,16 @@ class MemoryGraph:
         self._positions[stream] = seq
         return True
 
-    def _forget(self, wanted: Iterable[str]) -> None:
-        gone = {i for w in wanted for i in self._nodes if i == w or (w.endswith("/") and i.startswith(w))}
-        beside = {end for e in self._touching(gone) for end in (e.from_id, e.to_id)} - gone
-        self._ranks = {e: rank for e, rank in self._ranks.items() if not {e[0], e[2]} & gone}
-        lonely = beside - {end for e in self._touching(beside) for end in (e.from_id, e.to_id)}
-        gone |= {i for i in lonely if i in self._nodes and self._nodes[i].kind in HANGING}
+    def _forget(self, change: Change) -> None:
+        gone = {i for w in change.forget for i in self._nodes if i == w or (w.endswith("/") and i.startswith(w))}
+        cleared = set(change.clear) & set(self._nodes)
+        for i in cleared:
+            self._nodes[i] = msgspec.structs.replace(self._nodes[i], properties={})
+        dead = {e for e in self._ranks if e[0] in cleared | gone or e[2] in gone}
+        self._ranks = {e: rank for e, rank in self._ranks.items() if e not in dead}
+        linked = {end for e in self._ranks for end in (e[0], e[2])}
+        beside = cleared | {end for e in dead for end in (e[0], e[2])}
+        gone |= {i for i in beside - linked if i in self._nodes and idle(self._nodes[i])}
         self._nodes = {i: node for i, node in self._nodes.items() if i not in gone}
 
     def _edges(self) -> list[Edge]:

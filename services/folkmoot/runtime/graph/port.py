@@ -31,7 +31,7 @@ class Edge(msgspec.Struct, frozen=True, kw_only=True, order=True):
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):
-    """What one event does to the graph: first forget, then cut, then write.
+    """What one event does to the graph: first forget and clear, then cut, then write.
 
     Every end of an edge is among its nodes, or already there.
     """
@@ -41,12 +41,18 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     cut: tuple[tuple[str, str], ...] = ()
     """(from_id, kind): these edges go, for what an event replaces."""
     forget: tuple[str, ...] = ()
-    """Ids of nodes, or with a `/` at the end of all whose id begins so. They go with their edges, and so does each of
-    `HANGING` that nothing else points to."""
+    """Ids of nodes, or with a `/` at the end of all whose id begins so: they go with all their edges."""
+    clear: tuple[str, ...] = ()
+    """Ids of nodes that lose their properties and the edges that begin at them: what others say of them stays."""
 
 
 HANGING = frozenset({"File", "Folder", "Commit"})
 """Kinds of nodes that are there only for what points to them."""
+
+
+def idle(node: Node) -> bool:
+    """Whether a node that a change took its last edge from goes too: as if nothing had ever named it."""
+    return node.kind in HANGING or not node.properties
 
 
 class Part(msgspec.Struct, frozen=True, kw_only=True):

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from folkmoot.kernel.errors import Misconfigured, NotFound, Unavailable
-from folkmoot.runtime.graph.port import HANGING, Change, Counts, Edge, Node, Part, nearest
+from folkmoot.runtime.graph.port import Change, Counts, Edge, Node, Part, idle, nearest
 
 T = TypeVar("T")
 
@@ -130,7 +130,7 @@ class SqliteGraph:
         with _transaction(self._db):
             if self._position(stream) != after:
                 return False
-            self._forget(change.forget)
+            self._forget(change)
             self._db.executemany("DELETE FROM edges WHERE from_id = ? AND kind = ?", change.cut)
             for node in change.nodes:
                 self._upsert(node)
@@ -144,17 +144,19 @@ class SqliteGraph:
         text = msgspec.json.encode(properties, order="sorted").decode()
         self._db.execute("INSERT OR REPLACE INTO nodes VALUES (?, ?, ?)", (node.id, node.kind, text))
 
-    def _forget(self, wanted: Iterable[str]) -> None:
-        gone = sorted({i for w in wanted for i in self._named(w)})
-        touching = self._touching(gone)
-        beside = sorted({end for e in touching for end in (e.from_id, e.to_id)} - set(gone))
+    def _forget(self, change: Change) -> None:
+        gone = {i for w in change.forget for i in self._named(w)}
+        begun = [e for e in self._touching(change.clear) if e.from_id in change.clear]
+        dead = [*begun, *self._touching(sorted(gone))]
+        self._db.executemany("UPDATE nodes SET properties = '{}' WHERE id = ?", [(i,) for i in change.clear])
         self._db.executemany(
             "DELETE FROM edges WHERE from_id = ? AND kind = ? AND to_id = ?",
-            [(e.from_id, e.kind, e.to_id) for e in touching],
+            [(e.from_id, e.kind, e.to_id) for e in dead],
         )
+        beside = sorted({*change.clear, *(end for e in dead for end in (e.from_id, e.to_id))} - gone)
         linked = {end for e in self._touching(beside) for end in (e.from_id, e.to_id)}
-        hanging = [n.id for n in self._nodes(beside) if n.kind in HANGING and n.id not in linked]
-        self._db.executemany("DELETE FROM nodes WHERE id = ?", [(i,) for i in (*gone, *hanging)])
+        lonely = [node.id for node in self._nodes(beside) if node.id not in linked and idle(node)]
+        self._db.executemany("DELETE FROM nodes WHERE id = ?", [(i,) for i in (*gone, *lonely)])
 
     def _named(self, wanted: str) -> list[str]:
         """`0` is what comes behind `/`: a range of the key, where LIKE would read the whole table."""
