@@ -10,6 +10,7 @@ from folkmoot.agents import prompts
 from folkmoot.agents.assignment import Assignment, ModelEndpoint, WorkspaceGrant
 from folkmoot.agents.chat import Call, ModelRequest, Reply
 from folkmoot.agents.errors import AttemptLost, ModelError
+from folkmoot.agents.host import Parts, hosted
 from folkmoot.agents.roles import PERSONAS
 from folkmoot.agents.run import run_assignment
 from folkmoot.kernel import subjects
@@ -20,6 +21,7 @@ from folkmoot.kernel.task import Budget
 from folkmoot.runtime.clock import SystemClock
 from folkmoot.runtime.log.memory import MemoryBus
 from folkmoot.runtime.settings import Settings
+from folkmoot.runtime.telemetry.context import derived
 from tests.folders import FolderWorkspace, repository
 
 WRITE = Reply(calls=(Call(id="1", name="write_file", arguments='{"path": "n.txt", "content": "n"}'),))
@@ -121,3 +123,14 @@ def test_agents_of_a_task_share_their_prompt_up_to_the_persona(case: Case) -> No
     assert first[0] == second[0]
     assert first[1]["content"].partition("# You")[0] == second[1]["content"].partition("# You")[0]
     assert "Text with {braces}" in first[1]["content"]
+
+
+async def test_a_run_writes_into_the_trace_that_it_was_given(case: Case) -> None:
+    """Carried to its host by value, with the assignment; no collector is needed."""
+    trace = derived("asked")
+    parts = Parts(model=Scripted(WRITE, SUBMIT), bus=case.bus, clock=SystemClock(), workspace=lambda _: case.workspace)
+    await hosted(msgspec.structs.replace(case.assignment, traceparent=trace), parts, Settings())
+    task, agent = TaskId("t-1"), AgentId("dev-1")
+    written = [*await case.bus.log.read(subjects.agent_steps(task, agent))]
+    written += await case.bus.log.read(subjects.agent_result(task, agent))
+    assert [e.event.traceparent for e in written] == [trace] * 5

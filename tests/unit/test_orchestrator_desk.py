@@ -15,6 +15,7 @@ from folkmoot.orchestrator.ledger import Ledger
 from folkmoot.runtime.clock import VirtualClock
 from folkmoot.runtime.log.memory import MemoryBus
 from folkmoot.runtime.settings import ModelSettings
+from folkmoot.runtime.telemetry.context import derived, within
 
 TASK = pb.Task(title="Add it", text="Please add it.", repository="/repo")
 MODEL = ModelSettings(url="http://127.0.0.1:1/v1", name="m")
@@ -131,3 +132,13 @@ async def test_the_log_itself_refuses_a_second_writer(bus: MemoryBus, desk: Desk
     await bus.log.append(subjects.deliberation(task_id), OwnerTook(owner="one"), after=head)
     with pytest.raises(Conflict):
         await bus.log.append(subjects.deliberation(task_id), OwnerTook(owner="two"), after=head)
+
+
+async def test_who_cancels_writes_into_the_tasks_trace(bus: MemoryBus, desk: Desk) -> None:
+    """Another caller, another trace; the task's events stay in its own."""
+    with within(derived("asked")):
+        task_id = await desk.submit(TASK, "")
+    with within(derived("cancelled")):
+        await desk.cancel(task_id, actor="a", reason="r")
+    events = await bus.log.read(subjects.deliberation(task_id))
+    assert [e.event.traceparent for e in events] == [derived("asked")] * 2

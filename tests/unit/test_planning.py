@@ -44,6 +44,7 @@ from folkmoot.runtime.log import topology
 from folkmoot.runtime.log.memory import MemoryBus
 from folkmoot.runtime.log.port import Delivery
 from folkmoot.runtime.settings import ModelSettings
+from folkmoot.runtime.telemetry.context import derived, within
 
 TASK = orchestrator.Task(title="Add it", text="Please add it.", repository="/repo", model="m", model_url="http://m/v1")
 BASE = CommitId("b" * 40)
@@ -660,3 +661,14 @@ async def test_a_watch_sees_what_comes() -> None:
         await asyncio.sleep(0)
         await world.stories.transition(story.story_id, Wish.CANCEL, actor="ann", reason="")
     assert seen.result()[-1] == "story.cancelled"
+
+
+async def test_all_events_of_a_story_carry_the_trace_of_its_submission() -> None:
+    """Whoever says the next word, in whichever trace of their own."""
+    world = World()
+    with within(derived("submitted")):
+        story = await world.create()
+    with within(derived("cancelled")):
+        await world.stories.transition(story.story_id, Wish.CANCEL, actor="bob", reason="no")
+    events = await world.bus.log.read(subjects.story(story.story_id))
+    assert {e.event.traceparent for e in events} == {derived("submitted")}
