@@ -275,6 +275,8 @@ class _Run:
         self.end(limit)
 
     def _judged(self, began: bool, last: bytes, seconds: float) -> CommandEnd:
+        if self._limit == watch.CRAMPED or (not self._limit and watch.cramped(self._profile.charged)):
+            raise WorkspaceLost("the disk of the workspaces is full")
         if self._limit:
             return CommandEnd(exit_code=None, limit=self._limit, duration_s=seconds)
         code = _exit_code(last)

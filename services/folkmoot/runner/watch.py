@@ -14,6 +14,9 @@ TICK_S = 0.1
 DISK_SHARE = 0.05
 """Of the time spent looking at the disk: a large tree is looked at less often."""
 DISK_TICK_S = 0.5
+ROOM_BYTES = 16 * 1024**2
+"""A file system with less than this is as good as full."""
+CRAMPED = "room"
 FILES = 500_000
 """Inodes in one workspace."""
 
@@ -24,7 +27,8 @@ class Use(msgspec.Struct, frozen=True):
 
 
 async def exceeded(pid: int, folder: Path, *, memory_bytes: int, processes: int, disk_bytes: int) -> str:
-    """Waits until the tree under `pid`, or `folder`, is over a limit; says which (`memory`, `processes`, `disk`)."""
+    """Waits until the tree under `pid`, or `folder`, is over a limit; says which (`memory`, `processes`, `disk`, or
+    `room`, which nobody may be blamed for)."""
     look_at = time.monotonic() + DISK_TICK_S
     while True:
         await asyncio.sleep(TICK_S)
@@ -33,10 +37,21 @@ async def exceeded(pid: int, folder: Path, *, memory_bytes: int, processes: int,
             return "processes"
         if use.memory_bytes > memory_bytes:
             return "memory"
+        if cramped(folder):
+            return CRAMPED
         if (began := time.monotonic()) >= look_at:
             if await asyncio.to_thread(overfull, folder, disk_bytes):
                 return "disk"
             look_at = time.monotonic() + max(DISK_TICK_S, (time.monotonic() - began) / DISK_SHARE)
+
+
+def cramped(folder: Path) -> bool:
+    """Whether the disk under `folder` is full: what a command does then says nothing about the command."""
+    try:
+        info = os.statvfs(folder)
+    except OSError:
+        return False
+    return info.f_blocks > 0 and info.f_bavail * info.f_frsize < ROOM_BYTES
 
 
 def used(pid: int, *, stop_at: int) -> Use:

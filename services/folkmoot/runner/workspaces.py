@@ -5,6 +5,7 @@ A workspace is a folder with a manifest; a runner that starts finds them again.
 
 import asyncio
 import contextlib
+import errno
 import hmac
 import logging
 import os
@@ -23,9 +24,10 @@ from folkmoot.kernel.errors import (
     NotFound,
     PermissionDenied,
     ResourceExhausted,
+    Unavailable,
 )
 from folkmoot.kernel.ids import WorkspaceId
-from folkmoot.runner import observed, orphans, store
+from folkmoot.runner import observed, orphans, store, watch
 from folkmoot.runner.gocache import GoCache
 from folkmoot.runner.places import Bundles, Objects, Places, remove, write
 from folkmoot.runner.stage import staged
@@ -37,6 +39,9 @@ from folkmoot.runtime.settings import RunnerSettings
 log = logging.getLogger(__name__)
 
 _RETRY_S = 5.0
+_LOOK_S = 0.5
+"""Between two looks whether a full disk has room again: nobody says so."""
+_NO_ROOM = "the disk of the workspaces is full"
 _TAKE_OVER_S = 10.0
 """A predecessor that was killed is gone at once; one that drains takes a little."""
 
@@ -74,8 +79,8 @@ class Workspaces:
     async def open(self, wish: Wish, ttl_s: float, *, spare: int = 0) -> Opened:
         """Open it, or find it open; either renews the lease. A new one leaves `spare` places free.
 
-        Raises AlreadyExists when it is open with other content, ResourceExhausted when there are too many, NotFound
-        for an unknown repository or commit, InvalidInput.
+        Raises AlreadyExists when it is open with other content, ResourceExhausted when there are too many or the disk
+        is full, NotFound for an unknown repository or commit, InvalidInput.
         """
         _check(wish)
         ident = wish.workspace_id
@@ -106,6 +111,8 @@ class Workspaces:
         """Wait until there is room for another one besides `spare`; whoever comes next may still take it."""
         async with self._freed:
             await self._freed.wait_for(lambda: not self._full(spare))
+        while self._cramped():
+            await self._clock.sleep(_LOOK_S)
 
     def _full(self, spare: int) -> bool:
         return len(self._open.keys() | self._making) + spare >= self._settings.max_workspaces
@@ -174,6 +181,8 @@ class Workspaces:
         if self._full(spare):
             limit = self._settings.max_workspaces - spare
             raise ResourceExhausted(f"{limit} workspaces are open, which is the limit", _RETRY_S)
+        if self._cramped():
+            raise ResourceExhausted(_NO_ROOM, _RETRY_S)
         self._making.add(wish.workspace_id)
         try:
             return await self._filled(wish, expires_at)
@@ -188,12 +197,20 @@ class Workspaces:
         self._open[wish.workspace_id] = workspace
         try:
             await self._places.fill(workspace)
-        except BaseException:
+        except BaseException as error:
+            cramped = self._cramped()
             del self._open[wish.workspace_id]
             await workspace.end()
             await remove(workspace.folder)
+            if cramped and isinstance(error, Exception):
+                raise ResourceExhausted(_NO_ROOM, _RETRY_S) from error
+            if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise Unavailable(f"{wish.workspace_id}: {error.strerror}") from error
             raise
         return workspace
+
+    def _cramped(self) -> bool:
+        return watch.cramped(self._places.folder)
 
 
 @contextlib.asynccontextmanager
