@@ -8,7 +8,7 @@ import subprocess
 import sys
 from asyncio.subprocess import Process
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 
 import msgspec
@@ -22,6 +22,7 @@ from tests.chaos import processes
 from tests.chaos.arena import CAST, LATENCY_S, Arena
 from tests.chaos.faults import DISKS, LEASE_S
 from tests.chaos.proxy import Address, Proxy
+from tests.fixtures.disk import Ballast, CannotMount, ballast, mounted
 from tests.fixtures.platform import Moot
 
 ROOT = Path(__file__).parents[2]
@@ -150,13 +151,8 @@ class Stage:
     def jump(self, service: str, by_s: float) -> None:
         (self.clocks / service).write_text(f"{by_s:g}", "utf-8")
 
-    @contextmanager
-    def filled(self, disk: str) -> Iterator["Ballast"]:
-        ballast = Ballast(self.disks[disk])
-        try:
-            yield ballast
-        finally:
-            ballast.remove()
+    def filled(self, disk: str) -> AbstractContextManager[Ballast]:
+        return ballast(self.disks[disk])
 
     def leftovers(self) -> list[str]:
         """Of a platform that is down: processes that know its folder, Ray's session, mounts other than ours."""
@@ -172,24 +168,6 @@ class Stage:
         if process.pid in (os.getpid(), self._model.pid if self._model else 0):
             return False
         return str(self.moot.data) in process.command or str(self.moot.data) in processes.environment(process.pid)
-
-
-class Ballast:
-    """Fills a file system to its last byte, and keeps it so whenever it is asked."""
-
-    def __init__(self, disk: Path) -> None:
-        self._file = disk / "ballast"
-        self._out = self._file.open("wb", buffering=0)
-
-    def press(self) -> None:
-        for size in (4 * 1024**2, 64 * 1024, 4096, 64):
-            with suppress(OSError):
-                while True:
-                    self._out.write(b"\0" * size)
-
-    def remove(self) -> None:
-        self._out.close()
-        self._file.unlink(missing_ok=True)
 
 
 @asynccontextmanager
@@ -215,17 +193,12 @@ def _mounted(places: dict[str, Path]) -> Iterator[tuple[dict[str, Path], str]]:
     """A small file system at each place; none, and why, where this process may not mount."""
     with contextlib.ExitStack() as stack:
         problem = ""
-        for name in DISKS:
-            problem = problem or _mount(places[name], DISK_BYTES[name], stack)
+        try:
+            for name in DISKS:
+                stack.enter_context(mounted(places[name], DISK_BYTES[name]))
+        except CannotMount as error:
+            problem = str(error)
         yield ({}, problem) if problem else (places, "")
-
-
-def _mount(place: Path, size: int, stack: contextlib.ExitStack) -> str:
-    argv = ["mount", "-t", "tmpfs", "-o", f"size={size},mode=711", "tmpfs", str(place)]
-    done = subprocess.run(argv, capture_output=True, text=True, check=False)
-    if done.returncode == 0:
-        stack.callback(subprocess.run, ["umount", "--lazy", str(place)], check=True)
-    return done.stderr.strip() if done.returncode else ""
 
 
 def _server(data: Path) -> Address:

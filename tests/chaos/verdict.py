@@ -10,13 +10,13 @@ from folkmoot.kernel.errors import BrokenChain, FolkmootError
 from folkmoot.kernel.events import Stored
 from folkmoot.kernel.facts import CandidatesRanked, DeliberationEnded, TaskDecided, TaskReleased
 from folkmoot.kernel.ids import StoryId, TaskId
-from folkmoot.runtime.log import topology
 from folkmoot.runtime.log.nats import NatsBus
 from tests.chaos.arena import Arena, Outcome
 
 BASELINE_RUNS = 2
 CATCH_UP_S = 30.0
-QUEUES = ("REQUESTS", "AGENT_REQUESTS")
+QUEUES = {"REQUESTS": "orchestrator-requests", "AGENT_REQUESTS": "runner-requests"}
+"""With who takes from them."""
 
 
 async def of_task(arena: Arena, task: TaskId, expected: Outcome) -> list[str]:
@@ -82,7 +82,8 @@ async def of_log(arena: Arena, accepted: Iterable[TaskId]) -> list[str]:
     found += [f"{task} was asked for by nobody" for task in sorted(known - set(accepted))]
     found += [f"{task} was accepted, and is not in the log" for task in sorted(set(accepted) - known)]
     async with arena.bus("platform") as bus:
-        found += [f"{await _messages(bus, q)} messages are left in {q}" for q in QUEUES if await _unsettled(bus, q)]
+        for queue in QUEUES:
+            found += await _unsettled(bus, queue)
         parked = await bus.log.lasts("parked.>")
     return found + [f"parked: {p.event.data}" for p in parked]
 
@@ -95,18 +96,20 @@ async def _chain(bus: NatsBus, subject: str) -> list[str]:
     return []
 
 
-async def _unsettled(bus: NatsBus, queue: str) -> bool:
+async def _unsettled(bus: NatsBus, queue: str) -> list[str]:
     """A lease that was lost behind the end runs out first."""
     for _ in range(round(CATCH_UP_S / 0.2)):
-        if await _messages(bus, queue) == 0:
-            return False
+        if (left := await _work(bus, queue)) == 0:
+            return []
         await asyncio.sleep(0.2)
-    return True
+    return [f"{left} messages are left in {queue}"]
 
 
-async def _messages(bus: NatsBus, queue: str) -> int:
-    assert queue in {s.name for s in topology.STREAMS}
-    return int((await bus.wire.api(f"$JS.API.STREAM.INFO.{queue}", {}))["state"]["messages"])
+async def _work(bus: NatsBus, queue: str) -> int:
+    """Not delivered, or not settled. Not the stream's count: when its disk is full, nats-server may keep the empty
+    shell of a message that was settled, which nobody is ever given."""
+    info = await bus.wire.api(f"$JS.API.CONSUMER.INFO.{queue}.{QUEUES[queue]}", {})
+    return int(info["num_pending"]) + int(info["num_ack_pending"])
 
 
 async def of_graph(arena: Arena) -> list[str]:

@@ -1,0 +1,57 @@
+"""The disk of the workspaces is full: nobody is blamed for it, and work goes on when there is room again."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from folkmoot.kernel.errors import ResourceExhausted
+from folkmoot.runner.toolchain import Toolchains
+from folkmoot.runtime.workspace.port import WorkspaceLost
+from tests.fixtures import need
+from tests.fixtures.disk import CannotMount, ballast, mounted
+from tests.fixtures.workspace import Bench, bench, toolchains
+
+__all__ = ["toolchains"]
+
+SIZE = 64 * 1024**2
+
+
+@pytest.fixture
+async def small(tmp_path: Path, toolchains: Toolchains) -> AsyncIterator[tuple[Bench, Path]]:
+    """A runner whose workspaces lie on a small disk, and that disk."""
+    place = tmp_path / "runner" / "workspaces"
+    place.mkdir(parents=True)
+    try:
+        with mounted(place, SIZE):
+            async with bench(tmp_path, toolchains) as runner:
+                yield runner, place
+    except CannotMount as problem:
+        need(condition=False, reason=f"cannot mount: {problem}")
+
+
+async def test_a_command_on_a_full_disk_says_nothing(small: tuple[Bench, Path]) -> None:
+    """It fails or it does not: either way the workspace counts as lost, and no exit code is evidence."""
+    runner, disk = small
+    workspace = await runner.workspace()
+    assert (await workspace.run(["true"])).end.exit_code == 0
+    with ballast(disk):
+        for argv in (["true"], ["sh", "-c", "echo more >there"], ["sleep", "60"]):
+            with pytest.raises(WorkspaceLost, match="full"):
+                await workspace.run(argv)
+    assert (await workspace.run(["sh", "-c", "echo more >there"])).end.exit_code == 0
+
+
+async def test_a_new_workspace_waits_for_room(small: tuple[Bench, Path]) -> None:
+    """Callers are told to come back; whoever waits for a vacancy waits for the disk too."""
+    runner, disk = small
+    with ballast(disk):
+        with pytest.raises(ResourceExhausted, match="full"):
+            await runner.opened()
+        waiting = asyncio.get_running_loop().create_task(runner.registry.vacancy())
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(asyncio.shield(waiting), 0.2)
+    async with asyncio.timeout(10):
+        await waiting
+    assert (await (await runner.workspace()).run(["true"])).end.exit_code == 0
