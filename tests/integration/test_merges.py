@@ -28,8 +28,9 @@ GONE = None
 class Story:
     """A repository, its mirror, and the tasks that were decided in it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, object_format: str = "sha1") -> None:
         self.folder = folder
+        Repo(folder / "bootstrap").git("init", "-q", "-b", "main", f"--object-format={object_format}", "../origin")
         self.repo = Repo(folder / "origin")
         self.named = self.repo.commit(FILES)
         self.ours, self.artifacts = mirrors(folder / "m")
@@ -70,7 +71,9 @@ class Story:
     def agent(self, base: PreparedBase) -> Repo:
         """A work tree where an agent of that task begins."""
         self._tasks += 1
-        agent = Repo(self.folder / f"agent-{self._tasks}")
+        place = self.folder / f"agent-{self._tasks}"
+        self.repo.git("clone", "-q", "--no-checkout", str(self.repo.folder), str(place))
+        agent = Repo(place)
         begin = base.start or base.commit
         agent.git("fetch", "-q", str(self.kept(base).folder if base.origin else self.repo.folder), begin)
         agent.git("checkout", "-q", begin)
@@ -253,6 +256,16 @@ async def test_a_commit_that_builds_on_the_other(story: Story, turned: bool) -> 
     verdict = await story.handed_in(base, None)
     assert isinstance(verdict, Admission), verdict
     assert verdict.tree == story.kept(base).line("rev-parse", f"{two}^{{tree}}")
+
+
+async def test_sha256_repositories(tmp_path: Path) -> None:
+    """The newer object format goes the whole way, over a conflict."""
+    story = Story(tmp_path, "sha256")
+    one = await story.decided({"app.py": "a = 2\nb = 2\nc = 3\n"})
+    base = await story.prepared(one, await story.decided({"app.py": "a = 3\nb = 2\nc = 3\n"}))
+    agent = story.agent(base)
+    agent.commit({"app.py": "a = 5\nb = 2\nc = 3\n"})
+    assert len(await story.won(base, agent)) == 64
 
 
 async def test_what_base_has_already_is_left_out(story: Story) -> None:
