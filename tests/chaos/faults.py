@@ -59,6 +59,7 @@ USERS = ("planning", "orchestrator", "context", "runner", "agents")
 """Of the log; both orchestrators are one user."""
 DISKS = ("log", "workspaces")
 CLOCKS = SERVICES
+HOLDERS = ("orchestrator", "runner", "ray worker", "ray head", "nats")
 LEASE_S = 5.0
 """Of the platform that is played with (`stage.SETTINGS`)."""
 
@@ -96,11 +97,12 @@ def drawn(seed: str, count: int) -> list[Fault]:
     return [_fault(chance, number, *next(pairs)) for number in range(1, count + 1)]
 
 
-def one_of_each(seed: str) -> list[Fault]:
-    """Each kind once, and both disks: the short form."""
+def short_form(seed: str) -> list[Fault]:
+    """Each kind once, both disks, and a kill of each part that holds work."""
     chance = random.Random(seed)
-    others = {kind: victims for kind, victims in VICTIMS.items() if kind != Kind.DISK}
-    pairs = [*((Kind.DISK, disk) for disk in DISKS), *((kind, chance.choice(v)) for kind, v in others.items())]
+    often = {Kind.KILL: HOLDERS, Kind.DISK: DISKS}
+    pairs = [(kind, chance.choice(victims)) for kind, victims in VICTIMS.items() if kind not in often]
+    pairs += [(kind, victim) for kind, victims in often.items() for victim in victims]
     chance.shuffle(pairs)
     return [_fault(chance, number, *pair) for number, pair in enumerate(pairs, 1)]
 

@@ -49,7 +49,10 @@ class Injector:
         self.timeline: list[str] = []
 
     def note(self, text: str) -> None:
-        self.timeline.append(f"{time.monotonic() - self._began:7.2f}  {text}")
+        line = f"{time.monotonic() - self._began:7.2f}  {text}"
+        self.timeline.append(line)
+        with (self._stage.folder / "timeline.txt").open("a", encoding="utf-8") as file:
+            file.write(f"{line}\n")
 
     async def all(self, faults: list[Fault]) -> None:
         """Returns when the last one is over and everybody has recovered, or did not."""
