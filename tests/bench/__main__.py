@@ -18,7 +18,6 @@ from folkmoot.kernel import subjects
 from folkmoot.runner import toolchain
 from tests.bench import commands, crowd, deliberations, logs, pure, stage, workspaces
 from tests.bench.bare import Bare
-from tests.bench.breakdown import Part
 from tests.bench.measure import Row, table
 from tests.fixtures.platform import Moot
 
@@ -88,13 +87,13 @@ async def _on_platform(command: Moot, folder: Path, chosen: frozenset[str], inst
     return rows
 
 
-def _breakdown(parts: list[Part], whole: float) -> str:
+def _breakdown(parts: dict[str, float], whole: float) -> str:
     lines = [
         f"One deliberation ({stage.AGENTS} agents, instant model), along what its end waited for, medians:",
         "",
         "| part | ms |",
         "| --- | --- |",
-        *(f"| {p.name} | {p.seconds * 1000:.1f} |" for p in parts),
+        *(f"| {name} | {seconds * 1000:.1f} |" for name, seconds in parts.items()),
         f"| **request written to end written** | **{whole * 1000:.1f}** |",
     ]
     return "\n".join(lines)

@@ -1,7 +1,7 @@
 """Whole deliberations, from DeliberateAsync to the decision, and where the time of one goes."""
 
 import statistics
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from pathlib import Path
 
@@ -11,11 +11,13 @@ from folkmoot.kernel import subjects
 from folkmoot.kernel.facts import DeliberationEnded
 from folkmoot.kernel.ids import TaskId
 from folkmoot.kernel.result import State
+from folkmoot.kernel.stretches import Part
+from folkmoot.kernel.trace import Trace, trace
+from folkmoot.orchestrator.trail import trail
 from folkmoot.runtime.grpc.client import channel, credentials, mapped
 from folkmoot.runtime.log.nats import NatsBus
 from tests.bench import stage
 from tests.bench.bare import Bare
-from tests.bench.breakdown import Part, Trail, last_agent, parts, total
 from tests.bench.measure import Row, interleaved, timed, timed_call
 from tests.fixtures.platform import Moot
 
@@ -43,15 +45,8 @@ class Stand:
                     _must_be_decided(stored.event.data)
                     return
 
-    async def trail(self, task: TaskId) -> Trail:
-        own = await self.bus.log.read(subjects.deliberation(task))
-        agent = last_agent(own)
-        return Trail(
-            own=own,
-            answers=await self.bus.log.read(subjects.agent_response(task, agent)),
-            steps=await self.bus.log.read(subjects.agent_steps(task, agent)),
-            results=await self.bus.log.read(subjects.agent_result(task, agent)),
-        )
+    async def trace(self, task: TaskId) -> Trace:
+        return trace([stored.event async for stored in trail(self.bus.log, task)])
 
 
 def _must_be_decided(fact: DeliberationEnded) -> None:
@@ -89,13 +84,18 @@ async def _row(on: Stand, task: pb.Task, work: str, waiting_s: float, aim: str) 
     return await interleaved(work, ours, floor, rounds=ROUNDS, aim=aim)
 
 
-async def breakdown(on: Stand) -> tuple[list[Part], float]:
+async def breakdown(on: Stand) -> tuple[dict[str, float], float]:
     """Median of each part over the deliberations that were measured, and of the whole, in seconds."""
-    found: dict[str, list[float]] = {}
-    wholes = []
-    for task in on.ended[-ROUNDS:]:
-        trail = await on.trail(task)
-        wholes.append(total(trail))
-        for part in parts(trail, last_agent(trail.own)):
-            found.setdefault(part.name, []).append(part.seconds)
-    return [Part(name=n, seconds=statistics.median(s)) for n, s in found.items()], statistics.median(wholes)
+    seen = [await on.trace(task) for task in on.ended[-ROUNDS:]]
+    laid_out = [dict(_flat(one.path)) for one in seen]
+    names = dict.fromkeys(name for one in laid_out for name in one)
+    medians = {name: statistics.median(one.get(name, 0.0) for one in laid_out) for name in names}
+    return medians, statistics.median(one.seconds for one in seen)
+
+
+def _flat(path: Sequence[Part]) -> Iterator[tuple[str, float]]:
+    """Parts by name; of those that have inner ones, these."""
+    for part in path:
+        yield from [(f"{part.name}: {inner.name}", inner.seconds) for inner in part.parts] or [
+            (part.name, part.seconds)
+        ]
