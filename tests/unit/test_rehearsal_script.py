@@ -94,7 +94,7 @@ def test_a_part_that_does_not_exist_is_refused() -> None:
 
 def test_an_unknown_bundled_script_is_refused() -> None:
     """A typing error does not become an empty script."""
-    with pytest.raises(InvalidInput, match="`demo` does"):
+    with pytest.raises(InvalidInput, match="there are demo, "):
         bundled("demon")
 
 

@@ -96,9 +96,11 @@ def load(path: Path) -> Script:
 
 def bundled(name: str = "demo") -> Script:
     """A script that comes with Folkmoot. Raises InvalidInput when there is none of that name."""
-    file = resources.files("folkmoot.rehearsal") / "scripts" / f"{name}.yaml"
+    folder = resources.files("folkmoot.rehearsal") / "scripts"
+    file = folder / f"{name}.yaml"
     if not file.is_file():
-        raise InvalidInput("script", f"no script named {name!r} comes with Folkmoot; `demo` does")
+        known = ", ".join(sorted(f.name.removesuffix(".yaml") for f in folder.iterdir() if f.name.endswith(".yaml")))
+        raise InvalidInput("script", f"no script named {name!r} comes with Folkmoot; there are {known}")
     return parse(file.read_text("utf-8"))
 
 

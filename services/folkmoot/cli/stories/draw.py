@@ -188,10 +188,12 @@ def closing(found: Story) -> RenderableType:
     """What it cost, and what to do next."""
     tokens = found.usage.prompt_tokens + found.usage.completion_tokens
     spent = f"{found.usage.model_calls} model calls, {count(tokens)} tokens"
+    parts = [Text(""), Text(spent, style="dim")] if found.usage.model_calls else []
     grid = Table.grid(padding=(0, 2))
+    grid.add_column(no_wrap=True)
     for command, does in words.next_steps(found):
         grid.add_row(Text(f"  {line(command)}", style="cyan"), Text(line(does), style="dim"))
-    return Group(Text(""), Text(spent, style="dim"), Text(""), Text("Next", style="bold"), grid)
+    return Group(*parts, Text(""), Text("Next", style="bold"), grid)
 
 
 def listed(stories: list[Story]) -> Table:

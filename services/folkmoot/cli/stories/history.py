@@ -79,8 +79,9 @@ def _print(entries: list[Entry]) -> None:
         event = entry.seen.event
         if event and event.subject.startswith("agile."):
             view = views.fold(view, event)
-        task = view.task(entry.subject.rpartition(".")[2])
-        rows.append((_time(entry.time), task.name if task else "", *_described(entry.seen)))
+        name = view.name_in(event) if event else ""
+        task = view.name(entry.subject.rpartition(".")[2])
+        rows.append((_time(entry.time), task, *_described(entry.seen, name)))
     widths = [max((len(row[i]) for row in rows), default=0) for i in range(4)]
     for row in rows:
         columns = (f"{cell:<{width}}" for cell, width in zip(row[:4], widths, strict=True) if width)
@@ -92,14 +93,14 @@ def _time(at: datetime) -> str:
     return at.astimezone(UTC).isoformat(sep=" ", timespec="milliseconds").replace("+00:00", "Z")
 
 
-def _described(seen: Seen) -> tuple[str, str, str]:
-    """Type, actor and words."""
+def _described(seen: Seen, name: str) -> tuple[str, str, str]:
+    """Type, actor and words; `name` as in `words.sentence`."""
     if seen.event is None:
         envelope = msgspec.json.decode(seen.body, type=_Envelope)
         return line(envelope.type, 60), _service(envelope.source), "(a newer version wrote this)"
     event = seen.event
     kind = event.type.removeprefix("folkmoot.").removesuffix(".v1")
-    return line(kind, 60), actor(event), line(words.sentence(event), _WIDTH)
+    return line(kind, 60), actor(event), line(words.sentence(event, name), _WIDTH)
 
 
 def actor(event: Event) -> str:

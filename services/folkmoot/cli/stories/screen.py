@@ -23,10 +23,8 @@ class PlainScreen:
     """A sentence per event, on stderr; events of a task behind the task's name."""
 
     def show(self, view: StoryView, seen: Seen, task_id: str) -> None:
-        if not (seen.event and (sentence := words.sentence(seen.event))):
-            return
-        task = view.task(task_id)
-        say(f"[{task.name}] {sentence}" if task else sentence)
+        if seen.event and (sentence := words.sentence(seen.event, view.name_in(seen.event))):
+            say(f"[{view.name(task_id)}] {sentence}" if task_id else sentence)
 
 
 class JsonScreen:

@@ -55,9 +55,10 @@ def read(name: str) -> Submission:
 
 def _located(repo: str, name: str) -> str:
     """A path in a file is meant from that file's folder, wherever one stands."""
-    folder = Path.cwd() if name == "-" or not repo else Path(name).expanduser().absolute().parent
+    if repo and name != "-" and not repository.is_url(repo):
+        repo = str((Path(name).expanduser().parent / Path(repo).expanduser()).resolve())
     try:
-        return repository.located(repo if repository.is_url(repo) else str(folder / Path(repo).expanduser()))
+        return repository.located(repo or ".")
     except InvalidInput as error:
         raise InvalidInput("repository", error.problem) from error
 

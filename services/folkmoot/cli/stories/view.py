@@ -58,8 +58,19 @@ class StoryView(msgspec.Struct, frozen=True, kw_only=True):
     submitted_at: datetime | None = None
     seen_at: datetime | None = None
 
-    def task(self, task_id: str) -> TaskView | None:
-        return next((t for t in self.tasks if t.task_id == task_id), None)
+    def name(self, task_id: str) -> str:
+        """The plan's for a task; empty when it has none."""
+        return next((t.name for t in self.tasks if t.task_id == task_id), "")
+
+    def name_in(self, event: Event) -> str:
+        """Of the task that an event of the story is about."""
+        match event.data:
+            case TaskReleased(spec=spec):
+                return self.name(spec.task_id)
+            case TaskDecided(task_id=task_id):
+                return self.name(task_id)
+            case _:
+                return ""
 
 
 def fold(view: StoryView, event: Event) -> StoryView:

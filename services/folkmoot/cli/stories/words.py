@@ -22,8 +22,11 @@ from folkmoot.kernel.facts import (
 )
 
 
-def sentence(event: Event) -> str:
-    """One line about an event of a story or of a task; empty for those that only machines care about."""
+def sentence(event: Event, name: str = "") -> str:
+    """One line about an event of a story or of a task; empty for those that only machines care about.
+
+    `name` is the plan's for the task that a story's event is about.
+    """
     match event.data:
         case StorySubmitted() as fact:
             return f"{fact.actor} submits: {line(fact.title, 120)}"
@@ -34,10 +37,10 @@ def sentence(event: Event) -> str:
         case StepFailed(step=step, reason=reason):
             return f"{step} failed: {line(reason)}"
         case TaskReleased(spec=spec):
-            return f"released: {line(spec.title, 120)}"
+            return f"{name or spec.task_id} is released: {line(spec.title, 120)}"
         case TaskDecided() as fact:
             commit = f" as {fact.commit[:12]}" if fact.commit else ""
-            return f"{fact.task_id} {fact.state}{commit}{_because(fact.reason)}"
+            return f"{name or fact.task_id} {fact.state}{commit}{_because(fact.reason)}"
         case StoryPlanned() | PlanApproved() | PlanRejected():
             return _of_plan(event)
         case _:
@@ -152,7 +155,7 @@ def _on_a_plan(name: str) -> list[tuple[str, str]]:
 def _on_a_result(story: Story) -> list[tuple[str, str]]:
     name, steps = story.story_id, []
     if story.result_commit:
-        steps.append((f"moot diff {name}", "the change"))
+        steps.append((f"moot diff {name}", "what its last task changed"))
     if story.state is StoryState.DECIDED:
         if story.result_commit:
             steps.append((f"moot story approve {name}", "accept it"))
@@ -163,7 +166,7 @@ def _on_a_result(story: Story) -> list[tuple[str, str]]:
     if story.state is not StoryState.ACCEPTED and not story.result_commit:
         steps.append((f"moot story carry-over {name}", "go on with it in another story"))
     if story.result_commit and story.state is not StoryState.SENT_BACK:
-        steps.append((f"moot apply {name}", "take it as a branch; your files stay as they are"))
+        steps.append((f"moot apply {name}", "take all of it as a branch; your files stay as they are"))
     return [*steps, (f"moot log {name}", "what happened")]
 
 
