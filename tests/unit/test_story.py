@@ -1,9 +1,13 @@
+import inspect
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 
 import msgspec
 import pytest
 
+from folkmoot.kernel import story
 from folkmoot.kernel.course import identified
 from folkmoot.kernel.errors import BrokenChain, FailedPrecondition, InvalidInput, NotFound
 from folkmoot.kernel.events import Event, Fact, Stored
@@ -28,6 +32,7 @@ from folkmoot.kernel.result import Usage
 from folkmoot.kernel.story import LIFE_CYCLE, Story, StoryState, check, fold, refusal
 from folkmoot.kernel.task import Rigor, TaskSpec
 from folkmoot.kernel.wishes import Wish, revision, spoken, successor, successor_id
+from folkmoot.planning import journal, stories
 
 S1 = StoryId("s-1")
 SUBMITTED = StorySubmitted(actor="ann", title="t", text="x", repository="/r", agents=3, rigor=Rigor.L1, digest="d")
@@ -295,6 +300,16 @@ def test_nothing_follows_the_end() -> None:
     assert {s for s in StoryState if all(s not in states for states in LIFE_CYCLE.values())} == {
         s for s in StoryState if s.terminal
     }
+
+
+def test_the_document_tells_every_state_and_guard() -> None:
+    """A reader of docs/stories.md meets nothing that it does not explain."""
+    text = (Path(__file__).parents[2] / "docs" / "stories.md").read_text("utf-8")
+    assert all(f"| {state.replace('_', ' ')} |" in text for state in StoryState)
+    sources = [inspect.getsource(module) for module in (story, journal, stories)]
+    guards = {guard for source in sources for guard in re.findall(r'FailedPrecondition\(\s*"(\w+)"', source)}
+    assert len(guards) > 8
+    assert [guard for guard in sorted(guards) if f"`{guard}`" not in text] == []
 
 
 def test_an_empty_or_headless_subject_is_no_story() -> None:

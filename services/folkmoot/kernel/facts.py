@@ -96,11 +96,11 @@ class PlanRejected(Fact, frozen=True, kw_only=True):
 
 
 class StepFailed(Fact, frozen=True, kw_only=True):
-    """Assessing or planning did not come to an end; a person may ask for it again."""
+    """Assessing or planning did not come to an end: a person may ask for it again. Or the budget stops releases."""
 
     type_name: ClassVar[str] = "folkmoot.story.step-failed.v1"
     step: str
-    """`assess` or `plan`."""
+    """`assess`, `plan` or `release`."""
     reason: str
 
 

@@ -11,9 +11,9 @@ from folkmoot.kernel.story import Story
 from folkmoot.planning.asking import endpoint, instructions, of_story
 from folkmoot.runtime.settings import ModelSettings
 
-MAX_POINTS = 20
-"""Questions, and missing checks, that are kept; and"""
-POINT_CHARS = 500
+MAX_POINTS = 12
+"""Questions, and missing checks, that are kept: an assessment is one event."""
+POINT_CHARS = 300
 SUMMARY_CHARS = 2_000
 
 Score = Annotated[int, msgspec.Meta(ge=0, le=100)]
