@@ -10,6 +10,7 @@ import pytest
 
 from folkmoot.api.workspace.v1 import workspace_pb2 as pb
 from folkmoot.api.workspace.v1 import workspace_pb2_grpc as rpc
+from folkmoot.cli.message import commit_message, trailers
 from folkmoot.kernel.errors import FailedPrecondition, InvalidInput, NotFound
 from folkmoot.kernel.evidence import Admission, ArtifactRef, PreparedBase, Refusal
 from folkmoot.runner.bundle import parsed
@@ -96,6 +97,7 @@ async def test_from_a_decided_commit_to_a_bundle(
     body = await artifacts.get(ArtifactRef(sha256=published.bundle_sha256, size=published.bundle_size))
     bundle = parsed(body)
     assert (bundle.tip, bundle.prerequisites) == (commits[-1], (start,))
+    assert trailers(commit_message(bundle.pack)) == ["Folkmoot-Task: t-2", f"Folkmoot-Agent: {AGENT}"]
 
 
 async def test_an_outline_over_the_wire(
