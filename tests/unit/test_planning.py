@@ -41,6 +41,7 @@ from folkmoot.planning.stories import Stories
 from folkmoot.planning.watch import Watch
 from folkmoot.runtime.clock import VirtualClock
 from folkmoot.runtime.log import topology
+from folkmoot.runtime.log.beside import beside
 from folkmoot.runtime.log.memory import MemoryBus
 from folkmoot.runtime.log.port import Delivery
 from folkmoot.runtime.settings import ModelSettings
@@ -539,6 +540,43 @@ async def test_nobody_asks_a_model_twice_for_the_same() -> None:
     assert assessed.assessed is not None
     assert [r.phase for _, r in world.model.asked] == ["assess", "plan"]
     assert len([f for f in await world.facts(story) if isinstance(f, StoryAssessed)]) == 1
+
+
+class Hangs:
+    """A model that never answers."""
+
+    def __init__(self) -> None:
+        self.asked = asyncio.Event()
+
+    async def complete(self, endpoint: ModelEndpoint, request: ModelRequest) -> Reply:
+        self.asked.set()
+        return await asyncio.get_running_loop().create_future()
+
+
+async def test_a_step_whose_process_is_gone_is_done_by_another() -> None:
+    """The story's event comes again, to whoever is there."""
+    first = World(bus=MemoryBus(VirtualClock()))
+    first.model = hanging = Hangs()  # type: ignore[assignment]
+    story = await first.create(planning=Planning.MODEL)
+    async with beside(first.stories.follow_stories(), name="gone"):
+        await hanging.asked.wait()
+    second = World(READY, DIAMOND, bus=first.bus.joined("/planning/two"))
+    assert (await second.carry(story)).state is StoryState.RELEASED
+
+
+async def test_two_replicas_do_nothing_twice() -> None:
+    """Both carry the same stories on; the fence lets one of them say each thing."""
+    one = World(READY, DIAMOND)
+    two = World(READY, DIAMOND, bus=one.bus.joined("/planning/two"))
+    story = await one.create(planning=Planning.MODEL)
+    facts = await one.facts(story)
+    assert [type(f) for f in facts] == [StorySubmitted]
+    found = await one.stories.find(story.story_id)
+    async with asyncio.TaskGroup() as group:
+        for world in (one, two):
+            group.create_task(world.stories._journal.carried_on(found, asking=True), name="replica")
+    kinds = [type(fact) for fact in await one.facts(story)]
+    assert kinds == [StorySubmitted, StoryAssessed, StoryPlanned, PlanApproved, TaskReleased]
 
 
 # --- releases ----------------------------------------------------------------------------------------------------

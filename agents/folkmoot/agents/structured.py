@@ -86,7 +86,7 @@ def _read(reply: Reply, question: Question[T]) -> T:
         value = msgspec.json.decode(text, type=question.form)
     except msgspec.ValidationError as error:
         raise _at_its_place(question.name, error) from error
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         raise InvalidInput("answer", f"is no JSON: {error}") from error
     return question.accept(value)
 
@@ -98,6 +98,6 @@ def _at_its_place(name: str, error: msgspec.ValidationError) -> InvalidInput:
 
 
 def _correction(reply: Reply, problem: str) -> tuple[Message, Message]:
-    said = reply.text[:SHOWN_CHARS] or "(nothing that could be read)"
+    said = reply.text[:SHOWN_CHARS].encode("utf-8", "replace").decode() or "(nothing that could be read)"
     words = f"That cannot be used. {problem}\nAnswer again, whole: one JSON object under the schema, and nothing else."
     return {"role": "assistant", "content": said}, {"role": "user", "content": words}
