@@ -17,7 +17,7 @@ from folkmoot.kernel.facts import CODEC, CancelRequested, MessageParked
 from folkmoot.runtime.clock import SystemClock
 from folkmoot.runtime.log.beside import beside
 from folkmoot.runtime.log.memory import MemoryBus
-from folkmoot.runtime.log.port import Artifacts, Delivery, Log, Queues
+from folkmoot.runtime.log.port import Artifacts, Delivery, Load, Log, Queues
 from folkmoot.runtime.log.wire import dial
 from folkmoot.runtime.settings import LogSettings
 from tests.fixtures.nats import running
@@ -329,7 +329,33 @@ async def test_following_resumes_behind_a_sequence(bus: Bus) -> None:
     assert [actor(s) for s in await following(bus.log, ONE, 1, after_seq=head.seq)] == ["cid"]
 
 
+async def test_following_since_a_moment_leaves_out_what_was_before(bus: Bus) -> None:
+    """Whoever needs the last day does not read the years before; what comes then is there too."""
+    await fill(bus.log, ONE, "ann")
+    since = datetime.now(UTC)
+    await fill(bus.log, ONE, "bob")
+    async with aclosing(bus.log.follow("deliberation.events.*", since=since)) as events:
+        assert actor(await anext(events)) == "bob"
+        await fill(bus.log, "deliberation.events.t-2", "cid")
+        assert actor(await anext(events)) == "cid"
+    async with aclosing(bus.log.follow(ONE, since=since, once=True)) as events:
+        assert [actor(stored) async for stored in events] == ["bob"]
+
+
 # --- queues -------------------------------------------------------------------------------------------------------
+
+
+async def test_how_much_is_left_is_told(bus: Bus) -> None:
+    """What waits, and what somebody has; nothing of what is done."""
+    assert await bus.queues.load(READER) == Load(waiting=0, taken=0)
+    for key in "abc":
+        await bus.queues.put(QUEUE, fact(key), key=key)
+    assert await bus.queues.load(READER) == Load(waiting=3, taken=0)
+    first, second = await take(bus.queues), await take(bus.queues)
+    assert await bus.queues.load(READER) == Load(waiting=1, taken=2)
+    await first.ack()
+    await second.retry(60)
+    assert await bus.queues.load(READER) == Load(waiting=1, taken=1)
 
 
 async def test_work_is_delivered_until_acknowledged(bus: Bus) -> None:

@@ -3,12 +3,12 @@
 import secrets
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing, asynccontextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 
 from nats.aio.msg import Msg
 
 from folkmoot.kernel.errors import BrokenChain, Conflict, Misconfigured, Unavailable
-from folkmoot.kernel.events import START, Fact, Head, Stored, body_digest, timestamp
+from folkmoot.kernel.events import START, Fact, Head, Stored, body_digest
 from folkmoot.runtime.clock import Clock
 from folkmoot.runtime.log import envelope, topology
 from folkmoot.runtime.log.jetstream import SECOND, Place, Raw, direct_pages, fenced, leader_get, subject_names
@@ -192,7 +192,7 @@ def _stored(raw: Raw) -> Stored:
 
 def _start(after_seq: int, since: datetime | None) -> Mapping[str, object]:
     if since is not None and after_seq == 0:
-        return {"deliver_policy": "by_start_time", "opt_start_time": timestamp(since)}
+        return {"deliver_policy": "by_start_time", "opt_start_time": since.astimezone(UTC).isoformat()}
     return {"deliver_policy": "by_start_sequence", "opt_start_seq": after_seq + 1}
 
 
