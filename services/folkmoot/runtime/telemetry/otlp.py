@@ -2,6 +2,7 @@
 
 import logging
 import os
+import time
 
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
@@ -15,8 +16,13 @@ from folkmoot.runtime.telemetry.ambient import ATTRIBUTES, Id
 
 SEND_EVERY_MS = 500
 """A process that is killed loses what it had not sent."""
-SEND_S = 3.0
+SEND_S = 1.0
 """For one batch, also of the last: a collector that hangs must not hold up the end of a service."""
+SAY_EVERY_S = 60.0
+"""That spans are lost."""
+
+
+_EXPORTER_LOG = logging.getLogger(OTLPSpanExporter.__module__)
 
 
 class OtlpSpans:
@@ -29,8 +35,10 @@ class OtlpSpans:
         exporter = OTLPSpanExporter(endpoint=f"{url.rstrip('/')}/v1/traces", timeout=SEND_S)
         self._provider.add_span_processor(BatchSpanProcessor(exporter, schedule_delay_millis=SEND_EVERY_MS))
         self._tracer = self._provider.get_tracer("folkmoot")
-        # That a batch is lost is said; that it is tried again is not.
+        # That spans are lost is said; that they are sent again is not.
         logging.getLogger("opentelemetry").setLevel(logging.ERROR)
+        self._seldom = _Seldom()
+        _EXPORTER_LOG.addFilter(self._seldom)
 
     def open(self, name: str, parent: str, ids: dict[str, Id], *, server: bool) -> "OtlpSpan":
         kind = SpanKind.SERVER if server else SpanKind.INTERNAL
@@ -38,8 +46,9 @@ class OtlpSpans:
         return OtlpSpan(self._tracer.start_span(name, context=above, kind=kind), ids)
 
     def close(self) -> None:
-        """Send what is left; blocks for at most `SEND_S` or so."""
+        """Send what is left; blocks for at most twice `SEND_S` or so: a batch may be under way."""
         self._provider.shutdown()
+        _EXPORTER_LOG.removeFilter(self._seldom)
 
 
 class OtlpSpan:
@@ -62,6 +71,21 @@ class OtlpSpan:
             self.note(error=error)
             self._span.set_status(StatusCode.ERROR)
         self._span.end()
+
+
+class _Seldom(logging.Filter):
+    """A collector that is away is worth a line now and then, not one per batch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._after = 0.0
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        now = time.monotonic()
+        if now < self._after:
+            return False
+        self._after = now + SAY_EVERY_S
+        return True
 
 
 def _remote(traceparent: str) -> Span:
