@@ -550,7 +550,8 @@ class Hangs:
 
     async def complete(self, endpoint: ModelEndpoint, request: ModelRequest) -> Reply:
         self.asked.set()
-        return await asyncio.get_running_loop().create_future()
+        never: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        return await never
 
 
 async def test_a_step_whose_process_is_gone_is_done_by_another() -> None:
