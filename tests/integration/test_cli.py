@@ -420,8 +420,8 @@ def test_help_needs_no_heavy_library() -> None:
 
 
 async def test_help_names_the_contracts_commands(platform: Platform) -> None:
-    """All that work, and none that do not yet."""
+    """What people script against is there; more may be."""
     out = (await platform.moot()).out
     listed = re.findall(r"^  ([a-z]+)  ", out.partition("Commands:")[2], flags=re.MULTILINE)
-    expected = "solve demo up down result watch evidence diff apply cancel log status doctor version"
-    assert listed == [*expected.split(), "story", "plan", "council", "agent", "parked"]
+    contract = "solve demo up down result watch evidence diff apply cancel log status doctor version story plan council"
+    assert {*contract.split(), "agent", "parked", "trace"} <= set(listed)

@@ -383,5 +383,7 @@ async def test_a_story_stands_for_the_task_of_its_result(platform: Platform, rep
     assert json.loads(applied.out)["branch"] == "moot/t-decided"
     none = await platform.moot("diff", "s-abstained")
     assert (none.code, "has no result" in none.err) == (3, True)
+    wrong = await platform.moot("watch", "s-decided")
+    assert (wrong.code, "moot story watch s-decided" in wrong.err) == (2, True)
     early = await platform.moot("evidence", "s-planned")
     assert (early.code, "waits for approval" in early.err) == (2, True)

@@ -63,7 +63,7 @@ def complaint(error: errors.FolkmootError) -> Complaint:
 
 def _hint(error: errors.FolkmootError) -> str:
     match error:
-        case errors.NotFound():
+        case errors.NotFound() if str(error).startswith(("there is no task", "there is no story")):
             return "`moot story list` lists stories, `moot story show` their tasks; each data folder has its own"
         case errors.Unauthenticated() | errors.PermissionDenied():
             return "set FOLKMOOT_GRPC_TOKEN to the platform's service token"

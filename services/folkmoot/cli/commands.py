@@ -16,7 +16,7 @@ from folkmoot.cli.follow import follow
 from folkmoot.cli.output import emit, say
 from folkmoot.cli.report import chosen, report, winner_bundle
 from folkmoot.cli.screen import JsonScreen, console, progress
-from folkmoot.cli.stories.result import task_of
+from folkmoot.cli.stories.result import require_task, task_of
 from folkmoot.cli.text import line
 from folkmoot.kernel.errors import FailedPrecondition
 from folkmoot.kernel.result import State
@@ -40,6 +40,7 @@ async def result(task: str, *, as_json: bool) -> Code:
 
 
 async def watch(task: str, after: int, *, as_json: bool) -> Code:
+    require_task(task, "moot story watch")
     async with platform() as client:
         events = client.watch(task, after)
         if as_json:
@@ -51,6 +52,7 @@ async def watch(task: str, after: int, *, as_json: bool) -> Code:
 
 
 async def cancel(task: str, reason: str, *, as_json: bool) -> Code:
+    require_task(task, "moot story cancel")
     async with platform() as client:
         already = False
         try:

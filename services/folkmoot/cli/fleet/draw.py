@@ -18,9 +18,8 @@ def councils(found: tuple[Council, ...]) -> Table:
         said = Text(line(", ".join(council.agents), 300))
         if council.description:
             said.append(f"\n{line(council.description, 300)}", "dim")
-        name = Text(line(council.name, 40), style="bold").append(
-            f"  {' '.join(marks)}" if marks else "", "not bold dim"
-        )
+        name = Text(line(council.name, 40), style="bold")
+        name.append(f"  {', '.join(marks)}" if marks else "", "not bold dim")
         table.add_row(name, line(council.role, 20), said)
     return table
 

@@ -4,6 +4,13 @@ from folkmoot.cli.client import Client
 from folkmoot.cli.codes import Code, Stopped
 from folkmoot.cli.stories import words
 from folkmoot.cli.stories.values import is_story
+from folkmoot.kernel.errors import InvalidInput
+
+
+def require_task(name: str, instead: str) -> None:
+    """Raises InvalidInput that says `instead` when the id is a story's."""
+    if is_story(name):
+        raise InvalidInput("TASK", f"{name} is a story: use `{instead} {name}`")
 
 
 async def task_of(client: Client, name: str) -> str:
