@@ -262,6 +262,68 @@ def status(as_json: Json = False) -> int:
     return _end(commands.status(as_json=as_json))
 
 
+@app.command("export")
+def export(
+    of: Annotated[str, typer.Argument(help="A story or task that has ended.", show_default=False, metavar="ID")],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Instead of standard output.", metavar="FILE")
+    ] = None,
+    as_json: Json = False,
+) -> int:
+    """A story with all that belongs to it, as one file."""
+    from folkmoot.cli.archive import commands
+
+    return _end(commands.export_(of, output, as_json=as_json))
+
+
+@app.command("import")
+def import_(
+    file: Annotated[Path, typer.Argument(help="What `moot export` wrote.", show_default=False, metavar="FILE")],
+    as_json: Json = False,
+) -> int:
+    """Take an exported story in, to be read."""
+    from folkmoot.cli.archive import commands
+
+    return _end(commands.import_(file, as_json=as_json))
+
+
+@app.command()
+def forget(
+    of: Annotated[
+        str, typer.Argument(help="A story that has ended, or a task of none.", show_default=False, metavar="ID")
+    ],
+    reason: Annotated[str, typer.Option(help="All that is kept, with your name.", show_default=False, metavar="TEXT")],
+    as_json: Json = False,
+) -> int:
+    """Erase a story for good; a tombstone stays."""
+    from folkmoot.cli.archive import commands
+
+    return _end(commands.forget(of, reason, as_json=as_json))
+
+
+@app.command()
+def backup(
+    file: Annotated[Path, typer.Argument(help="A new file.", show_default=False, metavar="FILE")],
+    as_json: Json = False,
+) -> int:
+    """The whole platform as one file, while it runs or not."""
+    from folkmoot.cli.archive import commands
+
+    return _end(commands.backup(file, as_json=as_json))
+
+
+@app.command()
+def restore(
+    file: Annotated[Path, typer.Argument(help="What `moot backup` wrote.", show_default=False, metavar="FILE")],
+    data: Annotated[Path, typer.Option(help="A new data folder.", show_default=False, metavar="FOLDER")],
+    as_json: Json = False,
+) -> int:
+    """A platform from a backup, in a new data folder."""
+    from folkmoot.cli.archive import commands
+
+    return _end(commands.restore_(file, data, as_json=as_json))
+
+
 @app.command()
 def doctor(as_json: Json = False) -> int:
     """What this machine has and lacks, and how to mend it."""

@@ -19,8 +19,11 @@ import msgspec
 
 from folkmoot.kernel.errors import FailedPrecondition, Misconfigured
 from folkmoot.kernel.events import timestamp
+from folkmoot.platform.archive import retention
 from folkmoot.platform.children import Family, Recast, Recipe, as_written, family
 from folkmoot.platform.space import Complaints, keep_writable
+from folkmoot.runtime.clock import SystemClock
+from folkmoot.runtime.log.beside import beside
 from folkmoot.runtime.log.nats import ensure_topology
 from folkmoot.runtime.log.server import free_port, new_passwords, server_argv, server_config
 from folkmoot.runtime.settings import Settings, inherited, variables
@@ -67,7 +70,8 @@ async def running(
             info = await _start(children, settings, rehearsal_script, on_event, lock)
             _write(folder, info)
             try:
-                yield info
+                async with beside(retention.keep(settings, info.nats, SystemClock()), name="retention"):
+                    yield info
             finally:
                 _file(folder).unlink(missing_ok=True)
                 on_event("stopping")

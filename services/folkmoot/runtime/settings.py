@@ -23,6 +23,8 @@ Seconds = Annotated[float, msgspec.Meta(gt=0, le=1e9)]
 Pause = Annotated[float, msgspec.Meta(ge=0, le=1e9)]
 Price = Annotated[float, msgspec.Meta(ge=0, le=1e9)]
 Temperature = Annotated[float, msgspec.Meta(ge=0, le=2)]
+Days = Annotated[float, msgspec.Meta(ge=0, le=36_500)]
+GraceHours = Annotated[float, msgspec.Meta(ge=2, le=1e6)]
 UnprivilegedId = Annotated[int, msgspec.Meta(ge=1, le=2**32 - 2)]
 
 
@@ -155,6 +157,16 @@ class PlanningSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Budget of a whole story, over all its agents; when it is spent no further task is released. 0: none."""
 
 
+class RetentionSettings(msgspec.Struct, frozen=True, kw_only=True):
+    stories_days: Days = 0.0
+    """Stories, and tasks of no story, that ended and were left alone so long are forgotten, as by `moot forget`.
+    0: they are kept for ever."""
+    artifacts_hours: GraceHours = 24.0
+    """An artifact that no event names is kept so long while tasks run: one of them may be about to name it."""
+    sweep_s: Seconds = 21_600.0
+    """Between two looks of `moot up` for what is over its time; each reads all logs."""
+
+
 class TelemetrySettings(msgspec.Struct, frozen=True, kw_only=True):
     otlp_url: str = ""
     """Base URL of an OpenTelemetry collector (OTLP over HTTP), to which spans are sent; empty: nowhere."""
@@ -180,6 +192,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     runner: RunnerSettings = RunnerSettings()
     planning: PlanningSettings = PlanningSettings()
     orchestrator: OrchestratorSettings = OrchestratorSettings()
+    retention: RetentionSettings = RetentionSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
 
     @property

@@ -12,7 +12,7 @@ from folkmoot.kernel.events import Erased, Head
 from folkmoot.kernel.facts import DeliberationRequested
 from folkmoot.kernel.ids import StoryId, TaskId
 from folkmoot.platform.archive import mirrors
-from folkmoot.platform.archive.reach import SOURCE
+from folkmoot.platform.archive.admin import SOURCE
 from folkmoot.platform.archive.record import Record, Subject, collected, released, results_of, steps_of, subject_of
 from folkmoot.platform.archive.unnamed import Sweeping, parked_copies, sweep_artifacts
 from folkmoot.runtime.clock import Clock

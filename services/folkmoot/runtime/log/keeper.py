@@ -5,6 +5,7 @@ Services never do any of this; `platform/archive` does, for a person or for the 
 
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from datetime import datetime
+from typing import Any
 
 from folkmoot.kernel.errors import Conflict, FailedPrecondition, Unavailable
 from folkmoot.kernel.events import START, Stored
@@ -49,12 +50,11 @@ class Keeper:
 
     async def names(self, pattern: str) -> list[str]:
         """Exact subjects under `pattern`, sorted."""
-        return sorted(await subject_names(self._wire, topology.stream_of(pattern).name, pattern))
+        return sorted(await self._subjects(topology.stream_of(pattern).name, pattern))
 
     async def waiting(self, queue: str) -> int:
         """Messages of a work queue that are not settled."""
-        info = await self._wire.api(f"$JS.API.STREAM.INFO.{queue}", {})
-        return int(info["state"]["messages"])
+        return int((await self._info(queue))["state"]["messages"])
 
     async def record(self, subject: str, body: bytes, *, ident: str, after_seq: int, mark: str) -> int:
         """Append stored bytes as they are behind `after_seq` (0: none); says its sequence. Durable readers pass it by.
@@ -79,8 +79,7 @@ class Keeper:
     async def require_erasable(self) -> None:
         """Raises FailedPrecondition when this log was made by a version that could not forget."""
         for spec in (topology.AGILE, topology.DELIBERATIONS, topology.STEPS):
-            info = await self._wire.api(f"$JS.API.STREAM.INFO.{spec.name}", {})
-            if info["config"].get("deny_delete"):
+            if (await self._info(spec.name))["config"].get("deny_delete"):
                 raise FailedPrecondition(
                     "sealed", f"stream {spec.name} is older than erasing: `moot backup`, then `moot restore`, renews it"
                 )
@@ -101,13 +100,25 @@ class Keeper:
             return 0
         return 1
 
+    async def _info(self, stream: str) -> dict[str, Any]:
+        try:
+            return await self._wire.api(f"$JS.API.STREAM.INFO.{stream}", {})
+        except Refused as refusal:
+            raise Unavailable(str(refusal)) from refusal
+
+    async def _subjects(self, stream: str, pattern: str) -> list[str]:
+        try:
+            return await subject_names(self._wire, stream, pattern)
+        except Refused as refusal:
+            raise Unavailable(str(refusal)) from refusal
+
     # --- artifacts --------------------------------------------------------------------------------------------
 
     async def artifacts(self) -> list[str]:
         """Digests of all that the bucket holds, half written ones included."""
         stream = topology.OBJECTS.name
-        metas = await subject_names(self._wire, stream, f"$O.{topology.BUCKET}.M.*")
-        pieces = await subject_names(self._wire, stream, f"$O.{topology.BUCKET}.C.*")
+        metas = await self._subjects(stream, f"$O.{topology.BUCKET}.M.*")
+        pieces = await self._subjects(stream, f"$O.{topology.BUCKET}.C.*")
         return sorted({named_by(name) for name in metas} | {name.rpartition(".")[2] for name in pieces})
 
     async def wanted_at(self, sha256: str) -> datetime | None:

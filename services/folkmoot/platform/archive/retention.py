@@ -1,0 +1,78 @@
+"""What is over its time goes by itself, while `moot up` runs.
+
+In the platform's own process, since no service may erase anything: only this process is the admin of the bus.
+"""
+
+import logging
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from folkmoot.kernel import subjects
+from folkmoot.kernel.errors import Conflict, FailedPrecondition, FolkmootError
+from folkmoot.kernel.events import Stored
+from folkmoot.kernel.facts import DeliberationEnded
+from folkmoot.platform.archive import mirrors
+from folkmoot.platform.archive.admin import admin_of, keeping, lock_of
+from folkmoot.platform.archive.erase import erase
+from folkmoot.platform.archive.unnamed import Sweeping, sweep_artifacts
+from folkmoot.runner.store import exclusive
+from folkmoot.runtime.clock import Clock
+from folkmoot.runtime.log.keeper import Keeper
+from folkmoot.runtime.settings import RetentionSettings, Settings
+
+log = logging.getLogger(__name__)
+
+ACTOR = "retention"
+
+
+async def keep(settings: Settings, url: str, clock: Clock) -> None:
+    """Sweep the log of the embedded server at `url`, again and again, for ever; one that fails is tried again."""
+    while True:
+        await clock.sleep(settings.retention.sweep_s)
+        try:
+            async with exclusive(lock_of(settings.data_folder)), keeping(admin_of(settings, url)) as keeper:
+                await sweep(keeper, settings.retention, now=clock.now(), mirrored=settings.data_folder / "mirrors")
+        except FolkmootError as error:
+            log.warning("retention waits: %s", error, extra={"action": "retry"})
+
+
+async def sweep(
+    keeper: Keeper, retention: RetentionSettings, *, now: datetime, mirrored: Path
+) -> tuple[tuple[str, ...], Sweeping]:
+    """Forget what is over its time: what that was, and what became of artifacts. Raises Unavailable, FailedPrecondition
+    ("sealed")."""
+    gone = await _forgotten(keeper, retention, now, mirrored) if retention.stories_days else ()
+    swept = await sweep_artifacts(keeper, now=now, grace_s=retention.artifacts_hours * 3_600)
+    if gone or swept.removed:
+        log.info("forgot %d stories and %d artifacts", len(gone), swept.removed, extra={"action": "swept"})
+    return gone, swept
+
+
+async def _forgotten(keeper: Keeper, retention: RetentionSettings, now: datetime, mirrored: Path) -> tuple[str, ...]:
+    await keeper.require_erasable()
+    before = now - timedelta(days=retention.stories_days)
+    gone: list[str] = []
+    for of in await _over(keeper, before):
+        try:
+            tasks, _ = await erase(keeper, of, actor=ACTOR, reason=_reason(retention), at=now)
+        except (FailedPrecondition, Conflict):
+            continue  # it goes on after all, or waits for something
+        await mirrors.forget(mirrored, tasks)
+        gone.append(of)
+    return tuple(gone)
+
+
+async def _over(keeper: Keeper, before: datetime) -> list[str]:
+    """Stories, and tasks of no story, whose last event is older."""
+    stories = await keeper.bus.log.lasts(subjects.ALL_STORIES)
+    tasks = [s for s in await keeper.bus.log.lasts(subjects.ALL_DELIBERATIONS) if _alone(s)]
+    return [s.event.subject.rpartition(".")[2] for s in [*stories, *tasks] if s.event.time < before]
+
+
+def _alone(last: Stored) -> bool:
+    fact = last.event.data
+    return isinstance(fact, DeliberationEnded) and not fact.result.story_id
+
+
+def _reason(retention: RetentionSettings) -> str:
+    return f"older than {retention.stories_days:g} days"
