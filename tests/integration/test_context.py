@@ -135,6 +135,28 @@ async def test_events_that_come_during_a_rebuild_are_kept(graph: Graph) -> None:
         assert await graph.dump() == dump
 
 
+async def test_a_projection_that_is_cut_off_anywhere_goes_on(tmp_path: Path) -> None:
+    """Graph and place are one: after every event that it may have stopped at, the next one comes once."""
+    log = MemoryBus(VirtualClock()).log
+    heads = {
+        FOLLOWED[0]: (await write(log, subjects.story(StoryId("s-1")), STORY)).seq,
+        FOLLOWED[1]: (await write(log, subjects.deliberation(TASK), DELIBERATION)).seq,
+        FOLLOWED[2]: (await write(log, subjects.COUNCILS, COUNCILS)).seq,
+    }
+    for place in range(1, max(heads.values()) + 1):
+        graph = await open_sqlite(tmp_path / "graph")
+        async with projecting(log, graph) as projector:
+            for followed, head in heads.items():
+                await projector.reached(followed, min(place, head))
+        await graph.close()
+    whole, graph = MemoryGraph(), await open_sqlite(tmp_path / "graph")
+    async with projecting(log, whole) as projector:
+        for followed, head in heads.items():
+            await projector.reached(followed, head)
+    assert await graph.dump() == await whole.dump()
+    await graph.close()
+
+
 async def test_two_projectors_share_a_store(graph: Graph) -> None:
     """Replicas do each event once between them."""
     log = MemoryBus(VirtualClock()).log

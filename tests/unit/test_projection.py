@@ -1,6 +1,11 @@
 """What the events of stories, tasks and the fleet do to the graph."""
 
+import asyncio
+from collections.abc import Sequence
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from folkmoot.kernel import subjects
 from folkmoot.kernel.events import Fact
@@ -9,6 +14,7 @@ from folkmoot.kernel.facts import (
     AgentUnregistered,
     CouncilCreated,
     CouncilDeleted,
+    DecisionRecorded,
     PlanApproved,
     PlanRejected,
     StepFailed,
@@ -197,18 +203,40 @@ def _without_ranks(dump: Part) -> tuple[object, ...]:
     return dump.nodes, [(e.from_id, e.kind, e.to_id) for e in dump.edges]
 
 
-async def test_the_order_of_streams_does_not_matter() -> None:
-    """The same events, the log of stories first or last: the same graph."""
-    dumps = []
-    for stories_first in (True, False):
-        history = History()
-        whole = spec("t-1", "s-1")
-        facts = deliberation(whole, ("a.py",), State.ABSTAINED, "done", ("too little evidence",))
-        if stories_first:
-            await history.story("s-1", whole)
-        await history.write(subjects.deliberation(whole.task_id), *facts)
-        if not stories_first:
-            await history.story("s-1", whole)
-        await history.write(STORY, TaskDecided(task_id=whole.task_id, state="abstained"))
-        dumps.append(await history.graph.dump())
-    assert dumps[0] == dumps[1]
+WHOLE = spec("t-1", "s-1", depends_on=["t-0"])
+STREAMS: dict[str, list[Fact]] = {
+    STORY: [
+        submitted(title="Shop", text="Build it", carried_from="s-0"),
+        PLANNED,
+        PlanRejected(actor="ann", reason="too large"),
+        PLANNED,
+        PlanApproved(actor="ann"),
+        TaskReleased(spec=WHOLE),
+        TaskDecided(task_id=WHOLE.task_id, state="abstained"),
+        StorySentBack(actor="ann", reason="no"),
+    ],
+    subjects.deliberation(WHOLE.task_id): [
+        *deliberation(WHOLE, ("src/a.py",), State.ABSTAINED, "done", ("too little evidence",))
+    ],
+    subjects.DECISIONS: [
+        DecisionRecorded(decision_id="d-1", actor="ann", title="t", text="x", story_id=WHOLE.story_id),
+        DecisionRecorded(decision_id="d-2", actor="ann", title="t", text="x", repository="/work/shop", paths=("src/",)),
+    ],
+}
+
+
+async def _projected(order: Sequence[str]) -> Part:
+    history = History()
+    waiting = {subject: iter(facts) for subject, facts in STREAMS.items()}
+    for subject in order:
+        await history.write(subject, next(waiting[subject]))
+    return await history.graph.dump()
+
+
+IN_TURN = [subject for subject, facts in STREAMS.items() for _ in facts]
+
+
+@given(st.permutations(IN_TURN))
+def test_the_order_of_streams_does_not_matter(order: list[str]) -> None:
+    """However the events of different logs come between one another: the same graph."""
+    assert asyncio.run(_projected(order)) == asyncio.run(_projected(IN_TURN))
