@@ -8,14 +8,12 @@ from datetime import timedelta
 import msgspec
 import pytest
 
-from folkmoot.agents.assignment import Assignment
 from folkmoot.agents.roles import SHIPPED
 from folkmoot.api.orchestrator.v1 import orchestrator_pb2 as pb
 from folkmoot.kernel import subjects
 from folkmoot.kernel.errors import ResourceExhausted
 from folkmoot.kernel.events import START, Fact
 from folkmoot.kernel.facts import (
-    AgentFinished,
     CancelRequested,
     DeliberationEnded,
     DeliberationRequested,
@@ -29,35 +27,19 @@ from folkmoot.kernel.result import Result, State, Usage
 from folkmoot.kernel.task import TaskSpec
 from folkmoot.orchestrator.councils import Councils
 from folkmoot.orchestrator.desk import Desk
-from folkmoot.orchestrator.earlier import Nothing
-from folkmoot.orchestrator.examiner import Examiner
 from folkmoot.orchestrator.fleet import Fleet
 from folkmoot.orchestrator.gate import LOOK_S, Gate
 from folkmoot.orchestrator.ledger import Ledger
-from folkmoot.orchestrator.owner import Parts
-from folkmoot.orchestrator.runner import Runner
 from folkmoot.orchestrator.worker import ROOM_S, Worker
 from folkmoot.runtime.clock import VirtualClock
 from folkmoot.runtime.log.beside import beside
 from folkmoot.runtime.log.memory import MemoryBus
-from folkmoot.runtime.settings import ModelSettings, OrchestratorSettings
+from folkmoot.runtime.settings import OrchestratorSettings
+from tests.fixtures.orchestrator import MODEL, parts
 
 TASK = pb.Task(title="Add it", text="Please add it.", repository="/repo")
 SPEC = TaskSpec(task_id=TaskId("t-1"), title="Add it", text="Please.", repository="/repo", agents=3)
 DAY_S = 24 * 3600.0
-MODEL = ModelSettings(url="http://127.0.0.1:1/v1", name="m")
-
-
-class NoRunner(Runner):
-    """Nothing is carried out here."""
-
-    def __init__(self) -> None:
-        """It has no channel."""
-
-
-class NoPool:
-    async def run(self, assignment: Assignment) -> AgentFinished:
-        raise AssertionError("nobody runs here")
 
 
 class Bench:
@@ -98,21 +80,8 @@ class Bench:
         raise AssertionError("it never came true")
 
     def worker(self) -> Worker:
-        runner = NoRunner()
-        parts = Parts(
-            log=self.bus.log,
-            queues=self.bus.queues,
-            artifacts=self.bus.artifacts,
-            runner=runner,
-            pool=NoPool(),
-            examiner=Examiner(runner, self.bus.artifacts, parallel=1, check_timeout_s=1),
-            councils=self.councils,
-            earlier=Nothing(),
-            clock=self.clock,
-            settings=OrchestratorSettings(),
-            model=MODEL,
-        )
-        return Worker("o-1", parts, self.desk, max_deliver=3)
+        carried = parts(self.bus, self.clock, self.councils, OrchestratorSettings())
+        return Worker("o-1", carried, self.desk, max_deliver=3)
 
     async def release(self, story: str) -> TaskId:
         """A story with one task, released."""
