@@ -113,6 +113,15 @@ def test_a_plans_file_reads_back_to_the_plan(plan: Plan) -> None:
     assert submission.as_plan(documents._yaml(text)) == plan
 
 
+def test_the_example_in_the_documentation_is_a_story() -> None:
+    """What people copy is read, and names every field."""
+    page = (Path(__file__).parents[2] / "docs" / "cli.md").read_text("utf-8")
+    block = page.partition("```yaml\n")[2].partition("```")[0]
+    told = documents.converted(documents._yaml(block), submission.Submission)
+    assert told.budget is not None
+    assert all(name in block for name in submission.Submission.__struct_fields__)
+
+
 def test_a_plan_survives_the_wire() -> None:
     """What is shown is what is given back."""
     assert values.plan_to_wire(values.plan(PLAN)) == PLAN
@@ -138,6 +147,26 @@ def test_every_state_of_the_wire_is_known() -> None:
 
 
 @pytest.mark.parametrize(
+    ("story", "command"),
+    [
+        (wire("s", "submitted"), "moot story watch s"),
+        (wire("s", "submitted", problem="assess: no"), "moot story assess s"),
+        (wire("s", "assessed", assessment=ASSESSMENT), "moot story revise s"),
+        (wire("s", "assessed", problem="plan: no"), "moot plan derive s"),
+        (wire("s", "planned"), "moot plan approve s"),
+        (wire("s", "decided", result_commit=COMMIT), "moot story approve s"),
+        (wire("s", "decided"), "moot story carry-over s"),
+        (wire("s", "sent_back", result_commit=COMMIT), "moot plan derive s"),
+        (wire("s", "accepted", result_commit=COMMIT), "moot apply s"),
+        (wire("s", "carried_over", carried_into="s-next"), "moot story watch s-next"),
+    ],
+)
+def test_what_a_person_may_do_next_is_said(story: pb.Story, command: str) -> None:
+    """The command that fits, among others."""
+    assert any(step.startswith(command) for step, _ in words.next_steps(values.story(story)))
+
+
+@pytest.mark.parametrize(
     ("story", "rests"),
     [
         (wire("s", "submitted"), False),
@@ -147,6 +176,7 @@ def test_every_state_of_the_wire_is_known() -> None:
         (wire("s", "assessed", assessment=pb.Assessment(score=80, threshold=75)), False),
         (wire("s", "planned"), True),
         (wire("s", "planned", autopilot=True), False),
+        (wire("s", "planned", autopilot=True, problem="plan: no"), True),
         (wire("s", "approved"), False),
         (wire("s", "released", problem="release: too dear"), False),
         (wire("s", "decided"), True),

@@ -118,7 +118,7 @@ class Story(msgspec.Struct, frozen=True, kw_only=True):
             case StoryState.ASSESSED:
                 return bool(self.problem) or (self.unclear and self.planning == "model")
             case StoryState.PLANNED:
-                return not self.autopilot
+                return bool(self.problem) or not self.autopilot
             case _:
                 return self.state not in (StoryState.APPROVED, StoryState.RELEASED)
 
