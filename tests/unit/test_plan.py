@@ -13,9 +13,10 @@ from folkmoot.kernel.errors import InvalidInput
 from folkmoot.kernel.events import Fact
 from folkmoot.kernel.facts import StepFailed, StorySubmitted, TaskDecided, TaskReleased
 from folkmoot.kernel.ids import CommitId, StoryId, TaskId
+from folkmoot.kernel.lifecycle import Story, StoryState, check
 from folkmoot.kernel.plan import Plan, PlannedTask, Planning, ancestors, overlap, sound
 from folkmoot.kernel.result import Usage
-from folkmoot.kernel.story import Story, StoryState, after, check
+from folkmoot.kernel.story import after
 from folkmoot.kernel.task import MAX_SPEC_BYTES, Rigor, TaskKind, TaskSpec
 from tests.unit.test_story import after as story_after
 

@@ -28,9 +28,9 @@ from folkmoot.kernel.facts import (
     TaskReleased,
 )
 from folkmoot.kernel.ids import AgentId, CommitId, ProposalId
+from folkmoot.kernel.lifecycle import Story, StoryState
 from folkmoot.kernel.plan import Plan, PlannedTask, Planning
 from folkmoot.kernel.result import Result, State, Usage, Winner
-from folkmoot.kernel.story import Story, StoryState
 from folkmoot.kernel.task import TaskKind, TaskSpec, digest
 from folkmoot.kernel.wishes import Wish
 from folkmoot.planning import wire

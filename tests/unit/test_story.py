@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from folkmoot.kernel import story
+from folkmoot.kernel import lifecycle
 from folkmoot.kernel.course import identified
 from folkmoot.kernel.errors import BrokenChain, FailedPrecondition, InvalidInput, NotFound
 from folkmoot.kernel.events import Event, Fact, Stored
@@ -27,9 +27,10 @@ from folkmoot.kernel.facts import (
     TaskReleased,
 )
 from folkmoot.kernel.ids import CommitId, StoryId, TaskId
+from folkmoot.kernel.lifecycle import LIFE_CYCLE, Story, StoryState, check, refusal
 from folkmoot.kernel.plan import Assessment, Plan, PlannedTask, Planning
 from folkmoot.kernel.result import Usage
-from folkmoot.kernel.story import LIFE_CYCLE, Story, StoryState, check, fold, refusal
+from folkmoot.kernel.story import fold
 from folkmoot.kernel.task import Rigor, TaskSpec
 from folkmoot.kernel.wishes import Wish, revision, spoken, successor, successor_id
 from folkmoot.planning import journal, stories
@@ -306,7 +307,7 @@ def test_the_document_tells_every_state_and_guard() -> None:
     """A reader of docs/stories.md meets nothing that it does not explain."""
     text = (Path(__file__).parents[2] / "docs" / "stories.md").read_text("utf-8")
     assert all(f"| {state.replace('_', ' ')} |" in text for state in StoryState)
-    sources = [inspect.getsource(module) for module in (story, journal, stories)]
+    sources = [inspect.getsource(module) for module in (lifecycle, journal, stories)]
     guards = {guard for source in sources for guard in re.findall(r'FailedPrecondition\(\s*"(\w+)"', source)}
     assert len(guards) > 8
     assert [guard for guard in sorted(guards) if f"`{guard}`" not in text] == []

@@ -8,8 +8,8 @@ from folkmoot.kernel.course import Step, identified
 from folkmoot.kernel.events import Fact
 from folkmoot.kernel.facts import PlanApproved, StepFailed, StoryPlanned, TaskReleased
 from folkmoot.kernel.ids import CommitId
+from folkmoot.kernel.lifecycle import Story, StoryState
 from folkmoot.kernel.plan import Plan, PlannedTask, Planning, united
-from folkmoot.kernel.story import Story, StoryState
 from folkmoot.kernel.task import MAX_SPEC_BYTES, TaskSpec
 from folkmoot.kernel.wishes import inherited
 

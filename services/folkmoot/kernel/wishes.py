@@ -10,8 +10,8 @@ from folkmoot.kernel.errors import InvalidInput
 from folkmoot.kernel.facts import StoryAccepted, StoryCancelled, StoryCarriedOver, StoryRevised, StorySentBack
 from folkmoot.kernel.facts import StorySubmitted as Submitted
 from folkmoot.kernel.ids import StoryId, TaskId
+from folkmoot.kernel.lifecycle import Story, Word, check
 from folkmoot.kernel.plan import Plan, Planning, united
-from folkmoot.kernel.story import Story, Word, check
 from folkmoot.kernel.task import MAX_SPEC_BYTES, MAX_TEXT_CHARS, TaskSpec, digest, validated
 
 MAX_REASON_CHARS = 4_000

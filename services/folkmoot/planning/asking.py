@@ -6,7 +6,7 @@ from importlib import resources
 from folkmoot.agents.assignment import ModelEndpoint
 from folkmoot.kernel.due import told
 from folkmoot.kernel.errors import InvalidInput
-from folkmoot.kernel.story import Story
+from folkmoot.kernel.lifecycle import Story
 from folkmoot.kernel.task import ModelChoice
 from folkmoot.runtime.settings import ModelSettings
 

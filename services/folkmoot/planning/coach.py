@@ -6,8 +6,8 @@ import msgspec
 
 from folkmoot.agents.structured import Model, Question, ask
 from folkmoot.kernel.facts import StoryAssessed
+from folkmoot.kernel.lifecycle import Story
 from folkmoot.kernel.plan import THRESHOLD, Assessment
-from folkmoot.kernel.story import Story
 from folkmoot.planning.asking import endpoint, instructions, of_story
 from folkmoot.runtime.settings import ModelSettings
 

@@ -4,13 +4,13 @@ import asyncio
 from collections.abc import Callable
 from weakref import WeakValueDictionary
 
-from folkmoot.kernel import ids, story, subjects, wishes
+from folkmoot.kernel import ids, lifecycle, story, subjects, wishes
 from folkmoot.kernel.due import Ask, Limits, due
 from folkmoot.kernel.errors import AlreadyExists, Conflict, NotFound
 from folkmoot.kernel.events import START, Fact
 from folkmoot.kernel.facts import StoryCarriedOver, StorySubmitted
 from folkmoot.kernel.ids import StoryId
-from folkmoot.kernel.story import Story
+from folkmoot.kernel.lifecycle import Story
 from folkmoot.planning.maker import Maker
 from folkmoot.runtime.log.port import Log
 from folkmoot.runtime.supervise import patiently
@@ -66,7 +66,7 @@ class Journal:
         while True:
             current = await self.find(story_id)
             fact = decision(current)
-            story.check(current, fact)
+            lifecycle.check(current, fact)
             try:
                 return await self.append(current, fact)
             except Conflict:

@@ -8,8 +8,8 @@ from folkmoot.kernel.errors import FolkmootError
 from folkmoot.kernel.events import Fact
 from folkmoot.kernel.facts import StepFailed, StoryPlanned
 from folkmoot.kernel.ids import CommitId
+from folkmoot.kernel.lifecycle import Story, StoryState
 from folkmoot.kernel.plan import Plan, Planning, sound
-from folkmoot.kernel.story import Story, StoryState
 from folkmoot.kernel.wishes import inherited
 from folkmoot.planning import coach, planner
 from folkmoot.planning.repository import Outline, Repositories

@@ -5,8 +5,8 @@ import msgspec
 from folkmoot.agents.structured import Model, Question, ask
 from folkmoot.kernel.due import planned
 from folkmoot.kernel.facts import StoryPlanned
+from folkmoot.kernel.lifecycle import Story
 from folkmoot.kernel.plan import MAX_TASKS, Plan, PlannedTask, Planning, sound
-from folkmoot.kernel.story import Story
 from folkmoot.kernel.task import Role
 from folkmoot.kernel.wishes import inherited
 from folkmoot.planning.asking import endpoint, instructions, of_story, section

@@ -2,14 +2,14 @@
 
 import secrets
 
-from folkmoot.kernel import ids, story, subjects, wishes
+from folkmoot.kernel import ids, lifecycle, subjects, wishes
 from folkmoot.kernel.due import Ask
 from folkmoot.kernel.errors import Conflict, FailedPrecondition, InvalidInput
 from folkmoot.kernel.events import Fact, Stored
 from folkmoot.kernel.facts import DeliberationEnded, PlanApproved, PlanRejected, StoryAssessed, TaskDecided
 from folkmoot.kernel.ids import StoryId
+from folkmoot.kernel.lifecycle import Story
 from folkmoot.kernel.plan import Plan, Planning, sound
-from folkmoot.kernel.story import Story
 from folkmoot.kernel.task import TaskSpec
 from folkmoot.kernel.wishes import Wish, checked_reason
 from folkmoot.planning.asking import endpoint
@@ -144,7 +144,7 @@ class Stories:
                 current = await self._made(current, Ask.ASSESS, actor)
             if current.assessed is None:
                 return current
-            story.guard_assessment(current)
+            lifecycle.guard_assessment(current)
         return await self._made(current, Ask.PLAN, actor)
 
     async def _made(self, current: Story, ask: Ask, actor: str) -> Story:
@@ -152,7 +152,7 @@ class Stories:
 
     async def _added(self, current: Story, fact: Fact) -> Story:
         """Raises FailedPrecondition when the story went on while the fact was made."""
-        story.check(current, fact)
+        lifecycle.check(current, fact)
         try:
             return await self._journal.append(current, fact)
         except Conflict:
@@ -203,7 +203,7 @@ class Stories:
         fact = _decision(end)
         while True:
             current = await self.find(end.result.story_id)
-            if story.refusal(current, fact):
+            if lifecycle.refusal(current, fact):
                 return  # folded before, or nobody waits for it any more
             try:
                 current = await self._journal.append(current, fact)
@@ -230,5 +230,5 @@ def _person(actor: str) -> str:
 
 def _require_open(current: Story) -> None:
     """Raises FailedPrecondition unless the story may be assessed and planned now."""
-    if current.state not in story.LIFE_CYCLE[StoryAssessed]:
+    if current.state not in lifecycle.LIFE_CYCLE[StoryAssessed]:
         raise FailedPrecondition("life_cycle", f"the story is {current.state}: there is nothing to assess or plan")

@@ -11,8 +11,8 @@ from folkmoot.kernel.course import Step
 from folkmoot.kernel.errors import InvalidInput
 from folkmoot.kernel.facts import StoryAssessed, StoryCarriedOver
 from folkmoot.kernel.ids import StoryId
+from folkmoot.kernel.lifecycle import Story, StoryState
 from folkmoot.kernel.plan import Plan, PlannedTask, Planning
-from folkmoot.kernel.story import Story, StoryState
 from folkmoot.kernel.task import Role, TaskSpec
 from folkmoot.kernel.wishes import Wish, as_one
 from folkmoot.runtime.grpc.results import spec_from_wire

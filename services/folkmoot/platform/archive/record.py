@@ -11,7 +11,7 @@ from folkmoot.kernel.events import Fact, Stored
 from folkmoot.kernel.evidence import ArtifactRef, Examination
 from folkmoot.kernel.facts import AgentFinished, Examined, TaskReleased
 from folkmoot.kernel.ids import StoryId, TaskId
-from folkmoot.kernel.story import StoryState
+from folkmoot.kernel.lifecycle import Story, StoryState
 from folkmoot.runtime.log.jetstream import Raw
 from folkmoot.runtime.log.keeper import Keeper, understood
 from folkmoot.runtime.log.port import Artifacts
@@ -109,7 +109,7 @@ def steps_of(task: TaskId) -> str:
     return subjects.all_steps(task)
 
 
-def _require_rest(told: story.Story) -> None:
+def _require_rest(told: Story) -> None:
     waits = told.state is StoryState.SENT_BACK and told.waits
     if told.state not in _AT_REST and not waits:
         raise FailedPrecondition("running", f"story {told.story_id} is {told.state}: end it first, or cancel it")
