@@ -18,6 +18,7 @@ from folkmoot.kernel.evidence import Admission, ArtifactRef, PreparedBase, Refus
 from folkmoot.kernel.facts import (
     AgentFailed,
     AgentFinished,
+    AgentRegistered,
     AttemptLost,
     AttemptStarted,
     CancelRequested,
@@ -27,12 +28,13 @@ from folkmoot.kernel.facts import (
     WorkspaceReady,
     WorkspaceRequested,
 )
+from folkmoot.kernel.fleet import AgentProfile
 from folkmoot.kernel.ids import AgentId, CommitId, RepositoryId, TaskId, WorkspaceId
 from folkmoot.kernel.registry import fold
 from folkmoot.kernel.result import State
-from folkmoot.kernel.task import TaskSpec
+from folkmoot.kernel.task import Budget, ModelChoice, Role, TaskSpec
 from folkmoot.orchestrator.councils import Councils, seated
-from folkmoot.orchestrator.earlier import Nothing
+from folkmoot.orchestrator.earlier import Earlier, Nothing
 from folkmoot.orchestrator.examiner import Examiner
 from folkmoot.orchestrator.fleet import Fleet
 from folkmoot.orchestrator.journal import Journal, request
@@ -88,12 +90,14 @@ class Pool:
 
     def __init__(self, bus: MemoryBus, *, publishes: bool = True, dies: bool = False) -> None:
         self.runs: list[int] = []
+        self.assigned: list[Assignment] = []
         self._bus = bus
         self._publishes = publishes
         self._dies = dies
 
     async def run(self, assignment: Assignment) -> AgentFinished:
         self.runs.append(assignment.attempt)
+        self.assigned.append(assignment)
         finished = await published(self._bus, assignment.attempt) if self._publishes else None
         if self._dies or finished is None:
             raise HostDied("killed")
@@ -114,6 +118,7 @@ class Bench:
     def __init__(self) -> None:
         self.bus = MemoryBus(VirtualClock())
         self.runner = NoRunner()
+        self.earlier: Earlier = Nothing()
 
     async def owner(self, pool: Pool, name: str = "o-1") -> Owner:
         await request(self.bus.log, SPEC)
@@ -125,7 +130,7 @@ class Bench:
             pool=pool,
             examiner=Examiner(self.runner, self.bus.artifacts, parallel=1, check_timeout_s=1),
             councils=Councils(Fleet(self.bus.log, SHIPPED), MODEL),
-            earlier=Nothing(),
+            earlier=self.earlier,
             clock=VirtualClock(),
             settings=OrchestratorSettings(),
             model=MODEL,
@@ -249,3 +254,69 @@ async def test_a_wish_to_cancel_outlives_the_owner_who_heard_it(bench: Bench) ->
     (end,) = await bench.facts(DeliberationEnded)
     assert isinstance(end, DeliberationEnded)
     assert end.result.state is State.CANCELLED
+
+
+class Remembers:
+    """A context service that knows something, and how often it was asked."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    async def told(self, spec: TaskSpec) -> str:
+        self.asked += 1
+        return f"{spec.task_id} was tried before"
+
+
+async def test_agents_get_what_their_seats_say(bench: Bench) -> None:
+    """Words, tools, temperature and the lower limits; a key only for the configured URL."""
+    own = ModelChoice(url="http://127.0.0.1:9/v1", name="own")
+    profile = AgentProfile(
+        name="dev-1",
+        role=Role.DEV,
+        instructions="Be brief.",
+        model=own,
+        temperature=0.1,
+        tools=("run", "submit"),
+        budget=Budget(steps=5, wall_s=9_999.0),
+    )
+    await bench.bus.log.append(subjects.COUNCILS, AgentRegistered(actor="ann", agent=profile), after=START)
+    pool = Pool(bench.bus)
+    async with bench.opening():
+        await (await bench.owner(pool)).carry()
+    (given,) = pool.assigned
+    assert (given.instructions, given.tools, given.temperature) == ("Be brief.", ("run", "submit"), 0.1)
+    assert (given.budget.steps, given.budget.wall_s) == (5, SPEC.budget.wall_s)
+    assert (given.model.url, given.model.name, given.model.api_key) == (own.url, own.name, "")
+    assert given.context == ""
+
+
+async def test_agents_are_told_of_earlier_work(bench: Bench) -> None:
+    """Asked once, kept, named in the log; every attempt has the same words."""
+    bench.earlier = remembers = Remembers()
+    pool = Pool(bench.bus, publishes=False)
+    async with bench.opening():
+        await (await bench.owner(pool)).carry()
+    (convened,) = await bench.facts(Convened)
+    assert isinstance(convened, Convened)
+    assert convened.council == "dev"
+    assert convened.context is not None
+    assert await bench.bus.artifacts.get(convened.context) == b"t-1 was tried before"
+    assert [a.context for a in pool.assigned] == ["t-1 was tried before"] * 3
+    assert remembers.asked == 1
+
+
+@pytest.mark.parametrize("lost", [False, True])
+async def test_the_next_owner_tells_what_the_first_was_told(bench: Bench, *, lost: bool) -> None:
+    """Not what the context service would say by now; if it is lost, agents work without it."""
+    bench.earlier = remembers = Remembers()
+    await request(bench.bus.log, SPEC)
+    journal = await Journal.take(bench.bus.log, SUBJECT, "dead")
+    kept = await bench.bus.artifacts.put(b"as it was then")
+    await journal.record(Convened(base=BASE, seats=seated(SPEC, fold(SHIPPED), MODEL).seats, context=kept))
+    if lost:
+        bench.bus.store.bodies.clear()
+    pool = Pool(bench.bus)
+    async with bench.opening():
+        await (await bench.owner(pool)).carry()
+    assert [a.context for a in pool.assigned] == ["" if lost else "as it was then"]
+    assert remembers.asked == 0
