@@ -5,10 +5,11 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
+import msgspec
 import pytest
 
 from folkmoot.agents.assignment import ModelEndpoint
-from folkmoot.agents.chat import ModelRequest, Reply
+from folkmoot.agents.chat import Form, ModelRequest, Reply
 from folkmoot.agents.errors import ModelError
 from folkmoot.agents.model import model_client
 from folkmoot.runtime.log.server import free_port
@@ -76,6 +77,29 @@ async def test_an_answer_and_what_was_asked() -> None:
     head, _, body = asked[0].partition(b"\r\n\r\n")
     assert b"x-folkmoot-phase: propose" in head.lower()
     assert json.loads(body)["user"] == "t-1/dev-1"
+
+
+async def test_a_form_is_asked_for_as_strict_servers_want_it() -> None:
+    """Name and schema, so that the server can hold the model to it; without a form nothing is said of one."""
+    request = msgspec.structs.replace(REQUEST, form=Form(name="plan", schema={"type": "object"}))
+    async with _serving(_http(PLAIN)) as (url, asked), model_client(ModelSettings(), asyncio.sleep) as client:
+        for each in (request, REQUEST):
+            await client.complete(ModelEndpoint(url=url, name="m"), each)
+    formed, plain = (json.loads(body.partition(b"\r\n\r\n")[2]) for body in asked)
+    schema = {"name": "plan", "strict": True, "schema": {"type": "object"}}
+    assert formed["response_format"] == {"type": "json_schema", "json_schema": schema}
+    assert "response_format" not in plain
+
+
+async def test_an_agents_own_temperature_goes_before_the_configured_one() -> None:
+    """Zero too, which is one; whoever has none gets the configured one."""
+    cool = msgspec.structs.replace(REQUEST, temperature=0.0)
+    configured = ModelSettings(temperature=0.9)
+    async with _serving(_http(PLAIN)) as (url, asked), model_client(configured, asyncio.sleep) as client:
+        for each in (cool, REQUEST):
+            await client.complete(ModelEndpoint(url=url, name="m"), each)
+    bodies = [json.loads(body.partition(b"\r\n\r\n")[2]) for body in asked]
+    assert [b["temperature"] for b in bodies] == [0.0, 0.9]
 
 
 async def test_a_streamed_tool_call_is_put_together() -> None:
