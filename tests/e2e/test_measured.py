@@ -79,7 +79,7 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Measured]:
 def test_all_services_work_under_one_trace(measured: Measured) -> None:
     """From the caller's request to the last append: gRPC, the bus, Ray and the tools."""
     services = {s.service.removeprefix("folkmoot-") for s in measured.spans}
-    assert services >= {"planning", "orchestrator", "runner", "agents"}
+    assert services >= {"planning", "orchestrator", "context", "runner", "agents"}
 
 
 def test_every_span_hangs_on_another_but_the_first(measured: Measured) -> None:
@@ -92,6 +92,7 @@ def test_every_span_hangs_on_another_but_the_first(measured: Measured) -> None:
     ("name", "service", "above"),
     [
         ("convening", "orchestrator", "deliberation"),
+        ("ContextService/HydrateContext", "context", "convening"),
         ("agent", "orchestrator", "deliberation"),
         ("workspace request", "runner", "workspace"),
         ("workspace open", "runner", "workspace request"),
