@@ -196,6 +196,25 @@ async def test_two_that_are_right_alone_may_be_wrong_together(stage: Stage) -> N
     assert any(f"merger fails the check `{check}`" in reason for reason in joined.result.reasons)
 
 
+async def test_what_either_side_tests_guards_their_merge(stage: Stage) -> None:
+    """A test that only the second side has, in a file that both have, passes there and fails in the merge: no answer.
+    When it passes in the merge, it is told."""
+    test = "from number import number\n\n\ndef test_number():\n    assert number() > 0\n"
+    more = "\n\ndef test_small():\n    assert number() < 3\n"
+    base = await stage.decided("t-1", {"tests/test_number.py": test})
+    three = await stage.decided("t-2", {"number.py": "def number():\n    return 3\n"}, base)
+    small = await stage.decided("t-3", {"tests/test_number.py": test + more}, base)
+    other = await stage.decided("t-4", {"other.py": "x = 1\n"}, base)
+    wrong = await stage.carried("t-5", {}, three, small)
+    assert wrong.result is not None
+    assert wrong.result.state is State.ABSTAINED
+    assert any("merger breaks 1 test of base" in reason and "test_small" in reason for reason in wrong.result.reasons)
+    right = await stage.carried("t-6", {}, other, small)
+    assert right.result is not None
+    assert right.result.state is State.DECIDED
+    assert "keeps 2 tests of base" in right.result.ranking[0].reasons
+
+
 async def test_what_cannot_be_merged_fails_with_the_reason(stage: Stage) -> None:
     """An ordinary task that starts from two commits, and a commit that nobody decided, name the field."""
     one, two = await stage.decided("t-1", TWO), await stage.decided("t-2", {"other.py": "x = 1\n"})

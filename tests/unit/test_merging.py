@@ -8,7 +8,7 @@ import pytest
 from folkmoot.kernel.deliberation import BASE, NO_MARKERS, Deliberation, missing
 from folkmoot.kernel.errors import InvalidInput
 from folkmoot.kernel.events import START
-from folkmoot.kernel.evidence import Admission, ArtifactRef, PreparedBase
+from folkmoot.kernel.evidence import Admission, ArtifactRef, PreparedBase, Runner, SuiteKind, TestSuite
 from folkmoot.kernel.facts import Seat
 from folkmoot.kernel.ids import AgentId, CommitId, ProposalId, RepositoryId, TaskId
 from folkmoot.kernel.jury import collect, judge
@@ -88,6 +88,15 @@ def test_a_conflict_asks_for_one_more_check_of_candidates() -> None:
     wanted = [(w.subject, w.name) for w in missing(state(CONFLICT), baseline_runs=2)]
     assert wanted == [(BASE, "make check"), ("qa-1-r1", "make check"), ("qa-1-r1", NO_MARKERS)]
     assert NO_MARKERS not in {w.name for w in missing(state(CLEAN), baseline_runs=2)}
+
+
+def test_the_other_sides_tests_are_run_where_the_platform_merges() -> None:
+    """As often as base's; agents that resolve a conflict are held to base's alone."""
+    suite = TestSuite(runner=Runner.PYTEST, command="pytest")
+    clean, conflict = (msgspec.structs.replace(base, suite=suite) for base in (CLEAN, CONFLICT))
+    wanted = [w.name for w in missing(state(clean), baseline_runs=2) if w.kind is SuiteKind.TESTS]
+    assert wanted == ["tests", "tests", f"tests of {TWO[:12]}", f"tests of {TWO[:12]}", "tests"]
+    assert len([w for w in missing(state(conflict), baseline_runs=2) if w.kind is SuiteKind.TESTS]) == 3
 
 
 def test_a_candidate_that_was_not_looked_at_for_markers_is_no_answer() -> None:

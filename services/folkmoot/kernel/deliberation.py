@@ -5,6 +5,7 @@ ask `pending`, `exhausted` and `missing`, do one of them, append, `apply`. Write
 a fact that it objects to must not be written, because every later fold would stop there.
 """
 
+import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 
@@ -330,13 +331,22 @@ def missing(state: Deliberation, baseline_runs: int) -> tuple[Wanted, ...]:
 def _wanted(state: Deliberation, base: PreparedBase, baseline_runs: int) -> Iterator[Wanted]:
     subjects: Sequence[tuple[str, int]] = [(BASE, baseline_runs), *((a.proposal_id, 1) for a in state.admissions)]
     for subject, runs in subjects:
-        if base.suite:
-            for run in range(1, runs + 1):
-                yield Wanted(subject=subject, kind=SuiteKind.TESTS, name=TESTS, run=run)
+        names = (TESTS, *(sides(state) if subject == BASE else ())) if base.suite else ()
+        for name, run in itertools.product(names, range(1, runs + 1)):
+            yield Wanted(subject=subject, kind=SuiteKind.TESTS, name=name, run=run)
         for check in checks(state):
             # Base is one side of the merge: it has no markers, and to say so would show nothing.
             if subject != BASE or check != NO_MARKERS:
                 yield Wanted(subject=subject, kind=SuiteKind.CHECK, name=check)
+
+
+def sides(state: Deliberation) -> dict[str, CommitId]:
+    """Where the platform merges: what it merges besides base, by the name of the examination of its tests. They guard
+    the merge as base's do."""
+    base = state.base
+    if base is None or base.start is None or base.conflicts:
+        return {}
+    return {f"{TESTS} of {commit[:12]}": commit for commit in state.spec.merge if commit != base.commit}
 
 
 def checks(state: Deliberation) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ import asyncio
 import secrets
 
 from folkmoot.api.workspace.v1 import workspace_pb2 as pb
+from folkmoot.kernel.deliberation import TESTS
 from folkmoot.kernel.errors import InvalidInput, NotFound, ResourceExhausted
 from folkmoot.kernel.evidence import CommandEnd, Examination, PreparedBase, SuiteKind, TestSuite
 from folkmoot.kernel.ids import CommitId, TaskId
@@ -39,6 +40,7 @@ class Examiner:
         commit: CommitId,
         run: int,
         attempt: int,
+        name: str = TESTS,
     ) -> Examination:
         """Base's own tests on `commit`, with protected paths exactly as base has them. Raises WorkspaceLost."""
         report = f".moot-report-{secrets.token_hex(8)}"
@@ -47,7 +49,7 @@ class Examiner:
             self._slots,
             self._runner.examination(
                 task_id=task_id,
-                holder=f"x-{subject}-tests-{run}",
+                holder=f"x-{subject}-{name.replace(' ', '-')}-{run}",
                 attempt=attempt,
                 base=base,
                 commit=commit,
@@ -64,7 +66,7 @@ class Examiner:
         return Examination(
             subject=subject,
             kind=SuiteKind.TESTS,
-            name="tests",
+            name=name,
             run=run,
             end=done.end,
             tests=outcomes,

@@ -1,10 +1,12 @@
 """Tasks that begin with a merge: who does it, what agents are told of it, and the check that no marker is left."""
 
+import msgspec
+
 from folkmoot.kernel.deliberation import NO_MARKERS
 from folkmoot.kernel.errors import InvalidInput
 from folkmoot.kernel.evidence import PreparedBase
 from folkmoot.kernel.facts import AgentFinished, Seat
-from folkmoot.kernel.ids import AgentId
+from folkmoot.kernel.ids import AgentId, CommitId
 from folkmoot.kernel.task import ModelChoice, TaskKind, TaskSpec
 
 MERGER = AgentId("merger")
@@ -64,6 +66,12 @@ def text(spec: TaskSpec, base: PreparedBase) -> str:
     quoted = base.conflict.replace("</conflict", "<\\/conflict")
     commits = " and ".join(spec.merge)
     return _TOLD.format(text=spec.text, commits=commits, first=base.commit, conflict=quoted)
+
+
+def examined(base: PreparedBase, commit: CommitId) -> PreparedBase:
+    """What `commit` is examined against. In the platform's merge, and what it is made of, nothing is an agent's to put
+    back: each is examined as it is."""
+    return msgspec.structs.replace(base, commit=commit, start=None) if _by_platform(base) else base
 
 
 def command(check: str) -> str:

@@ -369,22 +369,24 @@ class Owner:
 
     async def _examination(self, wanted: Wanted, number: int) -> Examination:
         """Another `number`, another workspace: what a broken try left in its own is seen by nobody."""
-        spec, commit = self._state.spec, self._commit(wanted.subject)
+        spec, commit = self._state.spec, self._commit(wanted)
+        base = merging.examined(self._base, commit)
         attempt = self._journal.takes * 1_000 + number
         if wanted.kind is SuiteKind.TESTS:
-            assert self._base.suite is not None
+            assert base.suite is not None
             return await self._parts.examiner.tests(
                 spec.task_id,
-                self._base,
-                self._base.suite,
+                base,
+                base.suite,
                 subject=wanted.subject,
                 commit=commit,
                 run=wanted.run,
+                name=wanted.name,
                 attempt=attempt,
             )
         return await self._parts.examiner.check(
             spec.task_id,
-            self._base,
+            base,
             subject=wanted.subject,
             commit=commit,
             number=deliberation.checks(self._state).index(wanted.name),
@@ -393,10 +395,10 @@ class Owner:
             attempt=attempt,
         )
 
-    def _commit(self, subject: str) -> CommitId:
-        if subject == BASE:
-            return self._base.commit
-        return next(a.commit for a in self._state.admissions if a.proposal_id == subject)
+    def _commit(self, wanted: Wanted) -> CommitId:
+        if wanted.subject == BASE:
+            return deliberation.sides(self._state).get(wanted.name, self._base.commit)
+        return next(a.commit for a in self._state.admissions if a.proposal_id == wanted.subject)
 
     # --- deciding ------------------------------------------------------------------------------------------------
 

@@ -53,7 +53,9 @@ class Mirrors:
         candidates = self._candidates(origin.id)
         store.share_shallow(git.folder, candidates.folder)
         begin = await merges.joined(candidates, named, merge)
-        tree = await read_tree(candidates if begin.origin else git, begin.commit)
+        # A merge without a conflict is known whole, with the suite that any of its sides may have brought.
+        whole = begin.start if begin.start and not begin.conflicts else begin.commit
+        tree = await read_tree(candidates if begin.origin else git, whole)
         return PreparedBase(
             repository_id=origin.id,
             commit=begin.commit,

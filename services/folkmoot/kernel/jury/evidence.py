@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from folkmoot.kernel.deliberation import BASE, Deliberation, checks
+from folkmoot.kernel.deliberation import BASE, TESTS, Deliberation, checks
 from folkmoot.kernel.evidence import Admission, CommandEnd, Examination, Outcome, Refusal, SuiteKind
 from folkmoot.kernel.ids import AgentId
 from folkmoot.kernel.jury.words import ending, named, tests
@@ -54,7 +54,7 @@ def collect(state: Deliberation, examinations: Iterable[Examination]) -> Evidenc
 
 class Baseline(msgspec.Struct, frozen=True, kw_only=True):
     passing: frozenset[str]
-    """Tests that passed in all runs: the only ones that gate."""
+    """Tests that passed in all runs at base, or at another side of the merge: the only ones that gate."""
     failing: frozenset[str]
     """Tests that ran and passed in none: a candidate may repair them."""
     clean_exit: bool
@@ -65,12 +65,11 @@ class Baseline(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def baseline_of(evidence: Evidence) -> Baseline:
-    runs = [e for e in evidence.base if e.kind is SuiteKind.TESTS]
+    runs = [e for e in evidence.base if e.kind is SuiteKind.TESTS and e.name == TESTS]
     seen = {test for run in runs for test in run.tests}
-    passed = [{t for t, outcome in run.tests.items() if outcome is Outcome.PASSED} for run in runs]
-    ever = set().union(*passed)
-    always = ever.intersection(*passed)
-    ran = {t for run in runs for t, outcome in run.tests.items() if outcome is not Outcome.SKIPPED}
+    ever, reliable = _ever_and_always(runs)
+    always = reliable | (_at_sides(evidence) - ever)
+    ran = {t for run in runs for t, outcome in run.tests.items() if outcome is not Outcome.SKIPPED} - always
     at_base = {e.name: e.end for e in evidence.base if e.kind is SuiteKind.CHECK}
     return Baseline(
         passing=frozenset(always),
@@ -79,6 +78,22 @@ def baseline_of(evidence: Evidence) -> Baseline:
         open_checks=frozenset(name for name, end in at_base.items() if not ended_well(end)),
         words=(*_baseline_words(evidence, runs, always, ever - always, ran - ever), *_check_words(at_base)),
     )
+
+
+def _ever_and_always(runs: Sequence[Examination]) -> tuple[set[str], set[str]]:
+    """Tests that passed in a run, and those that did in all."""
+    passed = [{t for t, outcome in run.tests.items() if outcome is Outcome.PASSED} for run in runs]
+    ever = set().union(*passed)
+    return ever, ever.intersection(*passed)
+
+
+def _at_sides(evidence: Evidence) -> set[str]:
+    """What passes reliably at the other sides of a merge."""
+    sides: dict[str, list[Examination]] = {}
+    for run in evidence.base:
+        if run.kind is SuiteKind.TESTS and run.name != TESTS:
+            sides.setdefault(run.name, []).append(run)
+    return set().union(*(_ever_and_always(runs)[1] for runs in sides.values()))
 
 
 def _baseline_words(
