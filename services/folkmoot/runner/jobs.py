@@ -73,6 +73,10 @@ class Jobs:
         finally:
             task.cancel()
 
+    @property
+    def ended(self) -> bool:
+        return self._closed
+
     async def end(self) -> None:
         """No new ones, and wait until those that run are gone."""
         self._closed = True

@@ -112,5 +112,9 @@ class Workspace:
     async def bundled(self, base: CommitId) -> bytes:
         return await checkout.bundled(self.shell, base, self._settings.bundle_bytes)
 
+    @property
+    def ended(self) -> bool:
+        return self._jobs.ended
+
     async def end(self) -> None:
         await self._jobs.end()

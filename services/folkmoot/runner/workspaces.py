@@ -198,10 +198,13 @@ class Workspaces:
         try:
             await self._places.fill(workspace)
         except BaseException as error:
-            cramped = self._cramped()
+            drained, cramped = workspace.ended, self._cramped()
             del self._open[wish.workspace_id]
             await workspace.end()
             await remove(workspace.folder)
+            if drained and isinstance(error, NotFound):
+                # Not the caller's mistake: the next runner opens it.
+                raise Unavailable(f"{wish.workspace_id} was ended while it was opened") from error
             if cramped and isinstance(error, Exception):
                 raise ResourceExhausted(_NO_ROOM, _RETRY_S) from error
             if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
