@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from folkmoot.kernel.errors import NotFound, ResourceExhausted
+from folkmoot.kernel.errors import NotFound, ResourceExhausted, Unavailable
 from folkmoot.kernel.ids import CommitId, RepositoryId, TaskId
 from folkmoot.runner.checkout import Tree
 from folkmoot.runner.jobs import TURN_S, Turns
@@ -102,6 +102,23 @@ async def test_opens_that_fail_leave_nothing(runner: Bench) -> None:
         with pytest.raises(NotFound):
             await runner.registry.open(wish(runner, f"a-{n}", "r-unknown"), 60.0)
     assert list(runner.registry.folder.iterdir()) == []
+
+
+async def test_an_open_that_meets_the_runners_end_is_no_callers_mistake(runner: Bench) -> None:
+    """Its restart ends what is being checked out: come again, it says, not that there is no such workspace."""
+    async with asyncio.TaskGroup() as group:
+        opening = group.create_task(_unavailable(runner))
+        while not runner.registry.listed():  # noqa: ASYNC110 -- it is listed before its first command
+            await asyncio.sleep(0.001)
+        await runner.registry.drain()
+    assert opening.result()
+    assert list(runner.registry.folder.iterdir()) == []
+
+
+async def _unavailable(runner: Bench) -> bool:
+    with pytest.raises(Unavailable, match="ended while it was opened"):
+        await runner.registry.open(wish(runner, "a"), 60.0)
+    return True
 
 
 async def test_a_full_runner(tmp_path: Path, toolchains: Toolchains) -> None:
