@@ -18,7 +18,14 @@ BY_NAME = {
     "make test": "CI runs it in a fresh clone, and this is part of it",
 }
 """Commands that are not run here, and why."""
-ON_THE_COMMON_PLATFORM = {"cli.md", "decisions.md", "hello-world.md", "rehearsal.md", "your-repository.md"}
+ON_THE_COMMON_PLATFORM = {
+    "cli.md",
+    "councils.md",
+    "decisions.md",
+    "hello-world.md",
+    "rehearsal.md",
+    "your-repository.md",
+}
 """Pages that neither start nor configure one: theirs is the one that other tests use, which saves starting it."""
 PAGE_S = 240
 ENDED = "--- command {number} ended with {code} ---"

@@ -137,7 +137,7 @@ class OrchestratorSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Of base's own tests: a test that differs between runs is flaky and gates nothing."""
     check_timeout_s: Seconds = 600.0
     queue: Count = 10_000
-    """Tasks that may wait; a further one is refused (RESOURCE_EXHAUSTED, with a time to come back)."""
+    """Tasks that may wait or run; a further one is refused (RESOURCE_EXHAUSTED, with a time to come back)."""
     fleet_tokens_per_day: CountOrAuto = 0
     """Quota of all tasks together, over the last 24 hours; when it is spent, new ones are refused. 0: none."""
     context_tokens: CountOrAuto = 4_000
