@@ -74,8 +74,8 @@ class Examination(msgspec.Struct, frozen=True, kw_only=True):
     """`base`, or a proposal id."""
     kind: SuiteKind
     name: str
-    """`tests`, or the check's command; of a check of the platform's own its name. `tests of <commit>`, on base, are those
-    of another side of a merge."""
+    """`tests`, or the check's command; of a check of the platform's own its name. `tests of <commit>`, on base,
+    are those of another side of a merge."""
     run: int = 1
     """From 1; the baseline is run more than once."""
     end: CommandEnd
