@@ -77,7 +77,7 @@ def _of_agent(event: Event) -> str:
 
 
 def _examined(fact: Examined) -> str:
-    what = "tests" if fact.kind is SuiteKind.TESTS else f"check {line(fact.name, 60)!r}"
+    what = line(fact.name, 60) if fact.kind is SuiteKind.TESTS else f"check {line(fact.name, 60)!r}"
     return f"examined {fact.subject}: {what}: {outcome(fact)}"
 
 
