@@ -102,6 +102,9 @@ NOT_REPEATABLE = [
     {"service": "folkmoot.api.workspace.v1.WorkspaceService", "method": "Exec"},
     {"service": "folkmoot.api.orchestrator.v1.OrchestratorService", "method": "Deliberate"},
     {"service": "folkmoot.api.orchestrator.v1.OrchestratorService", "method": "DeliberateAsync"},
+    {"service": "folkmoot.api.orchestrator.v1.OrchestratorService", "method": "UnregisterAgent"},
+    {"service": "folkmoot.api.orchestrator.v1.OrchestratorService", "method": "DeleteCouncil"},
+    {"service": "folkmoot.api.orchestrator.v1.OrchestratorService", "method": "ReplayParked"},
     {"service": "folkmoot.api.planning.v1.PlanningService", "method": "CreateStory"},
 ]
 """Whether a broken call ran is unknown, and twice is not the same as once (without an idempotency key)."""
