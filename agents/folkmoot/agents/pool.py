@@ -41,8 +41,15 @@ class LocalPool:
         self._parts = await self._stack.enter_async_context(self._opening(self._settings))
 
     async def run(self, assignment: Assignment) -> AgentFinished:
+        finished, records = await self.run_counted(assignment)
+        replay(records)
+        return finished
+
+    async def run_counted(self, assignment: Assignment) -> tuple[AgentFinished, tuple[Record, ...]]:
+        """One run, and what the runs of this pool counted since the last one ended."""
         assert self._parts is not None, "the pool is started first"
-        return await hosted(assignment, self._parts, self._settings)
+        finished = await hosted(assignment, self._parts, self._settings)
+        return finished, self._parts.tally.drain() if self._parts.tally else ()
 
     async def close(self) -> None:
         await self._stack.aclose()
@@ -66,12 +73,6 @@ class _Host(LocalPool):
 
         await self.start()
         return os.getpid()
-
-    async def run_counted(self, assignment: Assignment) -> tuple[AgentFinished, tuple[Record, ...]]:
-        """One run, and what the runs of this process counted since the last one ended."""
-        finished = await self.run(assignment)
-        tally = self._parts.tally if self._parts else None
-        return finished, tally.drain() if tally else ()
 
 
 class _Slot:

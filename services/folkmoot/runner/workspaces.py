@@ -74,6 +74,7 @@ class Workspaces:
         """At start: find the workspaces of a predecessor, remove what is none; says how many were found."""
         for workspace in await self._places.known():
             self._open[workspace.manifest.wish.workspace_id] = workspace
+        observed.level(len(self._open))
         return len(self._open)
 
     async def open(self, wish: Wish, ttl_s: float, *, spare: int = 0) -> Opened:

@@ -60,7 +60,7 @@ def _call(name: str, context: Context) -> Iterator[None]:
         try:
             yield
             code = _code(context)
-        except asyncio.CancelledError:
+        except (asyncio.CancelledError, GeneratorExit):
             code = "CANCELLED"
             raise
         except grpc.aio.AbortError:

@@ -65,7 +65,7 @@ DELIBERATIONS = _counter("deliberations_ended", "Deliberations that this replica
 RUNNING = _balance("deliberations_running", "Deliberations that this replica carries now.")
 DELIBERATION_TIME = _seconds("deliberation", "From the request to the end.", LONG_S, "state")
 PHASE_TIME = _seconds("phase", "One phase of a deliberation: one agent, one examination, …", LONG_S, "phase")
-EXAMINATIONS = _counter("examinations", "Commands of the platform's: passed, failed or lost.", "kind", "outcome")
+EXAMINATIONS = _counter("examinations", "Tests and checks of the platform's: passed or failed.", "kind", "outcome")
 
 MODEL_CALLS = _counter("model_calls", "Calls: ok, unusable, cancelled or error.", "endpoint", "outcome")
 MODEL_TIME = _seconds("model_call", "One answer, retries included.", LONG_S, "endpoint")
