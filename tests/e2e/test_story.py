@@ -7,10 +7,15 @@ from typing import Any
 
 import msgspec
 import pytest
+from google.protobuf.message import Message
 
+from folkmoot.api.orchestrator.v1 import orchestrator_pb2 as orchestrator_pb
+from folkmoot.api.planning.v1 import planning_pb2 as pb
+from folkmoot.api.planning.v1 import planning_pb2_grpc as rpc
 from folkmoot.platform.demo.material import Material, write_repository
 from folkmoot.rehearsal.script import bundled
 from folkmoot.rehearsal.server import serving
+from folkmoot.runtime.grpc.client import channel, credentials
 from tests.fixtures.cli_platform import git
 from tests.fixtures.platform import Done, Moot
 
@@ -57,6 +62,9 @@ class Told(msgspec.Struct, frozen=True, kw_only=True):
 async def url() -> AsyncIterator[str]:
     async with serving(bundled("story")) as address:
         yield f"http://{address}/v1"
+
+
+# --- through the command line ------------------------------------------------------------------------------------
 
 
 async def test_a_story_goes_from_its_text_to_an_accepted_commit(moot: Moot, url: str, tmp_path: Path) -> None:
@@ -140,3 +148,69 @@ def accepted(told: Told) -> None:
     for step in steps:
         places.append(log.index(f"story.{step} ", places[-1] + 1 if places else 0))
     assert "too many steps" in log
+
+
+# --- through gRPC ------------------------------------------------------------------------------------------------
+
+
+class Calls:
+    """Planning, as a program of the user's calls it."""
+
+    def __init__(self, stub: Any, token: str) -> None:
+        self._stub = stub
+        self._metadata = credentials(token)
+
+    async def __call__(self, method: str, request: Message) -> pb.Story:
+        reply = await getattr(self._stub, method)(request, metadata=self._metadata, timeout=60)
+        story: pb.Story = reply.story
+        return story
+
+    async def until(self, story_id: str, state: pb.StoryState.ValueType) -> pb.Story:
+        """Follows its events until it is in `state`."""
+        watch = self._stub.WatchStory(pb.WatchStoryRequest(story_id=story_id), metadata=self._metadata, timeout=240)
+        async for _ in watch:
+            story = await self("GetStory", pb.GetStoryRequest(story_id=story_id))
+            if story.state == state:
+                watch.cancel()
+                return story
+        raise AssertionError(f"the story ended before it was {pb.StoryState.Name(state)}")
+
+
+async def test_a_program_can_do_the_same(moot: Moot, url: str, tmp_path: Path) -> None:
+    """Submitted, planned, approved, merged, sent back, planned by its caller, accepted: all by PlanningService."""
+    write_repository(tmp_path / "shop", SHOP)
+    async with channel(moot.info.planning) as opened:
+        call = Calls(rpc.PlanningServiceStub(opened), moot.info.token)
+        story_id = (await call("CreateStory", asked(url, tmp_path / "shop"))).story_id
+        story = await call.until(story_id, pb.STORY_STATE_PLANNED)
+        assert [task.name for task in story.plan.tasks] == ["reduced", "exempt", "tests"]
+        await call("ApprovePlan", pb.ApprovePlanRequest(story_id=story_id, actor="marie"))
+        first = await call.until(story_id, pb.STORY_STATE_DECIDED)
+        assert (first.result_task_id, len(first.task_ids)) == (first.task_ids[-1], 4)
+        send_back = pb.STORY_TRANSITION_SEND_BACK
+        sent = pb.TransitionStoryRequest(story_id=story_id, transition=send_back, actor="marie", reason="one commit")
+        await call("TransitionStory", sent)
+        await call("DerivePlan", pb.DerivePlanRequest(story_id=story_id, actor="marie", plan=one_task()))
+        await call("ApprovePlan", pb.ApprovePlanRequest(story_id=story_id, actor="marie"))
+        second = await call.until(story_id, pb.STORY_STATE_DECIDED)
+        assert second.result_commit not in ("", first.result_commit)
+        accept = pb.STORY_TRANSITION_ACCEPT
+        done = pb.TransitionStoryRequest(story_id=story_id, transition=accept, actor="marie")
+        assert (await call("TransitionStory", done)).state == pb.STORY_STATE_ACCEPTED
+
+
+def asked(url: str, repository: Path) -> pb.CreateStoryRequest:
+    task = orchestrator_pb.Task(
+        title=SHOP.title,
+        text=SHOP.text,
+        repository=str(repository),
+        checks=SHOP.checks,
+        rigor="L0",
+        model_url=url,
+        model="rehearsal",
+    )
+    return pb.CreateStoryRequest(task=task, actor="marie", planning=pb.PLANNING_MODEL, idempotency_key=str(repository))
+
+
+def one_task() -> pb.Plan:
+    return pb.Plan(tasks=[pb.PlannedTask(name="both", title="Add both rates", text="Add both.", paths=["shop/"])])
