@@ -9,6 +9,7 @@ import pytest
 from folkmoot.kernel.errors import InvalidInput
 from folkmoot.kernel.evidence import Admission, PreparedBase, Refusal
 from folkmoot.kernel.ids import AgentId, CommitId, TaskId
+from folkmoot.runner.bundle import written
 from folkmoot.runner.merges import hunks
 from folkmoot.runner.mirrors import Mirrors
 from tests.repositories import File, Repo, mirrors
@@ -318,6 +319,29 @@ async def test_the_border_is_the_same_for_a_merge(story: Story, mode: str, name:
     verdict = await story.handed_in(base, agent)
     assert isinstance(verdict, Refusal)
     assert words in verdict.reason
+
+
+async def test_a_merges_bundle_builds_on_the_merge_alone(story: Story) -> None:
+    """It may name what the merged sides build on, and no commit besides; and it has to descend from base."""
+    one = await story.decided({"app.py": "a = 2\nb = 2\nc = 3\n"})
+    two = await story.decided({"app.py": "a = 3\nb = 2\nc = 3\n"})
+    base = await story.prepared(one, two)
+    agent = story.agent(base)
+    work = agent.commit({"app.py": "a = 5\nb = 2\nc = 3\n"})
+    stranger = agent.commit_tree(agent.line("rev-parse", "HEAD^{tree}"))
+    joined = agent.commit_tree(agent.line("rev-parse", "HEAD^{tree}"), work, stranger)
+    beside = agent.commit_tree(agent.line("rev-parse", "HEAD^{tree}"), two)
+    pack = agent.git("pack-objects", "-q", "--stdout", "--revs", stdin=f"{beside}\n^{one}\n^{two}\n".encode())
+    for bundle, words in [
+        (agent.bundle(joined, one, stranger), f"builds on {stranger}, which is no part of base's merge"),
+        (agent.bundle(work, two), f"not on base {one}"),
+        (written("HEAD", CommitId(beside), one, pack), "does not descend from base"),
+    ]:
+        verdict = await story.ours.admit(
+            task_id=TaskId("t-x"), agent_id=DEV, round_=1, base=base, bundle=bundle, message="x"
+        )
+        assert isinstance(verdict, Refusal)
+        assert words in verdict.reason
 
 
 async def test_a_merge_cannot_make_a_link_lead_out(story: Story) -> None:
