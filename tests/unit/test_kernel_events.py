@@ -30,6 +30,13 @@ def test_an_unknown_type_is_refused_by_name() -> None:
         CODEC.decode(body)
 
 
+def test_an_event_that_is_nested_without_end_is_refused() -> None:
+    """A stranger's file may hold one: it is no event, and no fault of ours."""
+    body = CODEC.encode(EVENT)[:-1] + b',"x":' + b"[" * 20_000 + b"]" * 20_000 + b"}"
+    with pytest.raises(InvalidInput, match="recursion"):
+        CODEC.decode(body)
+
+
 def test_an_oversized_event_is_refused() -> None:
     """Large bodies belong in the artifact store."""
     big = Event(

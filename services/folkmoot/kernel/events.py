@@ -128,7 +128,7 @@ class Codec:
             if decoder is None:
                 raise InvalidInput("type", f"{wire.type!r} is no known event")
             data = decoder.decode(wire.data)
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, RecursionError) as error:
             raise InvalidInput("event", str(error)) from error
         return Event(
             id=wire.id,

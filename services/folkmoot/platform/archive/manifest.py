@@ -13,6 +13,7 @@ FORMAT = "folkmoot.export.v1"
 NAME = "manifest.json"
 MAX_BYTES = 16 * 1024 * 1024
 MAX_SUBJECTS = 10_000
+MAX_MEMBERS = 200_000
 MAX_EVENTS_BYTES = 256 * 1024 * 1024
 """Of one subject."""
 
@@ -71,7 +72,7 @@ def decoded(body: bytes) -> Manifest:
     """Raises InvalidInput naming the field."""
     try:
         manifest = msgspec.json.decode(body, type=Manifest)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, RecursionError) as error:
         raise InvalidInput(NAME, str(error)) from error
     if manifest.format != FORMAT:
         raise InvalidInput(f"{NAME}: format", f"{manifest.format[:80]!r}; this version reads {FORMAT}")

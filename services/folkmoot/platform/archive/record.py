@@ -75,18 +75,20 @@ def record(of: str, found: Mapping[str, Subject]) -> Record:
     """
     name = subjects.story(StoryId(of))
     tasks = released(found[name].events) if name in found else (TaskId(of),)
+    called_off = False
     if name in found:
-        _require_rest(story.fold(found[name].events))
+        called_off = _require_rest(story.fold(found[name].events)) is StoryState.CANCELLED
     order: list[str] = []
     for task in tasks:
         own = subjects.deliberation(task)
-        if own not in found:
+        if own in found:
+            _require_ended(task, found[own])
+        elif not called_off:
             raise FailedPrecondition("running", f"task {task} was released and has not begun")
-        _require_ended(task, found[own])
         results = sorted(n for n in found if n.rpartition(".")[0] == results_of(task).rpartition(".")[0])
         for result in results:
             _require_facts(found[result], AgentFinished)
-        order += [*results, own]
+        order += [*results, *([own] if own in found else [])]
     order += [name] if name in found else []
     if strangers := sorted(set(found) - set(order)):
         raise InvalidInput("subjects", f"{strangers[0][:100]!r} does not belong to {of}")
@@ -109,10 +111,11 @@ def steps_of(task: TaskId) -> str:
     return subjects.all_steps(task)
 
 
-def _require_rest(told: Story) -> None:
+def _require_rest(told: Story) -> StoryState:
     waits = told.state is StoryState.SENT_BACK and told.waits
     if told.state not in _AT_REST and not waits:
         raise FailedPrecondition("running", f"story {told.story_id} is {told.state}: end it first, or cancel it")
+    return told.state
 
 
 def _require_ended(task: TaskId, subject: Subject) -> None:
@@ -153,7 +156,7 @@ def within(ref: ArtifactRef, body: bytes) -> tuple[ArtifactRef, ...]:
     """What an examination's body names. Raises BrokenChain when it is none."""
     try:
         return tuple(named(msgspec.json.decode(body, type=Examination)))
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, RecursionError) as error:
         raise BrokenChain(f"artifact {ref.sha256} is no examination: {error}") from error
 
 
