@@ -29,6 +29,9 @@ def _from_file(folder: Path, text: str) -> Settings:
         ("[runner]\nmax_commands = -1", "^runner.max_commands: "),
         ('[grpc]\nlisten = "127.0.0.1:65536"', "^grpc.listen: "),
         ('[grpc]\nrunner = "127.0.0.1"', "^grpc.runner: "),
+        ('[telemetry]\nmetrics_listen = "9464"', "^telemetry.metrics_listen: "),
+        ('[telemetry]\notlp_url = "http://ann:secret@collector:4318"', "^telemetry.otlp_url: [^@]*$"),
+        ('[telemetry]\notlp_url = "collector:4318"', "^telemetry.otlp_url: "),
         ('[agents]\nray_address = "127.0.0.1:-1"', "^agents.ray_address: "),
     ],
 )
