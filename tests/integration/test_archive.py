@@ -310,6 +310,13 @@ async def test_an_interrupted_forgetting_is_repeated(nats_server: NatsServer) ->
         assert [len(await keeper.raw(subject)) for subject in story.subjects] == [1, 1, 1]
 
 
+async def test_a_task_that_never_began_is_no_hindrance(nats_server: NatsServer) -> None:
+    """A story that was called off may have released a task that nobody could take."""
+    story = await kept.called_off(nats_server, "off")
+    assert await exported(nats_server, story)
+    assert (await forgotten(nats_server, story)).events == 4
+
+
 async def test_a_task_goes_with_its_story(nats_server: NatsServer) -> None:
     """The story's log would name what nobody finds."""
     story = await kept.story(nats_server, "one")
