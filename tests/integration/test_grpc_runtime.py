@@ -23,6 +23,15 @@ class Raising(rpc.ContextServiceServicer):
     async def Rebuild(self, request: pb.RebuildRequest, context: Context) -> pb.RebuildResponse:
         return pb.RebuildResponse(nodes=7)
 
+    async def HydrateContext(self, request: pb.HydrateContextRequest, context: Context) -> pb.HydrateContextResponse:
+        raise ERRORS["missing"]
+
+    async def ExplainDecision(self, request: pb.ExplainDecisionRequest, context: Context) -> pb.ExplainDecisionResponse:
+        raise ERRORS["missing"]
+
+    async def RecordDecision(self, request: pb.RecordDecisionRequest, context: Context) -> pb.RecordDecisionResponse:
+        raise ERRORS["missing"]
+
 
 ERRORS: dict[str, errors.FolkmootError] = {
     "field": errors.InvalidInput("title", "is empty"),

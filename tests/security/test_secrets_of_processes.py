@@ -46,7 +46,8 @@ def _holders(secret: str, environments: dict[int, str], services: dict[int, str]
 
 
 def test_each_process_has_only_its_own_secrets(moot: Moot) -> None:
-    """The model's key: the orchestrator, and planning. A password of the bus: its user. Ray's workers, where agents run: none."""
+    """The model's key: the orchestrator, and planning. A password of the bus: its user. Ray's workers, where agents
+    run: none."""
     services = _descendants(moot.info.pid)
     environments = {pid: _environment(pid) for pid in services}
     assert set(services.values()) == {"ray", "nats-server", "planning", "runner", "context", "orchestrator"}

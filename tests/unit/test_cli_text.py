@@ -15,7 +15,7 @@ from folkmoot.cli import codes, repository, solve
 from folkmoot.cli.codes import Code, Stopped
 from folkmoot.cli.main import _run
 from folkmoot.cli.message import commit_message, trailers
-from folkmoot.cli.text import clean, count, line, span, visible
+from folkmoot.cli.text import clean, count, headline, line, span, visible
 from folkmoot.kernel import errors
 from folkmoot.kernel.result import State
 from folkmoot.kernel.task import ModelChoice
@@ -112,8 +112,8 @@ def test_states_have_the_contracts_codes() -> None:
 
 def test_a_title_is_the_first_line_that_says_something() -> None:
     """Cut to one line of a title's length."""
-    assert solve.headline("\n  \n Fix   the\tsum. \nMore.") == "Fix the sum."
-    assert len(solve.headline("x" * 500)) == 80
+    assert headline("\n  \n Fix   the\tsum. \nMore.") == "Fix the sum."
+    assert len(headline("x" * 500)) == 80
 
 
 async def test_no_model_is_said_with_how_to_have_one() -> None:
