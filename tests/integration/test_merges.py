@@ -9,6 +9,7 @@ import pytest
 from folkmoot.kernel.errors import InvalidInput
 from folkmoot.kernel.evidence import Admission, PreparedBase, Refusal
 from folkmoot.kernel.ids import AgentId, CommitId, TaskId
+from folkmoot.platform.archive.mirrors import forget
 from folkmoot.runner.bundle import written
 from folkmoot.runner.merges import hunks
 from folkmoot.runner.mirrors import Mirrors
@@ -365,6 +366,19 @@ async def test_a_merge_may_be_larger_than_a_change(story: Story) -> None:
     two = await story.decided({"p.py": "1\n", "q.py": "2\n"})
     three = await story.decided({"r.py": "1\n", "s.py": "2\n"})
     assert isinstance(await story.handed_in(await story.prepared(one, two, three), None), Admission)
+
+
+async def test_a_merge_is_forgotten_with_its_tasks(story: Story) -> None:
+    """Nothing keeps the content of a deleted story; another story's winner stays, and can be merged."""
+    one, two = await story.decided({"app.py": "a = 2\nb = 2\nc = 3\n"}), await story.decided({"other.py": "x = 2\n"})
+    base = await story.prepared(one, two)
+    gone = [TaskId(f"t-{n}") for n in range(1, 10)]
+    kept = Story(story.folder / "again")
+    kept.repo, kept.ours, kept.named, kept._tasks = story.repo, story.ours, story.named, 100
+    other = await kept.decided({"new.py": "n = 1\n"})
+    assert await forget(story.folder / "m", gone) == 5
+    assert story.kept(base).line("for-each-ref", "--format=%(objectname)").split() == [other, other]
+    assert (await kept.prepared(other)).commit == other
 
 
 def test_hunks_are_cut_and_harmless() -> None:

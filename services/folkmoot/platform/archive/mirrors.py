@@ -5,6 +5,7 @@ from pathlib import Path
 
 from folkmoot.kernel.ids import TaskId
 from folkmoot.runner.git import Git
+from folkmoot.runner.merges import STARTS, WINNERS
 
 _YOUNG = "2.hours.ago"
 """Objects that came later may belong to a candidate that is just being taken in."""
@@ -15,7 +16,8 @@ async def forget(folder: Path, tasks: Sequence[TaskId]) -> int:
     gone = 0
     for place in sorted(folder.glob("*/candidates.git")):
         git = Git(place)
-        refs = [ref async for ref in _refs(git, tasks)]
+        # A merge may hold several of them; a ref is deleted once.
+        refs = dict.fromkeys([ref async for ref in _refs(git, tasks)])
         if refs:
             await git.out("update-ref", "--stdin", stdin="".join(f"delete {ref}\n" for ref in refs).encode())
             await git.out("gc", "--quiet", f"--prune={_YOUNG}")
@@ -24,7 +26,14 @@ async def forget(folder: Path, tasks: Sequence[TaskId]) -> int:
 
 
 async def _refs(git: Git, tasks: Sequence[TaskId]) -> AsyncIterator[str]:
+    """Branches, candidates, and the merges that later tasks began with."""
     for task in tasks:
-        under = (f"refs/heads/moot/{task}", f"refs/moot/{task}/")
-        for ref in (await git.line("for-each-ref", "--format=%(refname)", *under)).split():
+        for ref in await _listed(git, f"{WINNERS}{task}", f"refs/moot/{task}/"):
             yield ref
+            if ref.startswith(WINNERS):
+                for merge in await _listed(git, f"--contains={ref}", STARTS):
+                    yield merge
+
+
+async def _listed(git: Git, *which: str) -> list[str]:
+    return (await git.line("for-each-ref", "--format=%(refname)", *which)).split()
