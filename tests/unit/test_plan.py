@@ -13,7 +13,7 @@ from folkmoot.kernel.errors import InvalidInput
 from folkmoot.kernel.events import Fact
 from folkmoot.kernel.facts import StepFailed, StorySubmitted, TaskDecided, TaskReleased
 from folkmoot.kernel.ids import CommitId, StoryId, TaskId
-from folkmoot.kernel.lifecycle import Story, StoryState, check
+from folkmoot.kernel.lifecycle import StoryState, check
 from folkmoot.kernel.plan import Plan, PlannedTask, Planning, ancestors, overlap, sound
 from folkmoot.kernel.result import Usage
 from folkmoot.kernel.story import after
@@ -233,10 +233,43 @@ def test_a_course_leaves_nothing_out(sound_plan: Plan) -> None:
     assert holds[last.task_id] == {t.name for t in sound_plan.tasks}
 
 
-def recorded(story: Story, fact: Fact) -> Story:
-    """As a writer does: ask, then append."""
-    check(story, fact)
-    return after(story, fact)
+class Writer:
+    """Asks, then appends, as planning does."""
+
+    def __init__(self, sound_plan: Plan) -> None:
+        self.facts: list[Fact] = [SUBMITTED]
+        self.story = story_after(SUBMITTED)
+        self.released: list[TaskSpec] = []
+        plan_fact = planned(self.story, sound_plan, how=Planning.GIVEN, actor="ann", base=CommitId("b" * 40))
+        self.record(plan_fact)
+        approval = due(self.story, Limits(tasks_in_flight=1))
+        assert isinstance(approval, Fact)
+        self.record(approval)
+
+    def record(self, fact: Fact) -> None:
+        check(self.story, fact)
+        self.story = after(self.story, fact)
+        self.facts.append(fact)
+
+    def release(self, limits: Limits) -> list[TaskId]:
+        """All that is due; what runs then."""
+        while (fact := due(self.story, limits)) is not None:
+            assert isinstance(fact, TaskReleased | StepFailed)
+            if isinstance(fact, TaskReleased):
+                self._require_sources(fact.spec)
+                self.released.append(fact.spec)
+            self.record(fact)
+        return [task for task in self.story.released if task not in self.story.decided]
+
+    def _require_sources(self, spec: TaskSpec) -> None:
+        step = next(step for step in self.story.steps if step.task_id == spec.task_id)
+        assert list(spec.merge) == [self.story.commit(task) for task in step.starts_from]
+        assert len(msgspec.json.encode(spec)) < MAX_SPEC_BYTES + 8 * 1024
+
+    def require_fold(self) -> None:
+        """Whoever reads the log sees what the writer saw."""
+        folded = story_after(*self.facts)
+        assert msgspec.structs.replace(folded, head=self.story.head) == self.story
 
 
 @given(plans(), st.data())
@@ -244,59 +277,36 @@ def test_whatever_order_decisions_come_in_each_task_runs_once_and_after_its_sour
     sound_plan: Plan, data: st.DataObject
 ) -> None:
     """All end well: the result is there, and it is the last step's commit."""
-    limits = Limits(tasks_in_flight=data.draw(st.integers(1, 4)))
-    story = _begun(sound_plan)
-    released: list[TaskSpec] = []
-    while story.state is not StoryState.DECIDED:
-        story = _released(story, limits, released)
-        assert 1 <= story.running <= limits.tasks_in_flight
-        running = [t for t in story.released if t not in story.decided]
-        story = recorded(story, _decided(data.draw(st.sampled_from(running)), "decided"))
-    assert [spec.task_id for spec in released] == list(dict.fromkeys(spec.task_id for spec in released))
-    assert {spec.task_id for spec in released} == set(story.tasks)
+    limits, writer = Limits(tasks_in_flight=data.draw(st.integers(1, 4))), Writer(sound_plan)
+    while writer.story.state is not StoryState.DECIDED:
+        running = writer.release(limits)
+        assert 1 <= len(running) <= limits.tasks_in_flight
+        writer.record(decided(data.draw(st.sampled_from(running)), "decided"))
+    story, ran = writer.story, [spec.task_id for spec in writer.released]
+    assert ran == list(dict.fromkeys(ran))
+    assert set(ran) == set(story.tasks)
     assert story.result == next(step.task_id for step in story.steps if step.last)
-    assert "make s" in next(spec for spec in released if spec.task_id == story.result).checks
+    assert "make s" in next(spec for spec in writer.released if spec.task_id == story.result).checks
+    writer.require_fold()
 
 
 @given(plans(), st.data())
 def test_whatever_fails_the_story_comes_to_its_decision(sound_plan: Plan, data: st.DataObject) -> None:
     """Everything that is not blocked runs; nothing that is blocked does; only a whole story has a result."""
     limits = Limits(tasks_in_flight=4, story_tokens=data.draw(st.sampled_from([0, 0, 25])))
-    story = _begun(sound_plan)
-    released: list[TaskSpec] = []
-    while story.state is not StoryState.DECIDED:
-        story = _released(story, limits, released)
-        running = [t for t in story.released if t not in story.decided]
-        if running:
+    writer = Writer(sound_plan)
+    while writer.story.state is not StoryState.DECIDED:
+        if running := writer.release(limits):
             end = data.draw(st.sampled_from(["decided", "decided", "abstained", "failed"]))
-            story = recorded(story, _decided(data.draw(st.sampled_from(running)), end))
+            writer.record(decided(data.draw(st.sampled_from(running)), end))
+    story = writer.story
     assert not story.blocked() & set(story.released)
     if story.failed is None:
         assert story.blocked() | set(story.released) == set(story.tasks)
-    assert (story.result is not None) is (len([t for t in story.tasks if story.commit(t)]) == len(story.tasks))
+    assert (story.result is not None) is all(story.commit(task) for task in story.tasks)
+    writer.require_fold()
 
 
-def _begun(sound_plan: Plan) -> Story:
-    story = story_after(SUBMITTED)
-    story = recorded(story, planned(story, sound_plan, how=Planning.GIVEN, actor="ann", base=CommitId("b" * 40)))
-    approval = due(story, Limits(tasks_in_flight=1))
-    assert isinstance(approval, Fact)
-    return recorded(story, approval)
-
-
-def _released(story: Story, limits: Limits, released: list[TaskSpec]) -> Story:
-    """All that is due, into `released`."""
-    while (fact := due(story, limits)) is not None:
-        assert isinstance(fact, TaskReleased | StepFailed)
-        if isinstance(fact, TaskReleased):
-            step = next(step for step in story.steps if step.task_id == fact.spec.task_id)
-            assert list(fact.spec.merge) == [story.commit(t) for t in step.starts_from]
-            assert len(msgspec.json.encode(fact)) < MAX_SPEC_BYTES + 8 * 1024
-            released.append(fact.spec)
-        story = recorded(story, fact)
-    return story
-
-
-def _decided(task_id: TaskId, state: str) -> TaskDecided:
+def decided(task_id: TaskId, state: str) -> TaskDecided:
     commit = CommitId(task_id.encode().hex()[:40].ljust(40, "0")) if state == "decided" else None
     return TaskDecided(task_id=task_id, state=state, commit=commit, usage=Usage(prompt_tokens=10))

@@ -1,7 +1,8 @@
 """The course of a plan: its tasks in an order in which they may run, and the merges between them. Pure.
 
 A task that builds on several others that do not build on each other starts from their merge, which is a task of its
-own; so is the merge of everything at the end. All of this is known when the plan is.
+own; so is the merge of everything at the end. All of this is known when the plan is. Logs hold what was released by
+this rule: another rule about which merges a plan gets, or about their ids, needs another kind of plan.
 """
 
 from collections.abc import Iterable, Sequence
