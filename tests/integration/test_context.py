@@ -75,6 +75,9 @@ DELIBERATION = golden(
 )
 
 
+GOOD = {"actor": "ann", "title": "t", "text": "x"}
+
+
 async def write(log: Log, subject: str, facts: Sequence[Fact], after: Head = START) -> Head:
     for fact in facts:
         after = (await log.append(subject, fact, after=after)).head
@@ -182,6 +185,30 @@ async def test_a_file_is_the_same_node_in_all_tasks_of_its_repository() -> None:
     assert len({e.to_id for e in changed}) == 1
     assert files[changed[0].to_id].properties["repository_id"]
     assert {e.from_id for e in dump.edges if e.kind == "TOUCHED" and e.to_id in files} == {"task:t-1", "task:t-2"}
+
+
+async def test_an_answer_waits_for_what_was_said_before_the_call() -> None:
+    """The graph may lag behind the log; what is asked about may not."""
+    log, graph = MemoryBus(VirtualClock()).log, MemoryGraph()
+    async with projecting(log, graph) as projector:
+        head = await write(log, subjects.deliberation(TASK), DELIBERATION)
+        assert await graph.position(FOLLOWED[1]) < head.seq
+        await projector.caught_up(subjects.deliberation(TASK), subjects.story(StoryId("s-none")))
+        assert await graph.position(FOLLOWED[1]) == head.seq
+
+
+async def test_replicas_record_a_decision_once() -> None:
+    """Each with a graph of its own: what the other wrote is seen before anything is written."""
+    log, request = MemoryBus(VirtualClock()).log, pb.RecordDecisionRequest(**GOOD, idempotency_key="k")
+    one, two = MemoryGraph(), MemoryGraph()
+    async with projecting(log, one) as first, projecting(log, two) as second:
+        recorders = [Recorder(log, one, first.reached), Recorder(log, two, second.reached)]
+        async with asyncio.TaskGroup() as group:
+            calls = [group.create_task(recorder.record(request)) for recorder in recorders * 3]
+        assert len({call.result() for call in calls}) == 1
+        with pytest.raises(AlreadyExists):
+            await recorders[0].record(pb.RecordDecisionRequest(**GOOD | {"text": "other"}, idempotency_key="k"))
+    assert len(await log.read(subjects.DECISIONS)) == 1
 
 
 # --- the process -------------------------------------------------------------------------------------------------
@@ -323,7 +350,6 @@ HYDRATE = {
     "depends_on[0]": pb.HydrateContextRequest(task_id="t-1", depends_on=["?"]),
     "depends_on": pb.HydrateContextRequest(task_id="t-1", depends_on=["t-1"] * 51),
 }
-GOOD = {"actor": "ann", "title": "t", "text": "x"}
 RECORD = {
     "actor": pb.RecordDecisionRequest(**GOOD | {"actor": " "}),
     "title": pb.RecordDecisionRequest(**GOOD | {"title": "a\nb"}),

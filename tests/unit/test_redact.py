@@ -74,6 +74,8 @@ def test_a_value_is_known_by_its_name(text: str, clean: str) -> None:
         ".sk-folding-cube-with-many-words-in-its-name { }",
         'if "-----BEGIN PRIVATE KEY-----" in text: raise ValueError("a private key, which no file here may hold")',
         "eyJhbGci.eyJ",
+        f"task-{HEX} of s-{HEX}",
+        f"moot/task-{BASE62}-npm_{BASE62[:30]}",
         "AKIA",
     ],
 )

@@ -4,7 +4,8 @@ Meant to be right rather than complete: an agent edits the files that it was sho
 costs more than a word here. What is looked for: tokens whose shape says whose they are, private keys, passwords in
 URLs, `Authorization` headers, and values that look random behind a name such as `password`.
 
-Linear, because no pattern begins inside a run of its own characters, and everything else is bounded.
+Linear, because what a pattern has read is not read again: it either matches all of it, or is bounded, or may not begin
+inside a run of its own characters.
 """
 
 import re
@@ -138,7 +139,7 @@ def _whole_key(block: str) -> bool:
 
 
 def _run(prefix: str, alphabet: str, least: int, *, most: int | None = None) -> re.Pattern[str]:
-    """`prefix` and then at least `least` of `alphabet`, as a word of its own: linear however often it is tried."""
+    """`prefix` and then at least `least` of `alphabet`, as a word of its own: `task-…` is no `sk-…`."""
     rest = f"[{alphabet}]{{{least},{'' if most is None else most}}}+"
     return re.compile(rf"(?<![{alphabet}]){prefix}{rest}(?![{alphabet}])")
 
