@@ -17,6 +17,7 @@ from folkmoot.kernel.facts import (
     CancelRequested,
     DeliberationEnded,
     DeliberationRequested,
+    ParkedReplayed,
     StoryCancelled,
     StoryPlanned,
     StorySubmitted,
@@ -92,6 +93,21 @@ class Bench:
         )
         await self.tell(story, submitted, StoryPlanned(tasks=(task_id,), how="single"), TaskReleased(spec=spec))
         return task_id
+
+    async def replayed(self, story: str) -> None:
+        """The release of the story's task is handed to its reader's service once more."""
+        subject = subjects.story(StoryId(story))
+        released = next(m for m in self.bus.store.stream(subject).under(subject) if b"task-released" in m.body)
+        fact = ParkedReplayed(
+            actor="ann",
+            parked=1,
+            reader="orchestrator-stories",
+            subject=subject,
+            seq=released.seq,
+            body=released.body.decode(),
+        )
+        last = await self.bus.log.last("parked.AGILE")
+        await self.bus.log.append("parked.AGILE", fact, after=last.head if last else START)
 
     async def tell(self, story: str, *facts: Fact) -> None:
         subject = subjects.story(StoryId(story))
@@ -239,4 +255,16 @@ async def test_what_is_cancelled_while_it_waits_never_begins() -> None:
         for _ in range(3):
             await bench.clock.advance(ROOM_S)
         await bench.until(lambda: bench.begun(next_one))
+    assert not bench.begun(gone)
+
+
+async def test_a_release_that_is_replayed_begins_unless_its_story_was_cancelled() -> None:
+    """It may be replayed long after."""
+    bench = Bench()
+    gone, wanted = await bench.release("s-1"), await bench.release("s-2")
+    await bench.tell("s-1", StoryCancelled(actor="ann"))
+    async with beside(bench.worker().follow_replays(), name="replays"):
+        await bench.replayed("s-1")
+        await bench.replayed("s-2")
+        await bench.until(lambda: bench.begun(wanted))
     assert not bench.begun(gone)

@@ -53,7 +53,7 @@ class Worker:
     async def follow_replays(self) -> None:
         """What a person has replayed of stories; for ever."""
         deliveries = self._parts.queues.deliveries("orchestrator-replays")
-        again = replaying({"orchestrator-stories": self.on_story})
+        again = replaying({"orchestrator-stories": self._on_story_again})
         await consume(deliveries, again, max_deliver=self._max_deliver)
 
     async def _carry(self, delivery: Delivery) -> None:
@@ -81,13 +81,20 @@ class Worker:
         return Owner(self._parts, journal)
 
     async def _on_story(self, delivery: Delivery) -> None:
-        await self.on_story(delivery.stored)
-
-    async def on_story(self, stored: Stored) -> None:
-        """One event of a story. Done twice is done once."""
+        """Done twice is done once."""
+        stored = delivery.stored
         match stored.event.data:
             case TaskReleased(spec=spec):
                 await self._accept(stored, spec)
+            case StoryCancelled():
+                await self._cancel_all(stored.event)
+
+    async def _on_story_again(self, stored: Stored) -> None:
+        """Long after it was written: what was cancelled since does not begin."""
+        match stored.event.data:
+            case TaskReleased(spec=spec):
+                while not await self._accepted(stored, spec):
+                    await self._parts.clock.sleep(ROOM_S)
             case StoryCancelled():
                 await self._cancel_all(stored.event)
 
