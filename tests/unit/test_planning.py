@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from folkmoot.agents.assignment import ModelEndpoint
-from folkmoot.agents.chat import ModelRequest, Reply
+from folkmoot.agents.chat import ModelRequest, Reply, Tokens
 from folkmoot.agents.errors import ModelError
 from folkmoot.api.orchestrator.v1 import orchestrator_pb2 as orchestrator
 from folkmoot.kernel import subjects
@@ -86,7 +86,8 @@ class Played:
         answer = self.answers.pop(0)
         if isinstance(answer, ModelError):
             raise answer
-        return Reply(text=answer if isinstance(answer, str) else msgspec.json.encode(answer).decode())
+        text = answer if isinstance(answer, str) else msgspec.json.encode(answer).decode()
+        return Reply(text=text, tokens=Tokens(prompt=100, completion=10))
 
 
 class OneRepository:
@@ -427,6 +428,7 @@ async def test_an_unusable_answer_is_corrected(bad: str) -> None:
     assert story.assessed is not None
     assert story.planned is not None
     assert (story.assessed.repairs, story.planned.repairs) == (2, 2)
+    assert story.usage == Usage(model_calls=6, prompt_tokens=600, completion_tokens=60)
     last = world.model.asked[2][1].messages
     assert [m["role"] for m in last] == ["system", "user", "assistant", "user", "assistant", "user"]
     assert str(last[-1]["content"]).startswith("That cannot be used.")
@@ -649,15 +651,15 @@ async def test_a_story_leaves_room_for_others() -> None:
 
 
 async def test_a_storys_budget_stops_its_releases_and_says_so() -> None:
-    """What runs may end; then the story is decided."""
+    """Coach and planner count along. What runs may end; then the story is decided."""
     world = World(READY, plan(task("a"), task("b", "a")))
-    world.limits = Limits(tasks_in_flight=4, story_tokens=100)
+    world.limits = Limits(tasks_in_flight=4, story_tokens=300)
     story = await world.modelled()
     await world.end((await world.released())[0].task_id, tokens=100)
     after = await world.stories.find(story.story_id)
     assert after.failed is not None
     assert (after.state, after.failed.step) == (StoryState.DECIDED, "release")
-    assert "100 tokens of 100" in after.failed.reason
+    assert "320 tokens of 300" in after.failed.reason
 
 
 # --- watching ----------------------------------------------------------------------------------------------------

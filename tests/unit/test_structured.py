@@ -7,10 +7,11 @@ import msgspec
 import pytest
 
 from folkmoot.agents.assignment import ModelEndpoint
-from folkmoot.agents.chat import ModelRequest, Reply
+from folkmoot.agents.chat import ModelRequest, Reply, Tokens
 from folkmoot.agents.errors import ModelError
 from folkmoot.agents.structured import SHOWN_CHARS, Question, Unusable, ask, schema_of
 from folkmoot.kernel.errors import InvalidInput
+from folkmoot.kernel.result import Usage
 from folkmoot.planning.coach import AssessmentForm
 from folkmoot.planning.planner import PlanForm
 
@@ -93,6 +94,16 @@ def test_corrections_are_counted(repairs: int) -> None:
     with pytest.raises(Unusable, match=rf"no usable whole in {repairs + 1} answers; of the last: answer: is no JSON"):
         asked(model, repairs)
     assert len(model.asked) == repairs + 1
+
+
+def test_all_answers_are_paid_for() -> None:
+    """Also those that could not be used, and also when none could."""
+    bad, good = Reply(text="no", tokens=Tokens(prompt=5, completion=1)), Reply(text=GOOD.text, tokens=Tokens(prompt=7))
+    answer = asyncio.run(ask(Played(bad, good), ENDPOINT, QUESTION, repairs=2))
+    assert answer.usage == Usage(model_calls=2, prompt_tokens=12, completion_tokens=1)
+    with pytest.raises(Unusable) as caught:
+        asyncio.run(ask(Played(bad, bad), ENDPOINT, QUESTION, repairs=1))
+    assert caught.value.usage == Usage(model_calls=2, prompt_tokens=10, completion_tokens=2)
 
 
 def test_a_model_that_is_away_is_no_bad_answer() -> None:

@@ -7,8 +7,9 @@ from typing import Any, Generic, Protocol, TypeVar
 import msgspec
 
 from folkmoot.agents.assignment import ModelEndpoint
-from folkmoot.agents.chat import Form, Message, ModelRequest, Reply
+from folkmoot.agents.chat import Form, Message, ModelRequest, Reply, Tokens
 from folkmoot.kernel.errors import FolkmootError, InvalidInput
+from folkmoot.kernel.result import Usage
 
 T = TypeVar("T")
 
@@ -25,6 +26,14 @@ class Model(Protocol):
 
 class Unusable(FolkmootError):
     """None of the model's answers was what was asked for; the message says what was wrong with the last."""
+
+    def __init__(self, problem: str, usage: Usage) -> None:
+        super().__init__(problem)
+        self.problem = problem
+        self.usage = usage
+
+    def __reduce__(self) -> tuple[type["Unusable"], tuple[str, Usage]]:
+        return type(self), (self.problem, self.usage)
 
 
 class Question(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
@@ -46,22 +55,34 @@ class Answer(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
     value: T
     repairs: int
     """Answers that could not be used before this one."""
+    usage: Usage
+    """Of all answers."""
 
 
 async def ask(model: Model, endpoint: ModelEndpoint, question: Question[T], *, repairs: int) -> Answer[T]:
     """Raises Unusable after `repairs` corrections, ModelError when the model cannot be used."""
     form = Form(name=question.name, schema=schema_of(question.form))
     messages = question.messages
-    problem = ""
+    problem, usage = "", Usage()
     for attempt in range(repairs + 1):
         request = ModelRequest(messages=messages, user=question.user, phase=question.phase, form=form)
         reply = await model.complete(endpoint, request)
+        usage = usage.plus(_spent(reply.tokens))
         try:
-            return Answer(value=_read(reply, question), repairs=attempt)
+            return Answer(value=_read(reply, question), repairs=attempt, usage=usage)
         except InvalidInput as error:
             problem = str(error)
             messages = (*messages, *_correction(reply, problem))
-    raise Unusable(f"the model gave no usable {question.name} in {repairs + 1} answers; of the last: {problem}")
+    raise Unusable(f"the model gave no usable {question.name} in {repairs + 1} answers; of the last: {problem}", usage)
+
+
+def _spent(tokens: Tokens) -> Usage:
+    return Usage(
+        model_calls=1,
+        prompt_tokens=tokens.prompt,
+        completion_tokens=tokens.completion,
+        cached_tokens=tokens.cached,
+    )
 
 
 def schema_of(form: Any) -> dict[str, Any]:

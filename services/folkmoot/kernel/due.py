@@ -10,6 +10,7 @@ from folkmoot.kernel.facts import PlanApproved, StepFailed, StoryPlanned, TaskRe
 from folkmoot.kernel.ids import CommitId
 from folkmoot.kernel.lifecycle import Story, StoryState
 from folkmoot.kernel.plan import Plan, PlannedTask, Planning, united
+from folkmoot.kernel.result import Usage
 from folkmoot.kernel.task import MAX_SPEC_BYTES, TaskSpec
 from folkmoot.kernel.wishes import inherited
 
@@ -83,11 +84,14 @@ def planned(
     base: CommitId | None = None,
     model: str = "",
     repairs: int = 0,
+    usage: Usage = Usage(),  # noqa: B008 -- frozen
 ) -> StoryPlanned:
     """The fact that `plan`, which is sound, is the story's."""
     plan = identified(plan, story.story_id, story.round + 1)
     tasks = tuple(plan.ids.values())
-    return StoryPlanned(tasks=tasks, how=how, plan=plan, actor=actor, base=base, model=model, repairs=repairs)
+    return StoryPlanned(
+        tasks=tasks, how=how, plan=plan, actor=actor, base=base, model=model, repairs=repairs, usage=usage
+    )
 
 
 # --- releasing ---------------------------------------------------------------------------------------------------

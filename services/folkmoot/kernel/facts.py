@@ -52,6 +52,8 @@ class StoryAssessed(Fact, frozen=True, kw_only=True):
     model: str
     repairs: int = 0
     """Answers of the model that could not be used before this one."""
+    usage: Usage = Usage()
+    """Of all its answers."""
 
 
 class StoryRevised(Fact, frozen=True, kw_only=True):
@@ -77,6 +79,7 @@ class StoryPlanned(Fact, frozen=True, kw_only=True):
     """What `base_ref` named when it was planned: all its tasks start from there. None: each asks for itself."""
     model: str = ""
     repairs: int = 0
+    usage: Usage = Usage()
 
 
 class PlanApproved(Fact, frozen=True, kw_only=True):
@@ -102,6 +105,7 @@ class StepFailed(Fact, frozen=True, kw_only=True):
     step: str
     """`assess`, `plan` or `release`."""
     reason: str
+    usage: Usage = Usage()
 
 
 class TaskReleased(Fact, frozen=True, kw_only=True):

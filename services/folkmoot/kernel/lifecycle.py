@@ -103,7 +103,7 @@ class Story(msgspec.Struct, frozen=True, kw_only=True):
     decided: dict[TaskId, TaskDecided] = {}
     """Both of this round."""
     usage: Usage = Usage()
-    """Of all rounds."""
+    """Of all rounds, coach and planner included."""
     told: tuple[str, ...] = ()
     """What people said of plans and results, the oldest first: whoever tries again must know."""
     failed: StepFailed | None = None

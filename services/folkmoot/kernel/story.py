@@ -74,14 +74,14 @@ def after(story: Story, fact: Fact) -> Story:
     match fact:
         case StoryAssessed():
             state = StoryState.ASSESSED if story.state is StoryState.SUBMITTED else story.state
-            return change(story, assessed=fact, state=state, failed=None)
+            return change(story, assessed=fact, state=state, failed=None, usage=story.usage.plus(fact.usage))
         case StoryPlanned():
             return _planned(story, fact)
         case PlanApproved():
             state = StoryState.APPROVED
             return change(story, approved=fact, round=story.round + 1, state=state, failed=None)
         case StepFailed():
-            return _rested(change(story, failed=fact))
+            return _rested(change(story, failed=fact, usage=story.usage.plus(fact.usage)))
         case TaskReleased():
             released = (*story.released, fact.spec.task_id)
             return change(story, released=released, state=StoryState.RELEASED)
@@ -121,7 +121,8 @@ def _planned(story: Story, fact: StoryPlanned) -> Story:
     story = _unplanned(story, StoryState.APPROVED if old else StoryState.PLANNED)
     plan = fact.plan or _of_old(story, fact)
     steps = course(plan, story.story_id, story.round + 1)
-    story = msgspec.structs.replace(story, planned=fact, steps=steps, waits=False, word=None)
+    usage = story.usage.plus(fact.usage)
+    story = msgspec.structs.replace(story, planned=fact, steps=steps, waits=False, word=None, usage=usage)
     return msgspec.structs.replace(story, round=story.round + 1) if old else story
 
 

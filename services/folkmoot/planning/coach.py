@@ -39,7 +39,12 @@ async def assess(
     answer = await ask(model, place, _question(story), repairs=repairs)
     threshold = THRESHOLD[story.submitted.rigor]
     return StoryAssessed(
-        actor=actor, assessment=answer.value, threshold=threshold, model=place.name, repairs=answer.repairs
+        actor=actor,
+        assessment=answer.value,
+        threshold=threshold,
+        model=place.name,
+        repairs=answer.repairs,
+        usage=answer.usage,
     )
 
 

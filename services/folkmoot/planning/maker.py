@@ -2,7 +2,7 @@
 
 import logging
 
-from folkmoot.agents.structured import Model
+from folkmoot.agents.structured import Model, Unusable
 from folkmoot.kernel.due import Ask, planned, single
 from folkmoot.kernel.errors import FolkmootError
 from folkmoot.kernel.events import Fact
@@ -10,6 +10,7 @@ from folkmoot.kernel.facts import StepFailed, StoryPlanned
 from folkmoot.kernel.ids import CommitId
 from folkmoot.kernel.lifecycle import Story, StoryState
 from folkmoot.kernel.plan import Plan, Planning, sound
+from folkmoot.kernel.result import Usage
 from folkmoot.kernel.wishes import inherited
 from folkmoot.planning import coach, planner
 from folkmoot.planning.repository import Outline, Repositories
@@ -36,7 +37,8 @@ class Maker:
             return await (self._assessed(story, actor) if ask is Ask.ASSESS else self._planned(story, actor))
         except FolkmootError as error:
             log.warning("story %s: %s failed: %s", story.story_id, ask, error)
-            return StepFailed(step=ask, reason=str(error)[:REASON_CHARS])
+            usage = error.usage if isinstance(error, Unusable) else Usage()
+            return StepFailed(step=ask, reason=str(error)[:REASON_CHARS], usage=usage)
 
     async def edited(self, story: Story, plan: Plan, *, actor: str) -> StoryPlanned:
         """`plan` as a person gave it. Raises InvalidInput naming its field, and as the runner does."""

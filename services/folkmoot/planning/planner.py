@@ -48,6 +48,7 @@ async def derive(
         base=outline.commit,
         model=place.name,
         repairs=answer.repairs,
+        usage=answer.usage,
     )
 
 
