@@ -1,24 +1,27 @@
 """A whole log is backed up while it is written to, and comes back in a new folder; what is over its time goes."""
 
+import asyncio
 import tarfile
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from datetime import timedelta
+from contextlib import aclosing, asynccontextmanager
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from folkmoot.kernel.errors import AlreadyExists, FailedPrecondition, InvalidInput, NotFound
-from folkmoot.kernel.events import START
+from folkmoot.kernel.events import START, Erased
 from folkmoot.kernel.facts import DeliberationRequested, TaskReleased
 from folkmoot.kernel.ids import StoryId, TaskId
 from folkmoot.kernel.task import TaskSpec, digest
 from folkmoot.platform.archive.backup import backup
 from folkmoot.platform.archive.reach import reached
 from folkmoot.platform.archive.restore import Restored, restore
-from folkmoot.platform.archive.retention import sweep
-from folkmoot.runtime.clock import SystemClock
+from folkmoot.platform.archive.retention import keep, sweep
+from folkmoot.runtime.clock import SystemClock, VirtualClock
+from folkmoot.runtime.log.beside import beside
 from folkmoot.runtime.log.keeper import Keeper
+from folkmoot.runtime.log.nats import connect
 from folkmoot.runtime.settings import RetentionSettings, Settings
 from tests.fixtures import kept
 from tests.fixtures.nats import NatsServer
@@ -140,7 +143,7 @@ async def test_a_member_that_would_leave_the_folder_is_refused(nats_server: Nats
     file = await saved(nats_server, tmp_path / "data", tmp_path / "b.tar")
     with tarfile.open(file, "a") as tar:
         tar.addfile(tarfile.TarInfo("mirrors/../../escaped"))
-    with pytest.raises(InvalidInput, match="FILE: is no backup: .*escaped"):
+    with pytest.raises(InvalidInput, match=r"FILE: is no backup: .*escaped"):
         await restored(tmp_path / "new", file)
     assert not (tmp_path / "escaped").exists()
 
@@ -163,3 +166,60 @@ async def test_what_is_over_its_time_goes(nats_server: NatsServer, tmp_path: Pat
         assert len(await keeper.raw(f"agile.events.{runs.story_id}")) == 4
         again, _ = await sweep(keeper, RetentionSettings(stories_days=30), now=later, mirrored=tmp_path)
         assert again == ()
+
+
+class Told(VirtualClock):
+    """Says when somebody went to sleep."""
+
+    def __init__(self, start: datetime) -> None:
+        super().__init__(start)
+        self.asleep = asyncio.Event()
+
+    async def sleep(self, seconds: float) -> None:
+        self.asleep.set()
+        await super().sleep(seconds)
+
+    async def pass_by(self, seconds: float) -> None:
+        """Once somebody sleeps."""
+        async with asyncio.timeout(10):
+            await self.asleep.wait()
+        self.asleep.clear()
+        await self.advance(seconds)
+
+
+async def test_the_platform_sweeps_by_itself(nats_server: NatsServer) -> None:
+    """Again and again, and a sweep that fails is not the last one."""
+    story = await kept.story(nats_server, "old")
+    clock = Told(NOW() + timedelta(days=31))
+    retention = RetentionSettings(stories_days=30, sweep_s=60)
+    settings = Settings(data=str(nats_server.folder.parent), retention=retention)
+    url = nats_server.settings("platform").url
+    config = nats_server.config.read_text()
+    nats_server.config.write_text("{}")  # whoever cannot tell the password tries again later
+    async with nats_server.connect("orchestrator") as bus, beside(keep(settings, url, clock), name="retention"):
+        await clock.pass_by(60)
+        await clock.asleep.wait()
+        nats_server.config.write_text(config)
+        await clock.pass_by(60)
+        async with asyncio.timeout(10), aclosing(bus.log.follow("agile.events.*", after_seq=5)) as events:
+            tombstone = await anext(events)
+    assert tombstone.event.subject == f"agile.events.{story.story_id}"
+    assert isinstance(tombstone.event.data, Erased)
+
+
+async def test_what_is_put_again_is_wanted_again(nats_server: NatsServer, tmp_path: Path) -> None:
+    """Nobody takes an old artifact away that somebody has just put, and is about to name."""
+    (tmp_path / "shift").write_text("7200")
+    later = SystemClock(str(tmp_path / "shift"))
+    async with keeper_of(nats_server) as keeper:
+        ref = await keeper.bus.artifacts.put(b"body")
+        first = await keeper.wanted_at(ref.sha256)
+        await keeper.bus.artifacts.put(b"body")
+        assert await keeper.wanted_at(ref.sha256) == first
+        async with connect(nats_server.settings("agents"), source="/agents/x", clock=later) as agents:
+            assert await agents.artifacts.put(b"body") == ref
+        second = await keeper.wanted_at(ref.sha256)
+        assert first is not None
+        assert second is not None
+        assert second > first
+        assert await keeper.bus.artifacts.get(ref) == b"body"
