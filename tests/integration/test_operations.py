@@ -21,8 +21,9 @@ from folkmoot.kernel.errors import (
     ResourceExhausted,
 )
 from folkmoot.kernel.events import START
-from folkmoot.kernel.facts import CODEC, Convened, CouncilCreated, Seat, StoryCancelled
-from folkmoot.kernel.ids import StoryId
+from folkmoot.kernel.facts import CODEC, Convened, CouncilCreated, DeliberationEnded, Seat, StoryCancelled
+from folkmoot.kernel.ids import StoryId, TaskId
+from folkmoot.kernel.result import Result, State, Usage
 from folkmoot.kernel.task import Budget
 from folkmoot.orchestrator.councils import Councils
 from folkmoot.orchestrator.desk import Desk
@@ -37,6 +38,7 @@ from folkmoot.platform.demo.material import write_repository
 from folkmoot.runtime.clock import SystemClock
 from folkmoot.runtime.grpc.client import channel, credentials, mapped
 from folkmoot.runtime.grpc.server import Service, serving
+from folkmoot.runtime.log.beside import beside
 from folkmoot.runtime.log.memory import MemoryBus
 from folkmoot.runtime.settings import GrpcSettings, OrchestratorSettings
 from tests.fixtures.orchestrator import MODEL, parts
@@ -64,10 +66,9 @@ class Caller:
             return [reply async for reply in self._stub.WatchDeliberation(request, metadata=credentials(TOKEN))]
 
 
-def servicer(bus: MemoryBus) -> OrchestratorServicer:
+def servicer(bus: MemoryBus, ledger: Ledger) -> OrchestratorServicer:
     """As the process composes it, but for what carries deliberations."""
-    clock = SystemClock()
-    fleet, ledger = Fleet(bus.log, SHIPPED), Ledger(bus.log, clock)
+    clock, fleet = SystemClock(), Fleet(bus.log, SHIPPED)
     councils = Councils(fleet, MODEL)
     gate = Gate(bus.queues, ledger, clock, queue=SETTINGS.queue, tokens_per_day=SETTINGS.fleet_tokens_per_day)
     desk = Desk(bus.log, bus.queues, councils, gate)
@@ -85,12 +86,17 @@ def servicer(bus: MemoryBus) -> OrchestratorServicer:
 @pytest.fixture
 async def call() -> AsyncIterator[Caller]:
     bus = MemoryBus(SystemClock())
+    ledger = Ledger(bus.log, SystemClock())
     service = Service(
         name="folkmoot.api.orchestrator.v1.OrchestratorService",
-        servicer=servicer(bus),
+        servicer=servicer(bus, ledger),
         add=rpc.add_OrchestratorServiceServicer_to_server,
     )
-    async with serving(GrpcSettings(token=TOKEN), [service]) as address, channel(address) as open_channel:
+    async with (
+        beside(ledger.follow(), name="ledger"),
+        serving(GrpcSettings(token=TOKEN), [service]) as address,
+        channel(address) as open_channel,
+    ):
         yield Caller(rpc.OrchestratorServiceStub(open_channel), bus)
 
 
@@ -190,13 +196,17 @@ async def test_replicas_see_each_others_councils(call: Caller) -> None:
 
 async def test_a_full_queue_answers_with_retry_info(call: Caller) -> None:
     """RESOURCE_EXHAUSTED, and when to come back; the status says how things stand."""
+    used = Result(task_id=TaskId("t-9"), story_id=StoryId(""), state=State.FAILED, usage=Usage(prompt_tokens=99))
+    await call.bus.log.append(subjects.deliberation(used.task_id), DeliberationEnded(result=used), after=START)
     for key in "ab":
         await call("DeliberateAsync", pb.DeliberateAsyncRequest(task=TASK, idempotency_key=key))
     with pytest.raises(ResourceExhausted) as refused:
         await call("DeliberateAsync", pb.DeliberateAsyncRequest(task=TASK, idempotency_key="c"))
     assert refused.value.retry_after_s == 5.0
     status = await call("GetStatus", pb.GetStatusRequest())
-    assert status == pb.GetStatusResponse(waiting=2, capacity=SETTINGS.deliberations, tokens_per_day=500)
+    assert status == pb.GetStatusResponse(
+        waiting=2, capacity=SETTINGS.deliberations, tokens_today=99, tokens_per_day=500
+    )
 
 
 async def test_parked_messages_are_listed_and_counted(call: Caller) -> None:

@@ -23,12 +23,10 @@ class Gate:
         self._quota = tokens_per_day
         self._looked_at = float("-inf")
         self._held = 0
-        if tokens_per_day:
-            ledger.want()
 
     async def require_room(self) -> None:
         """Counts one more. Raises ResourceExhausted, Unavailable."""
-        self._require_quota()
+        await self._require_quota()
         await self._look()
         if self._held >= self._queue:
             problem = f"the queue is full: {self._held} tasks wait or run, at most {self._queue}"
@@ -39,8 +37,11 @@ class Gate:
         """The queue as it is now."""
         return await self._queues.load(READER)
 
-    def _require_quota(self) -> None:
-        if not self._quota or self._ledger.tokens < self._quota:
+    async def _require_quota(self) -> None:
+        if not self._quota:
+            return
+        await self._ledger.counted()
+        if self._ledger.tokens < self._quota:
             return
         problem = f"the fleet's quota is spent: {self._ledger.tokens} tokens in 24 hours, of {self._quota}"
         raise ResourceExhausted(problem, self._ledger.below_in_s(self._quota))

@@ -3,11 +3,12 @@
 import asyncio
 import logging
 import math
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from datetime import datetime, timedelta
 
 from folkmoot.kernel import subjects
 from folkmoot.kernel.errors import InvalidInput
+from folkmoot.kernel.events import Stored
 from folkmoot.kernel.facts import DeliberationEnded
 from folkmoot.runtime.clock import Clock
 from folkmoot.runtime.log.port import Log
@@ -15,39 +16,57 @@ from folkmoot.runtime.log.port import Log
 log = logging.getLogger(__name__)
 
 WINDOW = timedelta(hours=24)
+PATIENCE_S = 2.0
+"""A busy day has some hundred thousand events, of which the first look must read all."""
 STEP_S = 60
 """Uses within one minute are one entry: a day is at most 1,441 of them."""
 
 
 class Ledger:
-    """Counts while `follow` runs; a replica that has just started has counted the day after some seconds."""
+    """Counts while `follow` runs."""
 
     def __init__(self, log_: Log, clock: Clock) -> None:
         self._log = log_
         self._clock = clock
         self._wanted = asyncio.Event()
+        self._counted = asyncio.Event()
+        self._seq = 0
         self._used: dict[int, int] = {}
         """Tokens by minute since the epoch."""
 
-    def want(self) -> None:
-        """From now on it is asked for; before that nothing is read."""
-        self._wanted.set()
-
     async def follow(self) -> None:
-        """For ever, once it is wanted. Deliberations that cannot be read are not counted."""
+        """For ever, once it is wanted; before that nothing is read. What cannot be read is not counted."""
         await self._wanted.wait()
-        seq, since = 0, self._clock.now() - WINDOW
+        since = self._clock.now() - WINDOW
+        await self._read(since, once=True)
+        self._counted.set()
+        await self._read(since, once=False)
+
+    async def counted(self) -> None:
+        """From now on it is wanted; returns when the last day is in, or after two seconds with what is in by then."""
+        self._wanted.set()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(PATIENCE_S):
+                await self._counted.wait()
+
+    async def _read(self, since: datetime, *, once: bool) -> None:
+        subject = subjects.ALL_DELIBERATIONS
         while True:
             try:
-                async with aclosing(self._log.follow(subjects.ALL_DELIBERATIONS, after_seq=seq, since=since)) as events:
+                async with aclosing(self._log.follow(subject, after_seq=self._seq, since=since, once=once)) as events:
                     async for stored in events:
-                        seq = stored.seq
-                        if isinstance(stored.event.data, DeliberationEnded):
-                            usage = stored.event.data.result.usage
-                            self.add(stored.event.time, usage.prompt_tokens + usage.completion_tokens)
+                        self._seq = stored.seq
+                        self._count(stored)
             except InvalidInput as error:
-                log.warning("an event behind %d cannot be read: %s", seq, error, extra={"action": "unreadable"})
-                seq += 1
+                log.warning("an event behind %d cannot be read: %s", self._seq, error, extra={"action": "unreadable"})
+                self._seq += 1
+            else:
+                return
+
+    def _count(self, stored: Stored) -> None:
+        if isinstance(stored.event.data, DeliberationEnded):
+            usage = stored.event.data.result.usage
+            self.add(stored.event.time, usage.prompt_tokens + usage.completion_tokens)
 
     def add(self, at: datetime, tokens: int) -> None:
         minute = int(at.timestamp()) // STEP_S

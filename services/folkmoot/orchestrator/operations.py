@@ -89,7 +89,7 @@ class OperationsServicer(rpc.OrchestratorServiceServicer):
     # --- how things stand -----------------------------------------------------------------------------------------
 
     async def GetStatus(self, request: pb.GetStatusRequest, context: Context) -> pb.GetStatusResponse:
-        self._on.ledger.want()
+        await self._on.ledger.counted()
         return pb.GetStatusResponse(
             waiting=(await self._on.gate.load()).waiting,
             running=self._on.worker.running,
