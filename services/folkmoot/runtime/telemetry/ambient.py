@@ -28,17 +28,13 @@ ATTRIBUTES = frozenset(
         "code",
         "error",
         "kind",
-        "method",
         "outcome",
         "run",
-        "step",
         "story_id",
         "stream",
         "subject",
         "task_id",
         "tool",
-        "tokens",
-        "workspace_id",
     }
 )
 """All that a span may say of its work, besides its name."""
