@@ -60,6 +60,7 @@ class Workspaces:
         self._places = places
         self._settings = settings
         self._clock = clock
+        self._began = clock.now() - timedelta(seconds=clock.monotonic())
         self._key = key
         self._open: dict[WorkspaceId, Workspace] = {}
         self._making: set[WorkspaceId] = set()
@@ -127,7 +128,7 @@ class Workspaces:
 
     async def sweep(self) -> list[WorkspaceId]:
         """Close what outlived its lease, remove what belongs to none; says what was closed."""
-        now = self._clock.now()
+        now = self._now()
         expired = [i for i, w in self._open.items() if w.manifest.expires_at <= now]
         for ident in expired:
             log.info("workspace %s outlived its lease", ident, extra={"action": "expired", "workspace_id": ident})
@@ -151,12 +152,16 @@ class Workspaces:
         for workspace in list(self._open.values()):
             await workspace.end()
 
+    def _now(self) -> datetime:
+        """Wall time as it was when we began, going on evenly: a clock that jumps ends no lease and prolongs none."""
+        return self._began + timedelta(seconds=self._clock.monotonic())
+
     # --- access -----------------------------------------------------------------------------------------------
 
     def granted(self, ident: str, token: str) -> Workspace:
         """Raises NotFound when it is not open (any more), PermissionDenied for another one's token."""
         workspace = self._open.get(WorkspaceId(ident))
-        if workspace is None or workspace.manifest.expires_at <= self._clock.now():
+        if workspace is None or workspace.manifest.expires_at <= self._now():
             raise NotFound(f"workspace {ident[:80]!r} is not open")
         if not hmac.compare_digest(token.encode(), self._token(workspace.manifest).encode()):
             raise PermissionDenied("this token is not the workspace's")
@@ -171,7 +176,7 @@ class Workspaces:
     def _expiry(self, ttl_s: float) -> datetime:
         if not 0 < ttl_s < float("inf"):
             raise InvalidInput("ttl_s", f"{ttl_s}: a lease is longer than 0 seconds")
-        return self._clock.now() + timedelta(seconds=min(ttl_s, self._settings.ttl_s))
+        return self._now() + timedelta(seconds=min(ttl_s, self._settings.ttl_s))
 
     def _renew(self, workspace: Workspace, expires_at: datetime) -> None:
         latest = max(expires_at, workspace.manifest.expires_at)
