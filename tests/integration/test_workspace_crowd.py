@@ -14,6 +14,7 @@ from folkmoot.runner.checkout import Tree
 from folkmoot.runner.jobs import TURN_S, Turns
 from folkmoot.runner.toolchain import Toolchains
 from folkmoot.runner.workspace import Wish
+from folkmoot.runtime.clock import SystemClock
 from folkmoot.runtime.settings import RunnerSettings
 from folkmoot.runtime.workspace.client import GrpcWorkspace
 from folkmoot.runtime.workspace.port import WorkspaceLost
@@ -102,6 +103,17 @@ async def test_opens_that_fail_leave_nothing(runner: Bench) -> None:
         with pytest.raises(NotFound):
             await runner.registry.open(wish(runner, f"a-{n}", "r-unknown"), 60.0)
     assert list(runner.registry.folder.iterdir()) == []
+
+
+async def test_a_clock_that_jumps_ends_no_lease(tmp_path: Path, toolchains: Toolchains) -> None:
+    """A day ahead or back: what is open stays open, is not swept, and its holder goes on."""
+    shift = tmp_path / "shift"
+    async with bench(tmp_path, toolchains, clock=SystemClock(str(shift))) as jumping:
+        workspace = await jumping.workspace(ttl_s=600.0)
+        for seconds in (86_400, -86_400):
+            shift.write_text(str(seconds), "utf-8")
+            assert await jumping.registry.sweep() == []
+            assert (await workspace.run(["true"])).end.ok
 
 
 async def test_an_open_that_meets_the_runners_end_is_no_callers_mistake(runner: Bench) -> None:
