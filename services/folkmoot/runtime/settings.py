@@ -154,7 +154,8 @@ class PlanningSettings(msgspec.Struct, frozen=True, kw_only=True):
     tasks_in_flight: Count = 4
     """Of one story at once: a story of many tasks leaves room for the others."""
     story_tokens: CountOrAuto = 0
-    """Budget of a whole story, over all its agents; when it is spent no further task is released. 0: none."""
+    """Budget of a whole story, over all its agents, its coach and its planner; when it is spent no further task is
+    released. 0: none."""
 
 
 class RetentionSettings(msgspec.Struct, frozen=True, kw_only=True):
