@@ -26,16 +26,18 @@ from folkmoot.kernel.facts import StoryAccepted, TaskReleased
 from folkmoot.platform.archive import erase, manifest
 from folkmoot.platform.archive.erase import Forgotten, forget
 from folkmoot.platform.archive.export import export
-from folkmoot.platform.archive.record import subject_of
+from folkmoot.platform.archive.retention import sweep
 from folkmoot.platform.archive.take_in import TakenIn, take_in
 from folkmoot.platform.archive.unnamed import sweep_artifacts
 from folkmoot.runtime.clock import SystemClock
 from folkmoot.runtime.log.keeper import Keeper
 from folkmoot.runtime.log.nats import NatsBus
+from folkmoot.runtime.settings import RetentionSettings
 from tests.fixtures import kept
 from tests.fixtures.nats import NatsServer, running
 
 ARTIFACT_BYTES = 1_000_000
+NOW = SystemClock().now
 
 
 @asynccontextmanager
@@ -296,18 +298,48 @@ async def test_what_was_forgotten_stays_so(nats_server: NatsServer, tmp_path: Pa
         await forgotten(nats_server, story.story_id)
 
 
+class PulledPlug(Exception):
+    """Where our process would have died."""
+
+
+class Mortal(Keeper):
+    """Dies behind so many changes."""
+
+    def __init__(self, bus: NatsBus, changes: int) -> None:
+        super().__init__(bus)
+        self._left = changes
+
+    async def record(self, subject: str, body: bytes, *, ident: str, after_seq: int, mark: str) -> int:
+        self._live()
+        return await super().record(subject, body, ident=ident, after_seq=after_seq, mark=mark)
+
+    async def _delete(self, stream: str, seq: int) -> int:
+        self._live()
+        return await super()._delete(stream, seq)
+
+    def _live(self) -> None:
+        if not self._left:
+            raise PulledPlug
+        self._left -= 1
+
+
 async def test_an_interrupted_forgetting_is_repeated(nats_server: NatsServer) -> None:
-    """Wherever it was cut off, the next one ends it: the root's tombstone comes first, its events go last."""
-    story = await kept.story(nats_server, "gone")
-    async with keeper_of(nats_server) as keeper:
-        root = subject_of(await keeper.raw(story.subjects[-1]))
-        await erase._bury(keeper, root, actor="p", reason="first try", at=SystemClock().now())
-        with pytest.raises(NotFound, match="first try"):
-            stories.fold(await keeper.bus.log.read(story.subjects[-1]))
-    done = await forgotten(nats_server, story.story_id, "second try")
-    assert done.events == 11
-    async with keeper_of(nats_server) as keeper:
-        assert [len(await keeper.raw(subject)) for subject in story.subjects] == [1, 1, 1]
+    """Wherever it was cut off, readers see a whole chain or a tombstone, and the next one ends it; so does a sweep."""
+    for changes in range(1, 14):
+        story = await kept.story(nats_server, f"gone-{changes}")
+        async with nats_server.connect("platform") as bus:
+            with pytest.raises(PulledPlug):
+                await erase.erase(Mortal(bus, changes), story.story_id, actor="p", reason="first", at=NOW())
+            with pytest.raises(NotFound, match="first"):
+                stories.fold(await bus.log.read(story.subjects[-1]))
+            for subject in story.subjects:
+                await bus.log.read(subject)
+            if changes % 2:
+                await erase.erase(Keeper(bus), story.story_id, actor="p", reason="second", at=NOW())
+            else:
+                await sweep(Keeper(bus), RetentionSettings(), now=NOW(), mirrored=nats_server.folder / "none")
+            assert [len(await Keeper(bus).raw(subject)) for subject in story.subjects] == [1, 1, 1]
+            assert await Keeper(bus).names(f"agent.steps.{story.task_id}.*") == []
 
 
 async def test_a_task_that_never_began_is_no_hindrance(nats_server: NatsServer) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from folkmoot.kernel.errors import AlreadyExists, FailedPrecondition, InvalidInput, NotFound
 from folkmoot.kernel.events import START, Erased
+from folkmoot.kernel.evidence import ArtifactRef
 from folkmoot.kernel.facts import DeliberationRequested, TaskReleased
 from folkmoot.kernel.ids import StoryId, TaskId
 from folkmoot.kernel.task import TaskSpec, digest
@@ -205,6 +206,26 @@ async def test_the_platform_sweeps_by_itself(nats_server: NatsServer) -> None:
             tombstone = await anext(events)
     assert tombstone.event.subject == f"agile.events.{story.story_id}"
     assert isinstance(tombstone.event.data, Erased)
+
+
+async def test_what_is_put_while_it_is_dropped_is_there(nats_server: NatsServer) -> None:
+    """Whoever puts an artifact and hears that it is there may name it."""
+
+    class Slow(Keeper):
+        async def _delete(self, stream: str, seq: int) -> int:
+            done = await super()._delete(stream, seq)
+            if not again:
+                again.append(await agents.artifacts.put(body))
+            return done
+
+    body, again = b"x" * 300_000, list[ArtifactRef]()
+    async with nats_server.connect("agents") as agents, nats_server.connect("platform") as bus:
+        ref = await agents.artifacts.put(body)
+        await Slow(bus).drop(ref.sha256)
+        assert again == [ref]
+        assert await agents.artifacts.get(ref) == body
+        await Keeper(bus).drop(ref.sha256)
+        assert await Keeper(bus).artifacts() == []
 
 
 async def test_what_is_put_again_is_wanted_again(nats_server: NatsServer, tmp_path: Path) -> None:

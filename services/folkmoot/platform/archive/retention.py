@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from folkmoot.kernel import subjects
-from folkmoot.kernel.errors import Conflict, FailedPrecondition, FolkmootError
+from folkmoot.kernel.errors import Conflict, FailedPrecondition, FolkmootError, NotFound
 from folkmoot.kernel.events import Stored
 from folkmoot.kernel.facts import DeliberationEnded
 from folkmoot.platform.archive import mirrors
@@ -39,9 +39,11 @@ async def keep(settings: Settings, url: str, clock: Clock) -> None:
 async def sweep(
     keeper: Keeper, retention: RetentionSettings, *, now: datetime, mirrored: Path
 ) -> tuple[tuple[str, ...], Sweeping]:
-    """Forget what is over its time: what that was, and what became of artifacts. Raises Unavailable, FailedPrecondition
-    ("sealed")."""
-    gone = await _forgotten(keeper, retention, now, mirrored) if retention.stories_days else ()
+    """Forget what is over its time, and what somebody began to forget: what that was, and what became of artifacts.
+
+    Raises Unavailable, FailedPrecondition("sealed").
+    """
+    gone = await _forgotten(keeper, retention, now, mirrored)
     swept = await sweep_artifacts(keeper, now=now, grace_s=retention.artifacts_hours * 3_600)
     if gone or swept.removed:
         log.info("forgot %d stories and %d artifacts", len(gone), swept.removed, extra={"action": "swept"})
@@ -49,17 +51,26 @@ async def sweep(
 
 
 async def _forgotten(keeper: Keeper, retention: RetentionSettings, now: datetime, mirrored: Path) -> tuple[str, ...]:
-    await keeper.require_erasable()
-    before = now - timedelta(days=retention.stories_days)
+    wanted = await _half(keeper)
+    if retention.stories_days:
+        wanted += await _over(keeper, now - timedelta(days=retention.stories_days))
+    if wanted:
+        await keeper.require_erasable()
     gone: list[str] = []
-    for of in await _over(keeper, before):
+    for of in wanted:
         try:
             tasks, _ = await erase(keeper, of, actor=ACTOR, reason=_reason(retention), at=now)
-        except (FailedPrecondition, Conflict):
-            continue  # it goes on after all, or waits for something
+        except (FailedPrecondition, Conflict, NotFound):
+            continue  # it goes on after all, or has just gone with its story
         await mirrors.forget(mirrored, tasks)
         gone.append(of)
     return tuple(gone)
+
+
+async def _half(keeper: Keeper) -> list[str]:
+    """What was interrupted while it was forgotten; stories first, which take their tasks with them."""
+    names = [*await keeper.half_erased(subjects.ALL_STORIES), *await keeper.half_erased(subjects.ALL_DELIBERATIONS)]
+    return [name.rpartition(".")[2] for name in names]
 
 
 async def _over(keeper: Keeper, before: datetime) -> list[str]:

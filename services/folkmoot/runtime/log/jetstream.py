@@ -84,16 +84,16 @@ async def direct_pages(wire: Wire, stream: str, request: Mapping[str, object], *
         start = page[-1].seq + 1
 
 
-async def subject_names(wire: Wire, stream: str, pattern: str) -> list[str]:
-    """All exact subjects under `pattern` that hold a message, a page at a time. Raises as `Wire.api`."""
-    names: list[str] = []
+async def subject_counts(wire: Wire, stream: str, pattern: str) -> dict[str, int]:
+    """How many messages each exact subject under `pattern` holds, if any; a page at a time. Raises as `Wire.api`."""
+    counts: dict[str, int] = {}
     while True:
-        request = {"subjects_filter": pattern, "offset": len(names)}
+        request = {"subjects_filter": pattern, "offset": len(counts)}
         answer = await wire.api(f"$JS.API.STREAM.INFO.{stream}", request)
         page = answer["state"].get("subjects") or {}
-        names += page
-        if not page or len(names) >= answer.get("total", 0):
-            return names
+        counts |= page
+        if not page or len(counts) >= answer.get("total", 0):
+            return counts
 
 
 def headers(stream: str, ident: str) -> dict[str, str]:

@@ -3,7 +3,7 @@
 Services never do any of this; `platform/archive` does, for a person or for the retention that one has set.
 """
 
-from collections.abc import AsyncGenerator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -17,7 +17,7 @@ from folkmoot.runtime.log.jetstream import (
     direct_pages,
     fenced,
     leader_get,
-    subject_names,
+    subject_counts,
 )
 from folkmoot.runtime.log.nats import NatsBus
 from folkmoot.runtime.log.nats_artifacts import meta_subject, named_by, pieces_subject, stored_at
@@ -50,7 +50,13 @@ class Keeper:
 
     async def names(self, pattern: str) -> list[str]:
         """Exact subjects under `pattern`, sorted."""
-        return sorted(await self._subjects(topology.stream_of(pattern).name, pattern))
+        return sorted(await self._counts(topology.stream_of(pattern).name, pattern))
+
+    async def half_erased(self, pattern: str) -> list[str]:
+        """Subjects with a tombstone behind events that are still there."""
+        counts = await self._counts(topology.stream_of(pattern).name, pattern)
+        kept = {stored.event.subject for stored in await self.bus.log.lasts(pattern)}
+        return sorted(name for name, count in counts.items() if count > 1 and name not in kept)
 
     async def waiting(self, queue: str) -> int:
         """Messages of a work queue that are not settled."""
@@ -84,10 +90,13 @@ class Keeper:
                     "sealed", f"stream {spec.name} is older than erasing: `moot backup`, then `moot restore`, renews it"
                 )
 
-    async def erase(self, messages: Iterable[Raw]) -> int:
-        """Delete them for good: the server writes over their bytes. Says how many were still there."""
+    async def erase(self, messages: Sequence[Raw]) -> int:
+        """Delete them for good: the server writes over their bytes. Says how many were still there.
+
+        The last one first: what is left at any moment is a whole chain up to somewhere.
+        """
         done = 0
-        for raw in messages:
+        for raw in reversed(messages):
             done += await self._delete(topology.stream_of(raw.subject).name, raw.seq)
         return done
 
@@ -106,9 +115,9 @@ class Keeper:
         except Refused as refusal:
             raise Unavailable(str(refusal)) from refusal
 
-    async def _subjects(self, stream: str, pattern: str) -> list[str]:
+    async def _counts(self, stream: str, pattern: str) -> dict[str, int]:
         try:
-            return await subject_names(self._wire, stream, pattern)
+            return await subject_counts(self._wire, stream, pattern)
         except Refused as refusal:
             raise Unavailable(str(refusal)) from refusal
 
@@ -117,8 +126,8 @@ class Keeper:
     async def artifacts(self) -> list[str]:
         """Digests of all that the bucket holds, half written ones included."""
         stream = topology.OBJECTS.name
-        metas = await self._subjects(stream, f"$O.{topology.BUCKET}.M.*")
-        pieces = await self._subjects(stream, f"$O.{topology.BUCKET}.C.*")
+        metas = await self._counts(stream, f"$O.{topology.BUCKET}.M.*")
+        pieces = await self._counts(stream, f"$O.{topology.BUCKET}.C.*")
         return sorted({named_by(name) for name in metas} | {name.rpartition(".")[2] for name in pieces})
 
     async def wanted_at(self, sha256: str) -> datetime | None:
@@ -130,11 +139,20 @@ class Keeper:
         return None
 
     async def drop(self, sha256: str) -> None:
-        """Take an artifact away for good; its name first, so that whoever puts it now writes it anew."""
-        stream = topology.OBJECTS.name
-        for subject in (meta_subject(sha256), pieces_subject(sha256)):
-            for raw in await direct_pages(self._wire, stream, {"next_by_subj": subject, "batch": 16}, start=1):
-                await self._delete(stream, raw.seq)
+        """Take an artifact away for good; and put it back, if somebody put it meanwhile and heard that it is there."""
+        name, body = meta_subject(sha256), b"".join([raw.body for raw in await self._objects(pieces_subject(sha256))])
+        for subject in (name, pieces_subject(sha256)):
+            await self._delete_all(subject)
+        if await leader_get(self._wire, topology.OBJECTS.name, {"last_by_subj": name}) is not None:
+            await self._delete_all(name)
+            await self.bus.artifacts.put(body)
+
+    async def _delete_all(self, subject: str) -> None:
+        for raw in await self._objects(subject):
+            await self._delete(topology.OBJECTS.name, raw.seq)
+
+    async def _objects(self, subject: str) -> list[Raw]:
+        return await direct_pages(self._wire, topology.OBJECTS.name, {"next_by_subj": subject, "batch": 16}, start=1)
 
 
 def understood(messages: Sequence[Raw]) -> list[Stored]:

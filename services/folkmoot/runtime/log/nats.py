@@ -11,7 +11,7 @@ from folkmoot.kernel.errors import BrokenChain, Conflict, Misconfigured, Unavail
 from folkmoot.kernel.events import START, Fact, Head, Stored, body_digest
 from folkmoot.runtime.clock import Clock
 from folkmoot.runtime.log import envelope, topology
-from folkmoot.runtime.log.jetstream import SECOND, Place, Raw, direct_pages, fenced, leader_get, subject_names
+from folkmoot.runtime.log.jetstream import SECOND, Place, Raw, direct_pages, fenced, leader_get, subject_counts
 from folkmoot.runtime.log.nats_admin import create as create_topology
 from folkmoot.runtime.log.nats_admin import ensure_topology
 from folkmoot.runtime.log.nats_artifacts import NatsArtifacts
@@ -146,7 +146,7 @@ class NatsLog:
         return await direct_pages(self._wire, stream, {"multi_last": subjects, **_PAGE})
 
     async def _lasts_by_name(self, stream: str, subjects: str) -> list[Raw]:
-        names = await subject_names(self._wire, stream, subjects)
+        names = list(await subject_counts(self._wire, stream, subjects))
         found: list[Raw] = []
         for start in range(0, len(names), _SUBJECTS):
             found += await self._multi_last(stream, names[start : start + _SUBJECTS])

@@ -7,6 +7,7 @@ neither purge rights nor a consumer per read are needed.
 
 import base64
 import hashlib
+import secrets
 from datetime import datetime, timedelta
 
 import msgspec
@@ -57,17 +58,19 @@ class NatsArtifacts:
             raise BrokenChain(f"artifact {ref.sha256}: what is stored is no part of it")
         last = written[-1].seq if written else 0
         for start in range(len(done), len(body), PIECE_BYTES):
-            last = await self._append(
-                pieces_subject(ref.sha256), body[start : start + PIECE_BYTES], last, f"{ref.sha256}:{start}"
-            )
-        await self._append(meta_subject(ref.sha256), _meta(ref), 0, f"{ref.sha256}:meta")
+            last = await self._append(pieces_subject(ref.sha256), body[start : start + PIECE_BYTES], last)
+        await self._append(meta_subject(ref.sha256), _meta(ref), 0)
 
     async def _renew(self, ref: ArtifactRef, there: Raw) -> None:
         """Say that it is wanted again, so that nobody takes it away before an event names it."""
-        await self._append(meta_subject(ref.sha256), _meta(ref), there.seq, f"{ref.sha256}:meta:{there.seq}")
+        await self._append(meta_subject(ref.sha256), _meta(ref), there.seq)
 
-    async def _append(self, subject: str, body: bytes, last: int, ident: str) -> int:
-        """Behind `last`; whoever writes the same piece first is as good as we. Answers its stream sequence."""
+    async def _append(self, subject: str, body: bytes, last: int) -> int:
+        """Behind `last`; whoever writes the same piece first is as good as we. Answers its stream sequence.
+
+        The id is new each time: what was just dropped would else be taken for a repetition, and not be stored.
+        """
+        ident = secrets.token_hex(16)
         try:
             ack = await self._wire.store(subject, body, fenced(OBJECTS.name, ident, last))
         except Refused as refusal:
