@@ -86,7 +86,8 @@ def connect(settings: Settings) -> None:
 
     with _signals_kept():
         try:
-            ray.init(address=address, log_to_driver=False, logging_level=logging.WARNING)
+            # Of what it warns, beside the main thread that it sets no handler of SIGTERM there: as we want it.
+            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
         except (OSError, RuntimeError, ValueError) as error:
             raise Misconfigured(f"no Ray cluster answers at {address}: {error}") from error
 
