@@ -189,7 +189,7 @@ async def serve(settings: Settings, announcement: Announcement, stop: asyncio.Ev
             address = start_head(settings, session)
         announcement.ready(address)
         node = _node()
-        await _whole_until(stop, node)
+        await _whole_until(stop, node, address)
         # Ray's own way out waits for drivers that may be gone, and for agents that have nothing to finish.
         node.kill_all_processes(check_alive=False, allow_graceful=False)
         if os.getsid(0) == os.getpid():
@@ -204,13 +204,26 @@ def _node() -> Any:
     return worker._global_node  # noqa: SLF001
 
 
-async def _whole_until(stop: asyncio.Event, node: Any) -> None:
+async def _whole_until(stop: asyncio.Event, node: Any, address: str) -> None:
     """A head that lacks a process hangs those who use it: better none, and a new one."""
     while not stop.is_set():
         if dead := node.dead_processes():
             raise Unavailable(f"Ray's {dead[0][0]} died")
+        if not await _listens(address):
+            # Told to end, a head closes its port at once and itself a minute later.
+            raise Unavailable("Ray's head listens no more")
         with suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), LOOK_S)
+
+
+async def _listens(address: str) -> bool:
+    host, _, port = address.rpartition(":")
+    try:
+        _, writer = await asyncio.open_connection(host, int(port))
+    except OSError:
+        return False
+    writer.close()
+    return True
 
 
 async def _removed(folder: Path) -> None:
@@ -238,6 +251,14 @@ def _session(data: Path) -> Iterator[Path]:
         note.unlink(missing_ok=True)
 
 
+def _main() -> int:
+    """The exit code."""
+    try:
+        main("ray", serve)
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else 1
+    return 0
+
+
 if __name__ == "__main__":
-    main("ray", serve)
-    os._exit(0)  # past Ray's own exit handler, which waits for the processes that have just been ended
+    os._exit(_main())  # past Ray's own exit handler, which waits for processes that are dead, one of them for a minute
