@@ -23,7 +23,6 @@ from folkmoot.kernel.deliberation import BASE
 from folkmoot.kernel.events import Stored
 from folkmoot.kernel.facts import (
     AgentFailed,
-    AttemptStarted,
     CancelRequested,
     DeliberationEnded,
     DeliberationRequested,
@@ -91,9 +90,6 @@ def requested(stored: Stored) -> bool:
 
 def ended(stored: Stored) -> bool:
     return isinstance(stored.event.data, DeliberationEnded)
-
-
-PHASES: dict[str, Moment] = {"convening": requested, "proposing": working, "examining": examining}
 
 
 class Arena:
@@ -254,7 +250,3 @@ def _one_owner(events: list[Stored]) -> None:
 
 def owners(events: list[Stored]) -> list[str]:
     return [s.event.data.owner for s in events if isinstance(s.event.data, OwnerTook)]
-
-
-def attempts(events: list[Stored]) -> Counter[AgentId]:
-    return Counter(s.event.data.agent_id for s in events if isinstance(s.event.data, AttemptStarted))
