@@ -215,6 +215,17 @@ async def test_the_same_key_is_the_same_story() -> None:
         await world.create(key="k", planning=Planning.MODEL)
 
 
+async def test_a_repeated_submission_is_answered_with_the_story_as_it_stands() -> None:
+    """Not as it was when it was new: planned by a model meanwhile, or decided."""
+    world = World(READY, DIAMOND)
+    planned = await world.carry(await world.create(key="m", planning=Planning.MODEL, autopilot=False))
+    assert planned.state is StoryState.PLANNED
+    assert await world.create(key="m", planning=Planning.MODEL, autopilot=False) == planned
+    single = await world.create(key="s")
+    await world.end(single.tasks[0])
+    assert (await world.create(key="s")).state is StoryState.DECIDED
+
+
 async def test_an_old_key_keeps_its_digest() -> None:
     """A call that began before the platform was updated may be repeated after it."""
     world = World()

@@ -42,7 +42,7 @@ class Journal:
     async def submit(self, story_id: StoryId, fact: StorySubmitted) -> Story:
         """The story, new or as it stands. Raises AlreadyExists when it was another one."""
         try:
-            return story.begin(await patiently(lambda: self._log.append(subjects.story(story_id), fact, after=START)))
+            await patiently(lambda: self._log.append(subjects.story(story_id), fact, after=START))
         except Conflict:
             known = await self.find(story_id)
             if known.submitted.digest != fact.digest:
@@ -50,6 +50,7 @@ class Journal:
                     f"story {story_id} exists with other content: use another idempotency key"
                 ) from None
             return known
+        return await self.find(story_id)  # the log takes a repeated append for the first one, whatever came since
 
     async def append(self, current: Story, fact: Fact) -> Story:
         """The story with `fact` behind it. Raises Conflict when somebody else was first: find it again."""
