@@ -54,7 +54,7 @@ class Jobs:
     async def stream(self, lease: Lease, command: Command, turns: Turns) -> AsyncGenerator[Part, None]:
         """Pieces of output, then how it ended; its time-out begins with its turn. Leaving it ends the command.
 
-        Raises WorkspaceLost.
+        Raises NotFound when the workspace is closed, WorkspaceLost, Misconfigured.
         """
         if self._closed:
             raise NotFound(CLOSED)
@@ -62,6 +62,8 @@ class Jobs:
         task = self._group.create_task(self._run(lease, command, turns, parts), name="command")
         self._running.add(task)
         task.add_done_callback(self._running.discard)
+        # By callback: a task that is cancelled before its first step never gets to say anything.
+        task.add_done_callback(lambda done: _tell_closed(parts) if done.cancelled() else None)
         try:
             while True:
                 part = await parts.get()
@@ -71,7 +73,7 @@ class Jobs:
                 if isinstance(part, Ended):
                     return
         finally:
-            task.cancel()
+            _cancel(task)
 
     @property
     def ended(self) -> bool:
@@ -81,9 +83,7 @@ class Jobs:
         """No new ones, and wait until those that run are gone."""
         self._closed = True
         for task in list(self._running):
-            # Once only: a second one would cut short its wait for the sandbox's death.
-            if not task.cancelling():
-                task.cancel()
+            _cancel(task)
         if self._running:
             await asyncio.wait(self._running)
 
@@ -97,10 +97,6 @@ class Jobs:
             async with turns.turn():
                 with lease() as profile:
                     ended: Part | FolkmootError = await sandbox.run(profile, command, tell)
-        except asyncio.CancelledError:
-            _clear(parts)
-            parts.put_nowait(NotFound(CLOSED))
-            raise
         except FolkmootError as error:
             ended = error
         except Exception:
@@ -109,6 +105,14 @@ class Jobs:
         await parts.put(ended)
 
 
-def _clear(parts: "asyncio.Queue[Part | FolkmootError]") -> None:
+def _cancel(task: "asyncio.Task[None]") -> None:
+    """Once only: a second time would cut short its wait for the sandbox's death."""
+    if not task.cancelling():
+        task.cancel()
+
+
+def _tell_closed(parts: "asyncio.Queue[Part | FolkmootError]") -> None:
+    """Whatever the listener has not heard yet, this is what it hears next."""
     while not parts.empty():
         parts.get_nowait()
+    parts.put_nowait(NotFound(CLOSED))

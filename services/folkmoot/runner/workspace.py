@@ -45,12 +45,6 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     expires_at: datetime
 
 
-class Opened(msgspec.Struct, frozen=True, kw_only=True):
-    workspace_id: WorkspaceId
-    token: str
-    expires_at: datetime
-
-
 class Queues(msgspec.Struct, frozen=True, kw_only=True):
     """Two, so that reading a file never waits behind somebody's tests."""
 
@@ -61,7 +55,7 @@ class Queues(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Workspace:
-    """One open workspace. All methods raise WorkspaceLost once it is closed."""
+    """One open workspace. All methods raise NotFound once it is closed, WorkspaceLost when the sandbox breaks."""
 
     def __init__(
         self, folder: Path, manifest: Manifest, profile: Profile, jobs: Jobs, queues: Queues, settings: RunnerSettings
