@@ -148,6 +148,12 @@ def test_a_report_that_cannot_be_read_is_said_in_words(body: bytes, problem: str
     assert problem in said
 
 
+def test_a_line_nested_without_end_is_no_event() -> None:
+    """What a candidate prints between the events costs nobody anything: the others are read."""
+    nested = b'{"Action":"pass","Package":"p","X":' + b"[" * 20_000 + b"\n"
+    assert read("go-json", nested + GO) == read("go-json", GO)
+
+
 def test_an_unknown_kind_of_report_is_named() -> None:
     """A wrong setting in a repository is its author's to see."""
     assert read("tap", b"")[1] == "'tap' is no kind of report; use 'junit' or 'go-json'"

@@ -172,7 +172,7 @@ def _events(stdout: bytes) -> Iterator[_GoEvent]:
         if line.startswith(b"{"):
             try:
                 event = _decode_event(line)
-            except (msgspec.MsgspecError, UnicodeDecodeError):
+            except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
                 continue
             if event.Package and event.Action != "output":
                 yield event
