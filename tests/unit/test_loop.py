@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from folkmoot.agents import loop
 from folkmoot.agents.chat import Call, Reply, Tokens
-from folkmoot.agents.wire import Assembly, Events, ServerError, Unreadable
+from folkmoot.agents.wire import MOST_TOKENS, Assembly, Events, ServerError, Unreadable
 from folkmoot.kernel.task import Budget
 from folkmoot.tools.table import TOOLS
 
@@ -151,6 +151,13 @@ def test_no_bytes_of_a_server_crash_the_loop(bodies: list[bytes], stream: bool) 
 def test_no_json_of_a_server_crashes_the_loop(body: object) -> None:
     """The same for JSON that looks nearly right."""
     assert _play([_heard(json.dumps(body).encode(), stream=False)] * 3, _rules(steps=10)).reason
+
+
+def test_what_a_server_claims_to_have_counted_stays_in_bounds() -> None:
+    """Counts are summed up and sent as 64 bits: one absurd claim must not make a task, or the status, unreadable."""
+    usage = {"prompt_tokens": 10**30, "completion_tokens": -5, "prompt_tokens_details": {"cached_tokens": 10**30}}
+    reply = _heard(json.dumps({"choices": [], "usage": usage}).encode(), stream=False)
+    assert reply.tokens == Tokens(prompt=MOST_TOKENS, completion=0, cached=MOST_TOKENS)
 
 
 def _heard(body: bytes, *, stream: bool) -> Reply:

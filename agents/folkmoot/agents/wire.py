@@ -8,6 +8,8 @@ from folkmoot.agents.chat import Call, Reply, Tokens
 
 MOST_CALLS = 64
 """In one reply; more is noise."""
+MOST_TOKENS = 10**9
+"""Of any count in one reply: what a server claims is added up, and has to fit into 64 bits wherever it is told."""
 
 
 class _Function(msgspec.Struct):
@@ -152,10 +154,14 @@ class Assembly:
             return Tokens(prompt=estimate.prompt, completion=size // 4)
         details = usage.prompt_tokens_details
         return Tokens(
-            prompt=max(0, usage.prompt_tokens),
-            completion=max(0, usage.completion_tokens),
-            cached=max(0, (details.cached_tokens or 0) if details else 0),
+            prompt=_counted(usage.prompt_tokens),
+            completion=_counted(usage.completion_tokens),
+            cached=_counted((details.cached_tokens or 0) if details else 0),
         )
+
+
+def _counted(claimed: int) -> int:
+    return min(max(0, claimed), MOST_TOKENS)
 
 
 class Events:
