@@ -37,6 +37,13 @@ def test_an_event_that_is_nested_without_end_is_refused() -> None:
         CODEC.decode(body)
 
 
+def test_a_time_without_a_zone_is_refused() -> None:
+    """It could not be compared with any other: one imported event would end whoever looks how old it is."""
+    body = CODEC.encode(EVENT).replace(b"2026-01-02T00:00:00Z", b"2026-01-02T00:00:00")
+    with pytest.raises(InvalidInput, match="time"):
+        CODEC.decode(body)
+
+
 def test_an_oversized_event_is_refused() -> None:
     """Large bodies belong in the artifact store."""
     big = Event(

@@ -6,7 +6,7 @@ version that was ever written, and each must load.
 
 import hashlib
 from datetime import UTC, datetime
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import msgspec
 
@@ -64,7 +64,7 @@ class _Wire(msgspec.Struct, frozen=True, kw_only=True):
     source: str
     type: str
     subject: str
-    time: datetime
+    time: Annotated[datetime, msgspec.Meta(tz=True)]
     data: msgspec.Raw
     specversion: str = "1.0"
     datacontenttype: str = "application/json"
