@@ -162,6 +162,13 @@ async def test_a_refused_connection_is_told_in_words() -> None:
         await _ask(f"http://127.0.0.1:{free_port()}/v1")
 
 
+@pytest.mark.parametrize("url", ["http://xn--/v1", "http://[::1/v1", "http://\u0660:x/v1"])
+async def test_a_url_that_is_none_is_told_in_words(url: str) -> None:
+    """Whoever asks for a task names it: it is that task's problem, never a fault."""
+    with pytest.raises(ModelError, match="no usable URL"):
+        await _ask(url)
+
+
 @pytest.mark.parametrize(
     "body", [b'{"choices": [', b"{}", b"", b"\xff\xfe", b"[" * 100_000, b'{"choices": [{"message": 3}]}']
 )

@@ -175,7 +175,7 @@ def _mapped(where: str, settings: ModelSettings) -> Iterator[None]:
     """Turns what httpx raises into our errors."""
     try:
         yield
-    except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, UnicodeEncodeError) as error:
+    except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, UnicodeError) as error:
         raise _in_words(error, where, settings) from error
 
 
@@ -189,7 +189,7 @@ def _in_words(error: Exception, where: str, settings: ModelSettings) -> ModelErr
             return ModelBusy(f"{where} refuses the connection: is a model server running there?")
         case httpx.ReadTimeout():
             return ModelError(f"{where} hangs: nothing came for {settings.timeout_s:g} s")
-        case httpx.InvalidURL() | httpx.UnsupportedProtocol() | UnicodeEncodeError():
+        case httpx.InvalidURL() | httpx.UnsupportedProtocol() | UnicodeError():
             return ModelError(f"{where} is no usable URL, or the key no usable header: {type(error).__name__}")
         case httpx.DecodingError():
             return ModelError(f"{where} sent an answer whose compression is broken")

@@ -66,6 +66,7 @@ def _label(url: str, configured: str) -> str:
         return "configured"
     try:
         parsed = httpx.URL(url)
-    except httpx.InvalidURL:
+        host, port = parsed.host, parsed.port
+    except (httpx.InvalidURL, ValueError):  # a host that idna does not take is the latter
         return "invalid"
-    return f"{parsed.host}:{parsed.port}" if parsed.port else parsed.host
+    return f"{host}:{port}" if port else host
