@@ -6,6 +6,7 @@ import os
 
 import msgspec
 
+from folkmoot.agents.errors import AttemptLost
 from folkmoot.agents.pool import AgentPool, RayPool
 from folkmoot.agents.roles import SHIPPED
 from folkmoot.api.orchestrator.v1 import orchestrator_pb2_grpc as rpc
@@ -43,6 +44,8 @@ async def serve(settings: Settings, announcement: Announcement, stop: asyncio.Ev
     name, clock = instance("orchestrator"), SystemClock(settings.clock.shift_file)
     if not settings.grpc.runner:
         raise Misconfigured("grpc.runner is empty: set FOLKMOOT_GRPC_RUNNER to the runner's host:port")
+    if not settings.agents.ray_address:
+        raise Misconfigured("agents.ray_address is empty: set FOLKMOOT_AGENTS_RAY_ADDRESS, or use `moot up`")
     async with (
         connect(_with_spare_deliveries(settings.log), source=f"/orchestrator/{name}", clock=clock) as bus,
         connected(settings.grpc.runner, settings.grpc.token) as runner,
@@ -94,9 +97,13 @@ async def _end_with_cluster(pool: RayPool, address: str) -> None:
 
     Nobody can leave a dead cluster in good order: Ray waits for it a minute, then aborts. All that we know is in the
     log, so we end at once; a new process joins the new cluster and goes on."""
-    await pool.start()
-    await ray.gone(address)
-    log.error("no Ray cluster is at %s any more: this orchestrator ends, to be started again", address)
+    try:
+        await pool.start()
+        await ray.gone(address)
+        problem = f"no Ray cluster is at {address} any more"
+    except (Misconfigured, AttemptLost) as error:
+        problem = str(error)
+    log.error("%s: this orchestrator ends, to be started again", problem)
     os._exit(EXIT_CLUSTER_LOST)
 
 
