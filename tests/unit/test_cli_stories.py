@@ -72,7 +72,7 @@ def test_a_wrong_story_names_its_field(tmp_path: Path, text: str, field: str, pr
     assert problem in caught.value.problem
 
 
-@pytest.mark.parametrize("content", [None, b"\xff", b"#" * (documents.FILE_BYTES + 1)])
+@pytest.mark.parametrize("content", [None, b"", b" \n", b"\xff", b"#" * (documents.FILE_BYTES + 1)])
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, content: bytes | None) -> None:
     """Missing, not text, or far too long."""
     file = tmp_path / "story.yaml"

@@ -101,6 +101,22 @@ def test_errors_have_the_contracts_codes(error: errors.FolkmootError, code: Code
     assert codes.complaint(error).code is code
 
 
+@pytest.mark.parametrize(
+    ("error", "hint"),
+    [
+        (errors.NotFound("there is no story t-1"), "a task's id"),
+        (errors.NotFound("there is no story s-1"), "`moot story list`"),
+        (errors.NotFound("there is no task t-1"), "those that wait are not there yet"),
+        (errors.FailedPrecondition("running", "a platform runs on /d already"), "moot up --detach"),
+        (errors.FailedPrecondition("running", "task t-1 has not ended"), ""),
+    ],
+)
+def test_a_hint_is_about_what_went_wrong(error: errors.FolkmootError, hint: str) -> None:
+    """A task's id where a story's belongs is told as that; who cannot export is not told of starting platforms."""
+    said = codes.complaint(error).hint
+    assert hint in said if hint else said == ""
+
+
 def test_states_have_the_contracts_codes() -> None:
     """A task that still runs is no failure."""
     expected = {State.ABSTAINED: 3, State.FAILED: 4, State.CANCELLED: 5}

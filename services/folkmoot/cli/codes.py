@@ -63,11 +63,15 @@ def complaint(error: errors.FolkmootError) -> Complaint:
 
 def _hint(error: errors.FolkmootError) -> str:
     match error:
-        case errors.NotFound() if str(error).startswith(("there is no task", "there is no story")):
+        case errors.NotFound() if str(error).startswith("there is no story t-"):
+            return "that is a task's id; a story's begins with `s-`, and `moot story list` lists them"
+        case errors.NotFound() if str(error).startswith("there is no story"):
             return "`moot story list` lists stories, `moot story show` their tasks; each data folder has its own"
+        case errors.NotFound() if str(error).startswith("there is no task"):
+            return "`moot story show` lists a story's tasks; those that wait are not there yet, nor another data folder's"
         case errors.Unauthenticated() | errors.PermissionDenied():
             return "set FOLKMOOT_GRPC_TOKEN to the platform's service token"
-        case errors.FailedPrecondition(guard="running"):
+        case errors.FailedPrecondition(guard="running") if "platform" in str(error):
             return "if another `moot` just starts it, try again when it is up; `moot up --detach` serves many at once"
         case errors.ResourceExhausted():
             return f"try again in {error.retry_after_s:g} s"

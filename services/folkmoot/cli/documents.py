@@ -20,8 +20,10 @@ T = TypeVar("T")
 
 
 def read(name: str) -> object:
-    """The document in the file `name`; `-` is standard input. Raises InvalidInput."""
+    """The document in the file `name`; `-` is standard input. Raises InvalidInput, also when there is none."""
     text = read_text(name)
+    if not text.strip():
+        raise InvalidInput("FILE", f"{name} is empty")
     if name.lower().endswith(".toml"):
         return _toml(text)
     # Python writes JSON that YAML does not take for granted: tabs, escapes of half characters.

@@ -26,8 +26,9 @@ from folkmoot.runtime import settings as configuration
 from folkmoot.runtime.settings import ModelSettings, Settings
 
 NO_MODEL_HINT = (
-    "give --model-url URL --model NAME of any OpenAI-compatible server, or set FOLKMOOT_MODEL_URL and "
-    "FOLKMOOT_MODEL_NAME, or write them into folkmoot.toml in the data folder; `moot demo` needs no model"
+    "give --model-url URL --model NAME of any OpenAI-compatible server (in a story's file `model_url` and `model`), or "
+    "set FOLKMOOT_MODEL_URL and FOLKMOOT_MODEL_NAME, or write them into folkmoot.toml in the data folder; `moot demo` "
+    "needs no model"
 )
 
 

@@ -97,9 +97,13 @@ async def serve(settings: Settings, on_event: Say, *, recast: Recast = as_writte
 
 
 async def detach(settings: Settings) -> PlatformInfo:
-    """`moot up --detach`: a process of its own; returns when it is ready. Raises Misconfigured with its words."""
+    """`moot up --detach`: a process of its own; returns when it is ready. Raises Misconfigured with its words,
+    FailedPrecondition when one is up, or on its way, whose words must stay."""
     folder = settings.data_folder
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    await _left_by_the_dead(folder)
+    with locked(folder):
+        pass
     words = folder / "platform.log"
     with words.open("wb") as log:
         process = await asyncio.create_subprocess_exec(
@@ -122,7 +126,13 @@ async def detach(settings: Settings) -> PlatformInfo:
                 gone.cancel()
                 return info
             await asyncio.wait([gone], timeout=0.1)
-    raise Misconfigured(words.read_text("utf-8", "replace").strip() or "the platform ended without a word")
+    raise Misconfigured(last_words(words.read_text("utf-8", "replace")))
+
+
+def last_words(log: str) -> str:
+    """What a platform that did not come up says to a person: its sentence, without what it logged before."""
+    lines = log.strip().splitlines()
+    return "\n".join(line for line in lines if not line.startswith("{")) or log or "the platform ended without a word"
 
 
 async def stop(settings: Settings) -> bool:

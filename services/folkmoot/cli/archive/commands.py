@@ -11,6 +11,7 @@ import msgspec
 from folkmoot.cli.codes import Code, Stopped
 from folkmoot.cli.output import emit, say
 from folkmoot.cli.person import person
+from folkmoot.kernel.errors import InvalidInput
 from folkmoot.platform.archive import backup as backing
 from folkmoot.platform.archive import erase, export, restore, take_in
 from folkmoot.platform.archive.reach import mirrors_of, reached
@@ -20,10 +21,12 @@ from folkmoot.runtime.clock import SystemClock
 
 async def export_(of: str, output: Path | None, *, as_json: bool) -> Code:
     settings = configuration.load()
+    if as_json and output is None:
+        raise InvalidInput("--output", "is needed with --json: standard output cannot hold both")
     async with reached(settings) as keeper:
         with _target(output) as out:
             told = await export.export(keeper, of, out)
-    if as_json and output is not None:
+    if as_json:
         emit({"of": of, "subjects": len(told.subjects), "artifacts": len(told.artifacts), "file": str(output)})
     events = sum(part.events for part in told.subjects)
     say(f"{of}: {events} events and {len(told.artifacts)} artifacts, all verified")

@@ -138,7 +138,7 @@ def _facts(found: Story) -> Table:
     facts = [("repository", found.repository), ("base", found.base_ref), ("rigor", found.rigor)]
     facts += [("plan", f"{how}, {approved}" + (f", round {found.round}" if found.round > 1 else ""))]
     facts += [("check", check) for check in found.checks]
-    facts += [("goes on with", found.carried_from)] if found.carried_from else []
+    facts += [("continues", found.carried_from)] if found.carried_from else []
     facts += [("result", f"{found.result_commit} (task {found.result_task_id})")] if found.result_commit else []
     return _pairs(facts)
 
