@@ -148,16 +148,15 @@ async def run(profile: Profile, command: Command, sink: Sink) -> Ended:
     Raises Misconfigured when this machine cannot make the sandbox, WorkspaceLost when the sandbox broke.
     """
     with _descriptors() as pipes:
-        # Cancelled while it starts, asyncio would kill bwrap alone: half set up, its child would stay for ever.
-        starting = asyncio.get_running_loop().create_task(_started(profile, command, pipes), name="sandbox")
+        # Not to be cancelled: a child of which bwrap has not told yet would stay for ever, half set up.
+        starting = asyncio.get_running_loop().create_task(_begun(profile, command, sink, pipes), name="sandbox")
         try:
-            process = await asyncio.shield(starting)
-            return await _Run(process, profile, command, sink).to_end(pipes)
+            begun = await asyncio.shield(starting)
+            return await begun.to_end()
         finally:
             await asyncio.wait([starting])
             if not starting.exception():
-                _kill(starting.result())
-                await starting.result().wait()
+                await starting.result().gone()
 
 
 class _Pipes:
@@ -212,11 +211,33 @@ async def _started(profile: Profile, command: Command, pipes: _Pipes) -> asyncio
     return process
 
 
+async def _begun(profile: Profile, command: Command, sink: Sink, pipes: _Pipes) -> "_Run":
+    """Returns once bwrap has told of its child, or has ended without one."""
+    process = await _started(profile, command, pipes)
+    try:
+        status = await _reader(os.dup(pipes.status))
+    except OSError:
+        _kill(process)
+        raise
+    return _Run(process, status, profile, command, sink, began=bool(await status.readline()))
+
+
 class _Run:
     """One command under way."""
 
-    def __init__(self, process: asyncio.subprocess.Process, profile: Profile, command: Command, sink: Sink) -> None:
+    def __init__(
+        self,
+        process: asyncio.subprocess.Process,
+        status: asyncio.StreamReader,
+        profile: Profile,
+        command: Command,
+        sink: Sink,
+        *,
+        began: bool,
+    ) -> None:
         self._process = process
+        self._status = status
+        self._began = began
         self._profile = profile
         self._command = command
         self._sink = sink
@@ -224,16 +245,14 @@ class _Run:
         self._truncated = False
         self._complaint = b""
 
-    async def to_end(self, pipes: _Pipes) -> Ended:
-        status = await _reader(os.dup(pipes.status))
-        first = await status.readline()
+    async def to_end(self) -> Ended:
         started = time.monotonic()
         timer = asyncio.get_running_loop().call_later(self._command.timeout_s, self.end, "time")
         try:
-            last = await self._converse(status)
+            last = await self._converse()
         finally:
             timer.cancel()
-        end = self._judged(bool(first), last, time.monotonic() - started)
+        end = self._judged(last, time.monotonic() - started)
         return Ended(end=end, truncated=self._truncated)
 
     def end(self, limit: str) -> None:
@@ -241,7 +260,14 @@ class _Run:
         self._limit = self._limit or limit
         _kill(self._process)
 
-    async def _converse(self, status: asyncio.StreamReader) -> bytes:
+    async def gone(self) -> None:
+        """Ends what is left of it, and returns once nothing is."""
+        _kill(self._process)
+        await self._process.wait()
+        for stream in filter(None, (self._process.stdout, self._process.stderr)):
+            await stream.read()  # what nobody heard: behind it asyncio closes the pipe
+
+    async def _converse(self) -> bytes:
         assert self._process.stdout is not None
         assert self._process.stderr is not None
         async with asyncio.TaskGroup() as group:
@@ -252,7 +278,7 @@ class _Run:
             await self._process.wait()
             watcher.cancel()
             feeder.cancel()
-        return await status.read()
+        return await self._status.read()
 
     async def _pump(self, name: str, stream: asyncio.StreamReader) -> None:
         room = self._command.output_limit
@@ -274,21 +300,21 @@ class _Run:
         )
         self.end(limit)
 
-    def _judged(self, began: bool, last: bytes, seconds: float) -> CommandEnd:
+    def _judged(self, last: bytes, seconds: float) -> CommandEnd:
         if self._limit == watch.CRAMPED or (not self._limit and watch.cramped(self._profile.charged)):
             raise WorkspaceLost("the disk of the workspaces is full")
         if self._limit:
             return CommandEnd(exit_code=None, limit=self._limit, duration_s=seconds)
         code = _exit_code(last)
         if code is None:
-            raise self._broken(began)
+            raise self._broken()
         if code - 128 in _SIGNALS:
             return CommandEnd(exit_code=None, signal=code - 128, duration_s=seconds)
         return CommandEnd(exit_code=code, duration_s=seconds)
 
-    def _broken(self, began: bool) -> Misconfigured | WorkspaceLost:
+    def _broken(self) -> Misconfigured | WorkspaceLost:
         said = self._complaint.decode("utf-8", "replace").strip() or "no word from bwrap"
-        return WorkspaceLost(f"the sandbox broke: {said}") if began else Misconfigured(explained(said))
+        return WorkspaceLost(f"the sandbox broke: {said}") if self._began else Misconfigured(explained(said))
 
 
 def explained(complaint: str) -> str:
@@ -342,7 +368,11 @@ async def _feed(process: asyncio.subprocess.Process, stdin: bytes) -> None:
 
 
 def _kill(process: asyncio.subprocess.Process) -> None:
-    """bwrap's death is, by --die-with-parent and the pid namespace, the death of all that it started."""
+    """First bwrap's child, whose death is that of its pid namespace: --die-with-parent holds only once it is set up."""
+    children = watch.children(process.pid) if process.returncode is None else []
+    for child in children:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(child, signal.SIGKILL)
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
 

@@ -61,7 +61,7 @@ def used(pid: int, *, stop_at: int) -> Use:
         current = waiting.pop()
         count += 1
         memory += _resident(current)
-        waiting += _children(current)
+        waiting += children(current)
     return Use(count, memory)
 
 
@@ -97,7 +97,8 @@ def _on_disk(entry: "os.DirEntry[str]") -> int:
     return 0 if stat.S_ISFIFO(info.st_mode) else info.st_blocks * 512
 
 
-def _children(pid: int) -> list[int]:
+def children(pid: int) -> list[int]:
+    """Of all its threads; none for a process that is gone."""
     found: list[int] = []
     try:
         for thread in Path(f"/proc/{pid}/task").iterdir():
