@@ -68,7 +68,9 @@ def _hint(error: errors.FolkmootError) -> str:
         case errors.NotFound() if str(error).startswith("there is no story"):
             return "`moot story list` lists stories, `moot story show` their tasks; each data folder has its own"
         case errors.NotFound() if str(error).startswith("there is no task"):
-            return "`moot story show` lists a story's tasks; those that wait are not there yet, nor another data folder's"
+            return (
+                "`moot story show` lists a story's tasks; those that wait are not there yet, nor another data folder's"
+            )
         case errors.Unauthenticated() | errors.PermissionDenied():
             return "set FOLKMOOT_GRPC_TOKEN to the platform's service token"
         case errors.FailedPrecondition(guard="running") if "platform" in str(error):
