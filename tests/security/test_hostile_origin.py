@@ -186,3 +186,24 @@ async def test_a_server_that_never_answers_is_given_up(tmp_path: Path) -> None:
         ours, _ = mirrors(tmp_path / "mirrors", RunnerSettings(fetch_timeout_s=0.5))
         with pytest.raises(InvalidInput, match="did not answer in time"):
             await ours.prepare(f"http://127.0.0.1:{silent.getsockname()[1]}/a.git", "HEAD")
+
+
+@pytest.mark.parametrize("odd", ["\u2028", "\u0085"])
+async def test_a_ref_may_hold_what_unicode_takes_for_a_line_end(tmp_path: Path, odd: str) -> None:
+    """Git allows it in names; the repository is read all the same, again and again."""
+    repo = Repo(tmp_path / "origin")
+    tip = repo.commit({"a": "a\n"}, "base")
+    repo.git("update-ref", f"refs/heads/one{odd}two".encode(), tip)
+    ours, _ = mirrors(tmp_path / "mirrors")
+    assert [(await ours.prepare(str(repo.folder), "main")).commit for _ in range(2)] == [tip, tip]
+
+
+async def test_attributes_that_are_a_submodule_are_not_read(tmp_path: Path) -> None:
+    """What is no file is no rule for Git LFS either."""
+    repo = Repo(tmp_path / "origin")
+    start = repo.commit({"a": "a\n"}, "start")
+    rows = [("160000", b".gitattributes", "1" * 40), *repo.rows(start)]
+    repo.git("update-ref", "refs/heads/main", repo.commit_tree(repo.tree(rows), start))
+    ours, _ = mirrors(tmp_path / "mirrors")
+    base = await ours.prepare(str(repo.folder), "main")
+    assert any("submodule" in notice for notice in base.notices)

@@ -115,11 +115,12 @@ async def _contents(git: Git, nodes: Sequence[Node], names: Sequence[str]) -> di
 
 async def _lfs_pointers(git: Git, nodes: Sequence[Node]) -> int:
     """Only where some `.gitattributes` speaks of LFS at all."""
-    rules = [n for n in nodes if n.path.rpartition(b"/")[2] == b".gitattributes" and n.size <= _SMALL_FILE_BYTES]
+    files = [n for n in nodes if n.mode.startswith("100")]
+    rules = [n for n in files if n.path.rpartition(b"/")[2] == b".gitattributes" and n.size <= _SMALL_FILE_BYTES]
     texts = await blobs(git, [n.object_id for n in rules[:100]])
     if not any(b"filter=lfs" in text for text in texts):
         return 0
-    likely = [n.object_id for n in nodes if n.mode.startswith("100") and n.size in _LFS_SIZES][:_LFS_LOOKED_AT]
+    likely = [n.object_id for n in files if n.size in _LFS_SIZES][:_LFS_LOOKED_AT]
     return sum(body.startswith(_LFS_HEAD) for body in await blobs(git, likely))
 
 

@@ -196,8 +196,7 @@ class Mirrors:
     async def _origin_refs(self, git: Git, origin: Origin) -> dict[str, str]:
         """Name to object, of HEAD and of what is mirrored. Raises InvalidInput for an origin without commits."""
         listing = await self._ask(git, origin, "ls-remote", *origin.options, "--", origin.address)
-        pairs = [line.split("\t", 1) for line in listing.decode("utf-8", "surrogateescape").splitlines()]
-        refs = {name: object_id for object_id, name in pairs if not name.endswith("^{}")}
+        refs = {name: object_id for name, object_id in _refs(listing).items() if not name.endswith("^{}")}
         if not refs:
             raise InvalidInput("repository", "the repository is empty: it has no commit to start from")
         return {n: o for n, o in refs.items() if n == "HEAD" or n.startswith(_MIRRORED)}
@@ -254,10 +253,15 @@ async def _point_head(git: Git, *, head: bool) -> None:
         await git.out("symbolic-ref", "HEAD", "refs/heads/none")
 
 
+def _refs(listing: bytes) -> dict[str, str]:
+    """Name to object. A name may hold what Unicode, and so `str.splitlines`, takes for the end of a line."""
+    lines = listing.decode("utf-8", "surrogateescape").split("\n")[:-1]
+    return {name: object_id for object_id, _, name in (line.partition("\t") for line in lines)}
+
+
 async def _current(git: Git) -> dict[str, str]:
     listing = await git.out("for-each-ref", "--format=%(objectname)%09%(refname)")
-    pairs = [line.split("\t", 1) for line in listing.decode("utf-8", "surrogateescape").splitlines()]
-    refs = {name: object_id for object_id, name in pairs}
+    refs = _refs(listing)
     mirrored = {n: o for n, o in refs.items() if n.startswith(_MIRRORED)}
     return mirrored | ({"HEAD": refs[_HEAD]} if _HEAD in refs else {})
 
