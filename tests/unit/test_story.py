@@ -9,6 +9,7 @@ import pytest
 
 from folkmoot.kernel import lifecycle
 from folkmoot.kernel.course import identified
+from folkmoot.kernel.due import RELEASED_BYTES, Limits, due, single
 from folkmoot.kernel.errors import BrokenChain, FailedPrecondition, InvalidInput, NotFound
 from folkmoot.kernel.events import Event, Fact, Stored
 from folkmoot.kernel.facts import (
@@ -287,6 +288,18 @@ def test_a_successor_fits_however_long_the_story_is(text: str) -> None:
     assert following.text.startswith(text)
     assert len(following.text) <= 32_000
     assert len(msgspec.json.encode(following)) < 56 * 1024
+
+
+def test_a_long_task_keeps_its_own_text_when_it_is_tried_again() -> None:
+    """What was said of earlier tries gives way, however much that is."""
+    checks = tuple(f"{n:02}" + "c" * 790 for n in range(20))
+    long = msgspec.structs.replace(SUBMITTED, text="x" * 32_000, checks=checks)
+    revised = StoryRevised(actor="ann", title="t", text=long.text, checks=checks, reason="\U0001f600" * 3_000)
+    story = after(long, revised, revised)
+    released = due(after(long, revised, revised, single(story), APPROVED), Limits(tasks_in_flight=1))
+    assert isinstance(released, TaskReleased)
+    assert released.spec.text.startswith(long.text + "\n\n# What was said of earlier tries")
+    assert len(msgspec.json.encode(released.spec)) <= RELEASED_BYTES
 
 
 def test_the_table_has_every_fact_of_a_story() -> None:

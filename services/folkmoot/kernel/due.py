@@ -149,6 +149,6 @@ def told(story: Story) -> str:
 
 def _fitting(spec: TaskSpec) -> TaskSpec:
     """What was put behind a task's own text gives way, and in a merge the words of the merged tasks."""
-    while len(msgspec.json.encode(spec)) > RELEASED_BYTES:
-        spec = msgspec.structs.replace(spec, text=spec.text[: len(spec.text) * 9 // 10])
+    while spec.text and len(msgspec.json.encode(spec)) > RELEASED_BYTES:
+        spec = msgspec.structs.replace(spec, text=spec.text[:-100])
     return spec
