@@ -106,6 +106,14 @@ def test_all_answers_are_paid_for() -> None:
     assert caught.value.usage == Usage(model_calls=2, prompt_tokens=10, completion_tokens=2)
 
 
+def test_what_was_answered_before_the_model_went_away_is_paid_for() -> None:
+    """A story's budget counts it."""
+    bad = Reply(text="no", tokens=Tokens(prompt=5, completion=1))
+    with pytest.raises(Unusable, match="nothing is left to say; of the last answer: answer: is no JSON") as caught:
+        asyncio.run(ask(Played(bad), ENDPOINT, QUESTION, repairs=2))
+    assert caught.value.usage == Usage(model_calls=1, prompt_tokens=5, completion_tokens=1)
+
+
 def test_a_model_that_is_away_is_no_bad_answer() -> None:
     """Its own error comes out."""
     with pytest.raises(ModelError, match="nothing is left"):

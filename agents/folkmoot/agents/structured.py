@@ -8,6 +8,7 @@ import msgspec
 
 from folkmoot.agents.assignment import ModelEndpoint
 from folkmoot.agents.chat import Form, Message, ModelRequest, Reply, Tokens
+from folkmoot.agents.errors import ModelError
 from folkmoot.kernel.errors import FolkmootError, InvalidInput
 from folkmoot.kernel.result import Usage
 
@@ -25,7 +26,8 @@ class Model(Protocol):
 
 
 class Unusable(FolkmootError):
-    """None of the model's answers was what was asked for; the message says what was wrong with the last."""
+    """None of the model's answers was what was asked for; the message says what was wrong with the last, `usage` what
+    they cost."""
 
     def __init__(self, problem: str, usage: Usage) -> None:
         super().__init__(problem)
@@ -60,13 +62,19 @@ class Answer(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
 
 
 async def ask(model: Model, endpoint: ModelEndpoint, question: Question[T], *, repairs: int) -> Answer[T]:
-    """Raises Unusable after `repairs` corrections, ModelError when the model cannot be used."""
+    """Raises Unusable after `repairs` corrections, and when the model goes away between them; ModelError when it cannot
+    be used at all."""
     form = Form(name=question.name, schema=schema_of(question.form))
     messages = question.messages
     problem, usage = "", Usage()
     for attempt in range(repairs + 1):
         request = ModelRequest(messages=messages, user=question.user, phase=question.phase, form=form)
-        reply = await model.complete(endpoint, request)
+        try:
+            reply = await model.complete(endpoint, request)
+        except ModelError as error:
+            if not attempt:
+                raise
+            raise Unusable(f"{error}; of the last answer: {problem}", usage) from error
         usage = usage.plus(_spent(reply.tokens))
         try:
             return Answer(value=_read(reply, question), repairs=attempt, usage=usage)
