@@ -567,6 +567,17 @@ class Hangs:
         return await never
 
 
+async def test_a_server_that_never_comes_to_an_end_holds_nobody_up() -> None:
+    """One that sends a byte now and then is never silent: the story's own wall time ends the step."""
+    world = World()
+    world.model = Hangs()  # type: ignore[assignment]
+    wish = orchestrator.Task()
+    wish.CopyFrom(TASK)
+    wish.budget.wall_s = 0.05
+    story = await world.carry(await world.create(wish, planning=Planning.MODEL))
+    assert story.failed == StepFailed(step="assess", reason="wall time limit: 0.05 s are over")
+
+
 async def test_a_step_whose_process_is_gone_is_done_by_another() -> None:
     """The story's event comes again, to whoever is there."""
     first = World(bus=MemoryBus(VirtualClock()))

@@ -53,7 +53,11 @@ class Journal:
         return await self.find(story_id)  # the log takes a repeated append for the first one, whatever came since
 
     async def append(self, current: Story, fact: Fact) -> Story:
-        """The story with `fact` behind it. Raises Conflict when somebody else was first: find it again."""
+        """The story with `fact` behind it. Raises Conflict when somebody else was first: find it again.
+
+        Raises FailedPrecondition naming the guard: what a fold would stop at is never written.
+        """
+        lifecycle.check(current, fact)
         subject = subjects.story(current.story_id)
         with belonging(current.traceparent or derived("story", current.story_id)):
             stored = await patiently(lambda: self._log.append(subject, fact, after=current.head))
@@ -66,10 +70,8 @@ class Journal:
         """
         while True:
             current = await self.find(story_id)
-            fact = decision(current)
-            lifecycle.check(current, fact)
             try:
-                return await self.append(current, fact)
+                return await self.append(current, decision(current))
             except Conflict:
                 continue
 

@@ -1,5 +1,6 @@
 """Makes the facts that need more than the log: assessments and plans. What it cannot make is a fact too."""
 
+import asyncio
 import logging
 
 from folkmoot.agents.structured import Model, Unusable
@@ -18,6 +19,8 @@ from folkmoot.runtime.settings import ModelSettings
 from folkmoot.runtime.supervise import patiently
 
 REASON_CHARS = 2_000
+STEP_S = 3_600.0
+"""A story may say less (`budget.wall_s`). Few are made at once: an answer without an end would hold up the others."""
 
 log = logging.getLogger(__name__)
 
@@ -33,8 +36,12 @@ class Maker:
 
     async def made(self, ask: Ask, story: Story, *, actor: str = "") -> Fact:
         """What came of the step; StepFailed with the reason when nothing did."""
+        limit = min(story.submitted.budget.wall_s, STEP_S)
         try:
-            return await (self._assessed(story, actor) if ask is Ask.ASSESS else self._planned(story, actor))
+            async with asyncio.timeout(limit):
+                return await (self._assessed(story, actor) if ask is Ask.ASSESS else self._planned(story, actor))
+        except TimeoutError:
+            return StepFailed(step=ask, reason=f"wall time limit: {limit:g} s are over")
         except FolkmootError as error:
             log.warning("story %s: %s failed: %s", story.story_id, ask, error)
             usage = error.usage if isinstance(error, Unusable) else Usage()
