@@ -1,9 +1,19 @@
 """Editing by exact match. Pure: text in, text or a reason out."""
 
 import difflib
+import heapq
+import re
+from collections.abc import Sequence
 
+COMPARED_CHARS = 100
+COMPARED_LINES = 200
+"""Comparing is slow, and other agents of the process wait meanwhile."""
+LOOKED_AT_LINES = 20_000
 NEAR_LINES = 3
 """Shown when there is no match: enough to see which one was meant."""
+
+
+_WORD = re.compile(r"\w+")
 
 
 class NoEdit(Exception):
@@ -36,10 +46,21 @@ def _lines_of(text: str, old: str, most: int = 10) -> list[int]:
 
 def _hint(text: str, old: str) -> str:
     """Lines that look like the first line of `old`, or what differs in white space only."""
-    wanted = next((line.strip() for line in old.splitlines() if line.strip()), "")
-    lines = text.splitlines()
-    near = set(difflib.get_close_matches(wanted, {line.strip() for line in lines[:20_000]}, n=NEAR_LINES, cutoff=0.6))
-    shown = [f"{n}: {line}" for n, line in enumerate(lines, 1) if line.strip() in near][:NEAR_LINES]
+    wanted = next((_essence(line) for line in old.splitlines() if line.strip()), "")
+    lines = text.splitlines()[:LOOKED_AT_LINES]
+    near = _near(wanted, [_essence(line) for line in lines])
+    shown = [f"{n}: {line}" for n, line in enumerate(lines, 1) if _essence(line) in near][:NEAR_LINES]
     if not shown:
         return " No line looks like its first one; read the file again"
     return " Near lines (copy them exactly, with their indentation):\n" + "\n".join(shown)
+
+
+def _essence(line: str) -> str:
+    return line.strip()[:COMPARED_CHARS]
+
+
+def _near(wanted: str, lines: Sequence[str]) -> set[str]:
+    """Those most like `wanted`, of those that share the most words with it."""
+    words = set(_WORD.findall(wanted))
+    likely = heapq.nlargest(COMPARED_LINES, dict.fromkeys(lines), key=lambda li: len(words & set(_WORD.findall(li))))
+    return set(difflib.get_close_matches(wanted, likely, n=NEAR_LINES, cutoff=0.6))
