@@ -189,3 +189,15 @@ async def test_a_package_named_like_ours_is_the_repositorys(workspace: GrpcWorks
     await workspace.write("folkmoot/__init__.py", b"MINE = 1\n")
     done = await workspace.run(["python", "-c", "import folkmoot; print(folkmoot.MINE, folkmoot.__file__)"])
     assert done.stdout == b"1 /workspace/folkmoot/__init__.py\n"
+
+
+async def test_a_file_may_be_named_as_a_lost_workspace_is_told(workspace: GrpcWorkspace) -> None:
+    """A name that the model chose does not end its workspace."""
+    with pytest.raises(NotFound):
+        await workspace.read("the workspace is not open")
+
+
+async def test_a_time_limit_before_the_start_is_refused(workspace: GrpcWorkspace) -> None:
+    """Nor is it taken for the limit that the command hit."""
+    with pytest.raises(InvalidInput, match="timeout_s"):
+        await workspace.run(["true"], timeout_s=-1.0)

@@ -8,14 +8,14 @@ from contextlib import AbstractContextManager, ExitStack, asynccontextmanager
 from folkmoot.kernel.errors import FolkmootError, NotFound
 from folkmoot.runner import sandbox
 from folkmoot.runner.sandbox import Command, Ended, Profile
-from folkmoot.runtime.workspace.port import Chunk, WorkspaceLost
+from folkmoot.runtime.workspace.port import NOT_OPEN, Chunk, WorkspaceLost
 
 log = logging.getLogger(__name__)
 
 Part = Chunk | Ended
 Lease = Callable[[], AbstractContextManager[Profile]]
 """A kind of sandbox, for as long as one command runs."""
-CLOSED = "the workspace is not open any more"
+CLOSED = f"{NOT_OPEN} any more"
 _AHEAD = 8
 """Pieces read ahead of a slow listener; then the command waits, and its time runs."""
 TURN_S = 2.0

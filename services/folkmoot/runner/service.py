@@ -140,6 +140,8 @@ def _command(request: pb.ExecRequest) -> Command:
         raise InvalidInput("argv", "holds a NUL character")
     if any(not name or "=" in name for name in request.env):
         raise InvalidInput("env", "a name is empty or holds '='")
+    if not request.timeout_s >= 0:
+        raise InvalidInput("timeout_s", f"{request.timeout_s}: no time has passed by then")
     return Command(
         argv=tuple(request.argv),
         cwd=inside(os.fsencode(request.cwd), "cwd"),

@@ -35,6 +35,7 @@ from folkmoot.runner.toolchain import Toolchains
 from folkmoot.runner.workspace import Manifest, Wish, Workspace
 from folkmoot.runtime.clock import Clock
 from folkmoot.runtime.settings import RunnerSettings
+from folkmoot.runtime.workspace.port import NOT_OPEN
 
 log = logging.getLogger(__name__)
 
@@ -162,7 +163,7 @@ class Workspaces:
         """Raises NotFound when it is not open (any more), PermissionDenied for another one's token."""
         workspace = self._open.get(WorkspaceId(ident))
         if workspace is None or workspace.manifest.expires_at <= self._now():
-            raise NotFound(f"workspace {ident[:80]!r} is not open")
+            raise NotFound(f"{NOT_OPEN}: {ident[:80]!r}")
         if not hmac.compare_digest(token.encode(), self._token(workspace.manifest).encode()):
             raise PermissionDenied("this token is not the workspace's")
         return workspace

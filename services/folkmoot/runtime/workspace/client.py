@@ -15,7 +15,7 @@ from folkmoot.kernel.evidence import CommandEnd
 from folkmoot.kernel.ids import CommitId, WorkspaceId
 from folkmoot.runtime.grpc.client import credentials, mapped, mapped_stream
 from folkmoot.runtime.workspace.collect import collected
-from folkmoot.runtime.workspace.port import Chunk, Completed, Entry, WorkspaceLost
+from folkmoot.runtime.workspace.port import NOT_OPEN, Chunk, Completed, Entry, WorkspaceLost
 
 PIECE = 1024 * 1024
 CALL_TIMEOUT_S = 150.0
@@ -63,12 +63,14 @@ class GrpcWorkspace:
         output_limit: int = 1_000_000,
     ) -> Completed:
         streams: dict[str, list[bytes]] = {"stdout": [], "stderr": []}
-        replies = self._exec(argv, cwd=cwd, env=env, stdin=stdin, timeout_s=timeout_s, output_limit=output_limit)
-        async for reply in replies:
-            part = _part(reply)
-            if isinstance(part, CommandEnd):
-                return collected(streams, part, truncated=reply.exit.truncated)
-            streams[part.stream].append(part.data)
+        async with aclosing(
+            self._exec(argv, cwd=cwd, env=env, stdin=stdin, timeout_s=timeout_s, output_limit=output_limit)
+        ) as replies:
+            async for reply in replies:
+                part = _part(reply)
+                if isinstance(part, CommandEnd):
+                    return collected(streams, part, truncated=reply.exit.truncated)
+                streams[part.stream].append(part.data)
         raise WorkspaceLost("the runner ended the call without an exit")
 
     async def read(self, path: str, *, limit: int = 10_000_000) -> bytes:
@@ -175,7 +177,7 @@ def _lost_or_raised() -> Iterator[None]:
     except Unavailable as error:
         raise WorkspaceLost(f"the runner is gone: {error}") from error
     except NotFound as error:
-        if "is not open" in str(error):
+        if str(error).startswith(NOT_OPEN):
             raise WorkspaceLost(str(error)) from error
         raise
     except FolkmootError as error:

@@ -17,6 +17,10 @@ class WorkspaceLost(FolkmootError):
     """The workspace is gone: closed, expired, or its runner died. A retry needs a fresh one."""
 
 
+NOT_OPEN = "the workspace is not open"
+"""How the runner's NotFound begins when it means the workspace, and not a file in it."""
+
+
 class Chunk(msgspec.Struct, frozen=True, kw_only=True):
     """A piece of output, in the order in which it was read."""
 
