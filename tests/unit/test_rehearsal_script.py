@@ -33,6 +33,12 @@ def test_a_script_is_read() -> None:
     assert (second.status, second.times, second.text) == (429, 2, "at last")
 
 
+def test_what_yaml_cannot_make_a_value_of_is_said() -> None:
+    """A date that is none, for instance."""
+    with pytest.raises(InvalidInput, match="script: is no YAML"):
+        parse("latency_s: 2024-13-45")
+
+
 def test_the_first_pattern_that_matches_plays() -> None:
     """So a special case stands before the rule."""
     script = parse(GOOD)

@@ -78,7 +78,7 @@ def parse(text: str) -> Script:
     """Raises InvalidInput naming the field, as `behaviours.right.propose[2].status`."""
     try:
         document = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:  # a date that is none
         raise InvalidInput("script", f"is no YAML: {error}") from error
     head = _convert(document, _Head, "script")
     behaviours = {name: dict(_phases(name, phases)) for name, phases in head.behaviours.items()}
