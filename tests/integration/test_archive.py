@@ -29,6 +29,7 @@ from folkmoot.platform.archive.export import export
 from folkmoot.platform.archive.retention import sweep
 from folkmoot.platform.archive.take_in import TakenIn, take_in
 from folkmoot.platform.archive.unnamed import sweep_artifacts
+from folkmoot.runner.git import GitFailed
 from folkmoot.runtime.clock import SystemClock
 from folkmoot.runtime.log.keeper import Keeper
 from folkmoot.runtime.log.nats import NatsBus
@@ -340,6 +341,19 @@ async def test_an_interrupted_forgetting_is_repeated(nats_server: NatsServer) ->
                 await sweep(Keeper(bus), RetentionSettings(), now=NOW(), mirrored=nats_server.folder / "none")
             assert [len(await Keeper(bus).raw(subject)) for subject in story.subjects] == [1, 1, 1]
             assert await Keeper(bus).names(f"agent.steps.{story.task_id}.*") == []
+
+
+async def test_a_mirror_that_cannot_be_reached_is_no_end(nats_server: NatsServer, tmp_path: Path) -> None:
+    """What was forgotten in the log only would keep its branches for ever: it counts as begun, and is repeated."""
+    story = await kept.story(nats_server, "gone")
+    (tmp_path / "r/candidates.git").mkdir(parents=True)
+    async with keeper_of(nats_server) as keeper:
+        with pytest.raises(GitFailed):
+            await erase.erase(keeper, story.story_id, actor="p", reason="r", at=NOW(), mirrored=tmp_path)
+        (tmp_path / "r/candidates.git").rmdir()
+        assert (
+            await erase.erase(keeper, story.story_id, actor="p", reason="r", at=NOW(), mirrored=tmp_path)
+        ).tasks == (story.task_id,)
 
 
 async def test_a_task_that_never_began_is_no_hindrance(nats_server: NatsServer) -> None:

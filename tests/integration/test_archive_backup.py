@@ -169,6 +169,16 @@ async def test_what_is_over_its_time_goes(nats_server: NatsServer, tmp_path: Pat
         assert again == ()
 
 
+async def test_a_story_whose_log_is_broken_keeps_no_other(nats_server: NatsServer, tmp_path: Path) -> None:
+    """It stays, for a person to look at."""
+    broken, old = await kept.story(nats_server, "broken"), await kept.story(nats_server, "old")
+    async with keeper_of(nats_server) as keeper:
+        await keeper.erase((await keeper.raw(broken.subjects[-1]))[:1])
+        later = NOW() + timedelta(days=31)
+        gone, _ = await sweep(keeper, RetentionSettings(stories_days=30), now=later, mirrored=tmp_path)
+        assert gone == (old.story_id,)
+
+
 class Told(VirtualClock):
     """Says when somebody went to sleep."""
 

@@ -45,19 +45,29 @@ async def forget(
     if not reason.strip() or len(reason) > MAX_REASON_CHARS:
         raise InvalidInput("reason", f"say why, in at most {MAX_REASON_CHARS} characters: it is all that is kept")
     await keeper.require_erasable()
-    tasks, events = await erase(keeper, of, actor=actor, reason=reason, at=clock.now())
+    gone = await erase(keeper, of, actor=actor, reason=reason, at=clock.now(), mirrored=mirrored)
     return Forgotten(
         of=of,
-        tasks=tasks,
-        events=events,
-        refs=await mirrors.forget(mirrored, tasks) if mirrored else 0,
+        tasks=gone.tasks,
+        events=gone.events,
+        refs=gone.refs,
         artifacts=await sweep_artifacts(keeper, now=clock.now(), grace_s=grace_s),
-        parked=await parked_copies(keeper, of, tasks),
+        parked=await parked_copies(keeper, of, gone.tasks),
     )
 
 
-async def erase(keeper: Keeper, of: str, *, actor: str, reason: str, at: datetime) -> tuple[tuple[TaskId, ...], int]:
-    """Tombstones and erased events alone: its tasks, and how many events are gone. Raises as `forget`."""
+class Erasure(msgspec.Struct, frozen=True, kw_only=True):
+    """What `erase` took away."""
+
+    tasks: tuple[TaskId, ...]
+    events: int
+    refs: int
+
+
+async def erase(
+    keeper: Keeper, of: str, *, actor: str, reason: str, at: datetime, mirrored: Path | None = None
+) -> Erasure:
+    """Events and branches, without a look at artifacts. Raises as `forget`, and GitFailed."""
     root = await _root(keeper, of)
     if not await _begun(keeper, root):
         found = await collected(keeper, of)
@@ -71,8 +81,10 @@ async def erase(keeper: Keeper, of: str, *, actor: str, reason: str, at: datetim
         subject = subject_of(await keeper.raw(name))
         if not isinstance(subject.events[-1].event.data, Erased):
             await _bury(keeper, subject, actor=actor, reason=reason, at=at)
-    # The root last: it names the others, should we be interrupted.
-    return tasks, await _clear(keeper, tasks, [name for name in rest if name != root] + [root])
+    # Before the events, and the root last of them: it names the tasks, should we be interrupted.
+    refs = await mirrors.forget(mirrored, tasks) if mirrored else 0
+    events = await _clear(keeper, tasks, [name for name in rest if name != root] + [root])
+    return Erasure(tasks=tasks, events=events, refs=refs)
 
 
 async def _root(keeper: Keeper, of: str) -> str:

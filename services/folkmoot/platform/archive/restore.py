@@ -43,6 +43,8 @@ async def restore(settings: Settings, file: Path) -> Restored:
     except tarfile.TarError as error:
         _emptied(folder)
         raise InvalidInput("FILE", f"is no backup: {error}") from error
+    except FailedPrecondition:
+        raise  # a platform was started in it meanwhile: what is there now is not ours
     except BaseException:
         _emptied(folder)
         raise

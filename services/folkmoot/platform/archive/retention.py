@@ -8,10 +8,9 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from folkmoot.kernel import subjects
-from folkmoot.kernel.errors import Conflict, FailedPrecondition, FolkmootError, NotFound
+from folkmoot.kernel.errors import BrokenChain, Conflict, FailedPrecondition, FolkmootError, InvalidInput, NotFound
 from folkmoot.kernel.events import Stored
 from folkmoot.kernel.facts import DeliberationEnded
-from folkmoot.platform.archive import mirrors
 from folkmoot.platform.archive.admin import admin_of, keeping, lock_of
 from folkmoot.platform.archive.erase import erase
 from folkmoot.platform.archive.unnamed import Sweeping, sweep_artifacts
@@ -59,10 +58,12 @@ async def _forgotten(keeper: Keeper, retention: RetentionSettings, now: datetime
     gone: list[str] = []
     for of in wanted:
         try:
-            tasks, _ = await erase(keeper, of, actor=ACTOR, reason=_reason(retention), at=now)
+            await erase(keeper, of, actor=ACTOR, reason=_reason(retention), at=now, mirrored=mirrored)
         except (FailedPrecondition, Conflict, NotFound):
             continue  # it goes on after all, or has just gone with its story
-        await mirrors.forget(mirrored, tasks)
+        except (InvalidInput, BrokenChain) as error:
+            log.warning("%s is not forgotten: %s", of, error, extra={"action": "unreadable"})
+            continue  # the others go all the same
         gone.append(of)
     return tuple(gone)
 
