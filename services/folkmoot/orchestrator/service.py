@@ -21,13 +21,12 @@ from folkmoot.orchestrator.desk import Desk
 from folkmoot.orchestrator.operations import Operations, OperationsServicer
 from folkmoot.orchestrator.trail import trail
 from folkmoot.runtime.clock import Clock
+from folkmoot.runtime.grpc import paging
 from folkmoot.runtime.grpc.results import result_to_wire
 from folkmoot.runtime.grpc.server import Context
 from folkmoot.runtime.log.beside import beside
 from folkmoot.runtime.log.port import Artifacts, Log
 
-PAGE = 50
-MAX_PAGE = 200
 PIECE_BYTES = 1024 * 1024
 
 
@@ -122,8 +121,7 @@ class OrchestratorServicer(OperationsServicer):
     async def ListDeliberations(
         self, request: pb.ListDeliberationsRequest, context: Context
     ) -> pb.ListDeliberationsResponse:
-        before = _page_token(request.page_token)
-        size = min(request.page_size or PAGE, MAX_PAGE)
+        before, size = paging.before(request.page_token), paging.size(request.page_size)
         lasts = [s for s in await self._log.lasts(subjects.ALL_DELIBERATIONS) if before is None or s.seq < before]
         page = sorted(lasts, key=lambda s: s.seq, reverse=True)[:size]
         results = [await self._brief(stored) for stored in page]
@@ -169,11 +167,3 @@ def _reply(task_id: TaskId, stored: Stored) -> pb.WatchDeliberationResponse:
 def _ended(fact: DeliberationEnded) -> pb.Result:
     result: Result = fact.result
     return result_to_wire(result, fact.bundle)
-
-
-def _page_token(text: str) -> int | None:
-    if not text:
-        return None
-    if not text.isdecimal():
-        raise InvalidInput("page_token", "is none that we gave out")
-    return int(text)

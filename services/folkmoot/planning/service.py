@@ -13,11 +13,9 @@ from folkmoot.kernel.wishes import Wish
 from folkmoot.planning import wire
 from folkmoot.planning.stories import Stories
 from folkmoot.planning.watch import Watch
+from folkmoot.runtime.grpc import paging
 from folkmoot.runtime.grpc.server import Context
 from folkmoot.runtime.log.port import Log
-
-PAGE = 50
-MAX_PAGE = 200
 
 
 class PlanningServicer(rpc.PlanningServiceServicer):
@@ -42,10 +40,8 @@ class PlanningServicer(rpc.PlanningServiceServicer):
         return pb.GetStoryResponse(story=wire.story_to_wire(await self._stories.find(request.story_id)))
 
     async def ListStories(self, request: pb.ListStoriesRequest, context: Context) -> pb.ListStoriesResponse:
-        if request.page_token and not request.page_token.isdecimal():
-            raise InvalidInput("page_token", "is none that we gave out")
-        before = int(request.page_token) if request.page_token else None
-        stories, following = await self._stories.newest(before=before, size=min(request.page_size or PAGE, MAX_PAGE))
+        before, size = paging.before(request.page_token), paging.size(request.page_size)
+        stories, following = await self._stories.newest(before=before, size=size)
         return pb.ListStoriesResponse(
             stories=[wire.story_to_wire(s) for s in stories], next_page_token=str(following) if following else ""
         )
