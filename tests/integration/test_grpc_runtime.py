@@ -18,7 +18,7 @@ class Raising(rpc.ContextServiceServicer):
     async def GetNeighbourhood(
         self, request: pb.GetNeighbourhoodRequest, context: Context
     ) -> pb.GetNeighbourhoodResponse:
-        raise ERRORS[request.node_id]
+        raise (ERRORS | LONG)[request.node_id]
 
     async def Rebuild(self, request: pb.RebuildRequest, context: Context) -> pb.RebuildResponse:
         return pb.RebuildResponse(nodes=7)
@@ -42,6 +42,11 @@ ERRORS: dict[str, errors.FolkmootError] = {
     "denied": errors.PermissionDenied("not yours"),
     "lost": errors.BrokenChain("a gap"),
 }
+LONG: dict[str, errors.FolkmootError] = {
+    "long-field": errors.InvalidInput("ü" * 30_000, "é" * 30_000),
+    "long-words": errors.NotFound("é" * 30_000),
+    "long-guard": errors.FailedPrecondition("ended", "\ud800" + "é" * 30_000),
+}
 
 
 @pytest.fixture
@@ -62,6 +67,14 @@ async def test_an_error_arrives_as_it_was_raised(stub: rpc.ContextServiceAsyncSt
         await stub.GetNeighbourhood(pb.GetNeighbourhoodRequest(node_id=name), metadata=credentials("secret"), timeout=5)
     assert str(caught.value) == str(ERRORS[name])
     assert getattr(caught.value, "retry_after_s", None) == getattr(ERRORS[name], "retry_after_s", None)
+
+
+@pytest.mark.parametrize("name", sorted(LONG))
+async def test_an_error_of_many_words_arrives_as_its_kind(stub: rpc.ContextServiceAsyncStub, name: str) -> None:
+    """Strangers' texts are quoted: a long one is cut, where gRPC would tell the caller to come back later."""
+    with pytest.raises(type(LONG[name])) as caught, mapped():
+        await stub.GetNeighbourhood(pb.GetNeighbourhoodRequest(node_id=name), metadata=credentials("secret"), timeout=5)
+    assert str(caught.value).endswith("é…")
 
 
 @pytest.mark.parametrize("metadata", [(), credentials("wrong")])

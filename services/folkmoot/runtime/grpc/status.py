@@ -11,6 +11,9 @@ from folkmoot.kernel import errors
 DOMAIN = "folkmoot"
 """Of google.rpc.ErrorInfo."""
 
+_WORDS_BYTES, _FIELD_BYTES = 1_200, 200
+"""Words travel twice, in metadata, of which gRPC lets 8 KiB pass: more would arrive as RESOURCE_EXHAUSTED."""
+
 _CODES: list[tuple[type[errors.FolkmootError], int]] = [
     (errors.InvalidInput, code_pb2.INVALID_ARGUMENT),
     (errors.NotFound, code_pb2.NOT_FOUND),
@@ -29,7 +32,7 @@ _CODES: list[tuple[type[errors.FolkmootError], int]] = [
 def to_status(error: errors.FolkmootError) -> status_pb2.Status:
     """The status of `error`; an error of no listed kind is ours to mend: INTERNAL."""
     code = next((code for kind, code in _CODES if isinstance(error, kind)), code_pb2.INTERNAL)
-    status = status_pb2.Status(code=code, message=str(error))
+    status = status_pb2.Status(code=code, message=_cut(str(error), _WORDS_BYTES))
     for detail in _details(error):
         packed = any_pb2.Any()
         packed.Pack(detail)
@@ -48,10 +51,12 @@ def from_aio_error(error: grpc.aio.AioRpcError) -> errors.FolkmootError:
 def _details(error: errors.FolkmootError) -> list[message.Message]:
     match error:
         case errors.InvalidInput():
-            violation = error_details_pb2.BadRequest.FieldViolation(field=error.field, description=error.problem)
+            field, words = _cut(error.field, _FIELD_BYTES), _cut(error.problem, _WORDS_BYTES)
+            violation = error_details_pb2.BadRequest.FieldViolation(field=field, description=words)
             return [error_details_pb2.BadRequest(field_violations=[violation])]
         case errors.FailedPrecondition():
-            failed = error_details_pb2.PreconditionFailure.Violation(type=error.guard, description=error.problem)
+            words = _cut(error.problem, _WORDS_BYTES)
+            failed = error_details_pb2.PreconditionFailure.Violation(type=error.guard, description=words)
             return [error_details_pb2.PreconditionFailure(violations=[failed])]
         case errors.RetryLater():
             delay = duration_pb2.Duration()
@@ -59,6 +64,12 @@ def _details(error: errors.FolkmootError) -> list[message.Message]:
             return [error_details_pb2.RetryInfo(retry_delay=delay)]
         case _:
             return [error_details_pb2.ErrorInfo(reason=type(error).__name__, domain=DOMAIN)]
+
+
+def _cut(text: str, limit: int) -> str:
+    """At most `limit` bytes of it; what is no UTF-8 is escaped."""
+    body = text.encode("utf-8", "backslashreplace")
+    return body.decode() if len(body) <= limit else f"{body[: limit - 3].decode('utf-8', 'ignore')}…"
 
 
 def _from_status(status: status_pb2.Status) -> errors.FolkmootError:
