@@ -243,6 +243,18 @@ async def test_a_story_is_cancelled_while_others_wait_for_room() -> None:
         assert not bench.begun(waiting)
 
 
+async def test_a_story_that_cannot_be_read_keeps_no_other_from_being_cancelled() -> None:
+    """Its own event is parked when its turn comes; the next one is heard while a release waits."""
+    bench = Bench(queue=1)
+    running = await bench.release("s-1")
+    async with beside(bench.worker().follow_stories(), name="stories"):
+        await bench.until(lambda: bench.begun(running))
+        await bench.release("s-2")
+        await bench.tell("s-0", StoryCancelled(actor="ann"))
+        await bench.tell("s-1", StoryCancelled(actor="ann"))
+        await bench.until(lambda: bench.facts(running, CancelRequested) == 1)
+
+
 async def test_what_is_cancelled_while_it_waits_never_begins() -> None:
     """There is room later, and nobody takes it."""
     bench = Bench(queue=1)

@@ -6,7 +6,14 @@ from contextlib import aclosing
 
 from folkmoot.kernel import story as stories
 from folkmoot.kernel import subjects
-from folkmoot.kernel.errors import AlreadyExists, FailedPrecondition, InvalidInput, NotFound, ResourceExhausted
+from folkmoot.kernel.errors import (
+    AlreadyExists,
+    BrokenChain,
+    FailedPrecondition,
+    InvalidInput,
+    NotFound,
+    ResourceExhausted,
+)
 from folkmoot.kernel.events import Event, Stored
 from folkmoot.kernel.facts import DeliberationQueued, StoryCancelled, TaskReleased
 from folkmoot.kernel.ids import TaskId
@@ -126,7 +133,14 @@ class Worker:
         async with aclosing(self._parts.log.follow(subjects.ALL_STORIES, after_seq=after_seq)) as events:
             async for stored in events:
                 if isinstance(stored.event.data, StoryCancelled):
-                    await self._cancel_all(stored.event)
+                    await self._cancel_ahead(stored.event)
+
+    async def _cancel_ahead(self, event: Event) -> None:
+        """Before its turn: what cannot be read is then the reader's to park."""
+        try:
+            await self._cancel_all(event)
+        except (NotFound, BrokenChain) as error:
+            log.warning("%s: %s", event.subject, error, extra={"action": "unreadable"})
 
     async def _cancel_all(self, event: Event) -> None:
         """The tasks of a story that somebody cancelled."""
