@@ -136,10 +136,11 @@ OUTSIDE = b'<!DOCTYPE x [<!ENTITY a SYSTEM "file:///etc/passwd">]><testsuites><t
         (b"<html/>", "no JUnit XML"),
         (b"<testsuites/>", "holds no test"),
         (b"<testsuite name='x'>" * 100_000 + b"</testsuite>" * 100_000, "deeper than"),
-        (b"<testsuite name='x'>" * 1_000_000, "no XML that can be read"),
+        (b"<testsuite name='x'>" * 900_000, "no XML that can be read"),
         (b"x" * (65 * 1024 * 1024), "at most"),
+        (b"<testsuites>" + b"<a/>" * 1_000_000 + b"</testsuites>", "more than 1000000 tags"),
     ],
-    ids=["none", "cut", "bytes", "encoding", "bomb", "outside", "html", "empty", "deep", "open", "big"],
+    ids=["none", "cut", "bytes", "encoding", "bomb", "outside", "html", "empty", "deep", "open", "big", "tags"],
 )
 def test_a_report_that_cannot_be_read_is_said_in_words(body: bytes, problem: str) -> None:
     """Hostile bytes are a stated problem, never an exception and never a pass."""

@@ -17,6 +17,8 @@ from folkmoot.kernel.evidence import CommandEnd, Outcome, Runner, TestSuite
 
 MAX_BYTES = 64 * 1024 * 1024
 MAX_TESTS = 100_000
+MAX_TAGS = 1_000_000
+"""Ten for each test. Read, two million empty elements of eight megabytes take two hundred, and five seconds."""
 MAX_DEPTH = 64
 """Suites within suites."""
 MAX_ID_CHARS = 500
@@ -59,6 +61,8 @@ def junit(report: bytes, runner: Runner = Runner.PYTEST) -> Parsed:
         return {}, "the run left no report"
     if len(report) > MAX_BYTES:
         return {}, f"the report has {len(report)} bytes; at most {MAX_BYTES}"
+    if report.count(b"<") > MAX_TAGS:
+        return {}, f"the report holds more than {MAX_TAGS} tags"
     try:
         root = fromstring(report, forbid_dtd=True)
     except (ParseError, ValueError, LookupError) as error:
