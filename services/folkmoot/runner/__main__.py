@@ -9,7 +9,7 @@ from folkmoot.kernel import subjects
 from folkmoot.kernel.errors import CallerError, InvalidInput, NeedsPerson, ResourceExhausted
 from folkmoot.kernel.events import START, Fact
 from folkmoot.kernel.facts import WorkspaceReady, WorkspaceRefused, WorkspaceRequested
-from folkmoot.runner import orphans, service, toolchain
+from folkmoot.runner import service, toolchain
 from folkmoot.runner.checkout import Tree
 from folkmoot.runner.mirrors import Mirrors
 from folkmoot.runner.probe import require
@@ -53,8 +53,6 @@ async def serve(settings: Settings, announcement: Announcement, stop: asyncio.Ev
             settings=settings.runner,
             clock=clock,
         ) as registry:
-            if ended := orphans.end(folder):
-                log.warning("%d sandboxes of a dead runner are ended", ended, extra={"action": "sweep"})
             await _serve(settings, announcement, stop, registry, mirrors, bus)
 
 

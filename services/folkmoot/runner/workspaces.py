@@ -245,6 +245,8 @@ async def workspaces(
         staged(toolchains, uid=settings.sandbox_uid, mark=orphans.mark(folder)) as stage,
         asyncio.TaskGroup() as group,
     ):
+        if ended := orphans.end(folder):
+            log.warning("%d sandboxes of a dead runner are ended", ended, extra={"action": "sweep"})
         shown = await stage.toolchains(toolchains)
         go = GoCache(folder / "go", shown, stage, group)
         made = Places(
