@@ -9,7 +9,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 import msgspec
-import pathspec
 
 from folkmoot.kernel.errors import FailedPrecondition, InvalidInput, Unavailable
 from folkmoot.kernel.ids import CommitId
@@ -135,11 +134,11 @@ fi
 async def _overlay(shell: Shell, tree: Tree, base: Sequence[bytes], mine: Sequence[bytes]) -> None:
     """Base's protected files are put back. What the candidate added of that kind goes in an exact overlay, and in
     either what would steer the run."""
-    protected = pathspec.GitIgnoreSpec.from_lines(tree.protected)
+    protected = policy.matcher(tree.protected)
     exact = tree.overlay == EXACT
     added = set(mine) - set(base)
-    gone = _ending([p for p in added if policy.steers(p) or (exact and _matches(protected, p))])
-    kept = _ending([p for p in base if _matches(protected, p)])
+    gone = _ending([p for p in added if policy.steers(p) or (exact and policy.matches(protected, p))])
+    kept = _ending([p for p in base if policy.matches(protected, p)])
     if not gone + kept:
         return
     done = await shell(["sh", "-c", _OVERLAY, "overlay", tree.base, str(len(gone))], gone + kept, 4096)
@@ -149,10 +148,6 @@ async def _overlay(shell: Shell, tree: Tree, base: Sequence[bytes], mine: Sequen
 
 def _ending(names: Sequence[bytes]) -> bytes:
     return b"".join(name + b"\0" for name in sorted(names))
-
-
-def _matches(patterns: pathspec.GitIgnoreSpec, path: bytes) -> bool:
-    return patterns.match_file(path.decode("utf-8", "surrogateescape"))
 
 
 _IMPORT = """cat >/tmp/.bundle

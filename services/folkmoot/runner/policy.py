@@ -136,11 +136,11 @@ def is_link(mode: str) -> bool:
 Spec = pathspec.GitIgnoreSpec
 
 
-def matcher(patterns: Sequence[str]) -> pathspec.GitIgnoreSpec:
+def matcher(patterns: Sequence[str]) -> Spec:
     return pathspec.GitIgnoreSpec.from_lines(patterns)
 
 
-def matches(spec: pathspec.GitIgnoreSpec, path: bytes) -> bool:
+def matches(spec: Spec, path: bytes) -> bool:
     return spec.match_file(path.decode("utf-8", "surrogateescape"))
 
 
