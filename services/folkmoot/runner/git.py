@@ -238,11 +238,13 @@ def _confine(pid: int, memory: Memory) -> None:
 
 async def _end(process: asyncio.subprocess.Process) -> None:
     """Nothing of git's process group outlives the call. It is asked first: a git that is killed leaves lock files."""
-    if process.returncode is None:
-        _kill(process, signal.SIGTERM)
-        with suppress(TimeoutError):
-            await asyncio.wait_for(process.wait(), _GRACE_S)
-    _kill(process)
+    try:
+        if process.returncode is None:
+            _kill(process, signal.SIGTERM)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(process.wait(), _GRACE_S)
+    finally:
+        _kill(process)
     await process.wait()
 
 
