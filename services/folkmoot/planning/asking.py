@@ -1,7 +1,6 @@
 """What coach and planner have in common: whom they ask, and how a stranger's words are shown to a model. No I/O."""
 
 import re
-from importlib import resources
 
 from folkmoot.agents.assignment import ModelEndpoint
 from folkmoot.kernel.due import told
@@ -24,14 +23,6 @@ def endpoint(choice: ModelChoice, configured: ModelSettings) -> ModelEndpoint:
     if not name:
         raise InvalidInput("model", "none given and none configured: set FOLKMOOT_MODEL_NAME, or pass one")
     return ModelEndpoint(url=url, name=name, api_key=configured.api_key if url == configured.url else "")
-
-
-def instructions(name: str, **facts: object) -> str:
-    """The prompt `name`, with its `{facts}` filled in."""
-    text = resources.files("folkmoot.agents.prompts").joinpath(f"{name}.md").read_text("utf-8")
-    for key, value in facts.items():
-        text = text.replace(f"{{{key}}}", str(value))
-    return text
 
 
 def section(heading: str, text: str) -> str:

@@ -4,11 +4,12 @@ from typing import Annotated
 
 import msgspec
 
+from folkmoot.agents.prompts import filled
 from folkmoot.agents.structured import Model, Question, ask
 from folkmoot.kernel.facts import StoryAssessed
 from folkmoot.kernel.lifecycle import Story
 from folkmoot.kernel.plan import THRESHOLD, Assessment
-from folkmoot.planning.asking import endpoint, instructions, of_story
+from folkmoot.planning.asking import endpoint, of_story
 from folkmoot.runtime.settings import ModelSettings
 
 MAX_POINTS = 12
@@ -49,7 +50,7 @@ async def assess(
 
 
 def _question(story: Story) -> Question[Assessment]:
-    system = instructions("assess", threshold=THRESHOLD[story.submitted.rigor])
+    system = filled("assess", {"threshold": str(THRESHOLD[story.submitted.rigor])})
     return Question(
         name="assessment",
         phase="assess",

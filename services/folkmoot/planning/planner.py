@@ -2,6 +2,7 @@
 
 import msgspec
 
+from folkmoot.agents.prompts import filled
 from folkmoot.agents.structured import Model, Question, ask
 from folkmoot.kernel.due import planned
 from folkmoot.kernel.facts import StoryPlanned
@@ -9,7 +10,7 @@ from folkmoot.kernel.lifecycle import Story
 from folkmoot.kernel.plan import MAX_TASKS, Plan, PlannedTask, Planning, sound
 from folkmoot.kernel.task import Role
 from folkmoot.kernel.wishes import inherited
-from folkmoot.planning.asking import endpoint, instructions, of_story, section
+from folkmoot.planning.asking import endpoint, of_story, section
 from folkmoot.planning.repository import Outline
 from folkmoot.runtime.settings import ModelSettings
 
@@ -59,7 +60,7 @@ def _question(story: Story, outline: Outline) -> Question[Plan]:
         phase="plan",
         user=f"{story.story_id}/planner",
         messages=(
-            {"role": "system", "content": instructions("plan", max_tasks=MAX_TASKS)},
+            {"role": "system", "content": filled("plan", {"max_tasks": str(MAX_TASKS)})},
             {"role": "user", "content": "\n".join(filter(None, shown))},
         ),
         form=PlanForm,

@@ -7,7 +7,7 @@ from folkmoot.agents.assignment import Assignment
 from folkmoot.agents.chat import Message
 from folkmoot.agents.roles import persona, role
 
-_NAMES = ("system", "role", "task", "paths", "context")
+_NAMES = ("system", "role", "task", "paths", "context", "assess", "plan")
 
 
 def _text(name: str) -> str:
@@ -30,15 +30,15 @@ def opening(assignment: Assignment) -> tuple[Message, ...]:
 def _role(name: str) -> str:
     found = role(name)
     rubric = "\n".join(f"- {line}" for line in found.rubric)
-    return _filled("role", {"title": found.title, "prompt": found.prompt.lstrip(), "rubric": rubric})
+    return filled("role", {"title": found.title, "prompt": found.prompt.lstrip(), "rubric": rubric})
 
 
 def _shared(assignment: Assignment) -> list[str]:
     parts = [_task(assignment)]
     if assignment.paths:
-        parts.append(_filled("paths", {"paths": "\n".join(f"- {path}" for path in assignment.paths)}))
+        parts.append(filled("paths", {"paths": "\n".join(f"- {path}" for path in assignment.paths)}))
     if assignment.context:
-        parts.append(_filled("context", {"context": assignment.context}))
+        parts.append(filled("context", {"context": assignment.context}))
     return parts
 
 
@@ -57,10 +57,10 @@ def _task(assignment: Assignment) -> str:
         "text": assignment.text,
         "checks": "\n".join(f"- {check}" for check in assignment.checks) or "none given",
     }
-    return _filled("task", facts)
+    return filled("task", facts)
 
 
-def _filled(name: str, facts: Mapping[str, str]) -> str:
-    """Filled in once: braces in what is filled in stay as they are."""
+def filled(name: str, facts: Mapping[str, str]) -> str:
+    """The text `name` with its `{facts}`, filled in once: braces in what is filled in stay as they are."""
     before, *rest = _TEXTS[name].split("{")
     return before + "".join(facts[key] + after for key, _, after in (piece.partition("}") for piece in rest))
