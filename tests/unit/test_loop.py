@@ -160,6 +160,14 @@ def test_what_a_server_claims_to_have_counted_stays_in_bounds() -> None:
     assert reply.tokens == Tokens(prompt=MOST_TOKENS, completion=0, cached=MOST_TOKENS)
 
 
+@given(st.lists(st.sampled_from([b"data: a", b"b", b"\n", b"data:", b": comment", b" \n\n"]), max_size=12))
+def test_a_stream_says_the_same_however_it_is_cut(pieces: list[bytes]) -> None:
+    """Servers and networks cut it where they like."""
+    whole, cut = Events(), Events()
+    heard = [data for piece in pieces for data in cut.feed(piece)] + cut.rest()
+    assert heard == whole.feed(b"".join(pieces)) + whole.rest()
+
+
 def _heard(body: bytes, *, stream: bool) -> Reply:
     assembly = Assembly()
     try:

@@ -168,11 +168,17 @@ class Events:
     """Server-sent events, cut out of a stream of bytes."""
 
     def __init__(self) -> None:
-        self._rest = b""
+        self._rest: list[bytes] = []
+        """Of a line that is not whole; put together once, however small the pieces."""
 
     def feed(self, data: bytes) -> list[bytes]:
         """Data of the events that are whole now; comments and other fields are skipped."""
-        *lines, self._rest = (self._rest + data).split(b"\n")
+        *lines, rest = data.split(b"\n")
+        if not lines:
+            self._rest.append(data)
+            return []
+        lines[0] = b"".join([*self._rest, lines[0]])
+        self._rest = [rest]
         return [line[5:].strip() for line in lines if line.startswith(b"data:")]
 
     def rest(self) -> list[bytes]:
