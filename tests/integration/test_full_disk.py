@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from folkmoot.kernel.errors import ResourceExhausted
+from folkmoot.kernel.errors import ResourceExhausted, Unavailable
 from folkmoot.runner.toolchain import Toolchains
 from folkmoot.runtime.workspace.port import WorkspaceLost
 from tests.fixtures import need
@@ -55,3 +55,13 @@ async def test_a_new_workspace_waits_for_room(small: tuple[Bench, Path]) -> None
     async with asyncio.timeout(10):
         await waiting
     assert (await (await runner.workspace()).run(["true"])).end.exit_code == 0
+
+
+async def test_a_lease_is_not_renewed_on_a_full_disk(small: tuple[Bench, Path]) -> None:
+    """The caller is told to come back, and what the runner says of the workspace is what its manifest says."""
+    runner, disk = small
+    await runner.opened(ttl_s=60.0)
+    before = runner.registry.listed()
+    with ballast(disk), pytest.raises(Unavailable, match="No space"):
+        await runner.registry.open(before[0].wish, 600.0)
+    assert runner.registry.listed() == before

@@ -83,7 +83,7 @@ class Workspaces:
         """Open it, or find it open; either renews the lease. A new one leaves `spare` places free.
 
         Raises AlreadyExists when it is open with other content, ResourceExhausted when there are too many or the disk
-        is full, NotFound for an unknown repository or commit, InvalidInput.
+        is full, NotFound for an unknown repository or commit, InvalidInput, Unavailable.
         """
         _check(wish)
         ident = wish.workspace_id
@@ -181,8 +181,12 @@ class Workspaces:
 
     def _renew(self, workspace: Workspace, expires_at: datetime) -> None:
         latest = max(expires_at, workspace.manifest.expires_at)
-        workspace.manifest = msgspec.structs.replace(workspace.manifest, expires_at=latest)
-        write(workspace.folder, workspace.manifest)
+        renewed = msgspec.structs.replace(workspace.manifest, expires_at=latest)
+        try:
+            write(workspace.folder, renewed)
+        except OSError as error:
+            raise Unavailable(f"{renewed.wish.workspace_id}: {error.strerror}") from error
+        workspace.manifest = renewed
 
     async def _made(self, wish: Wish, expires_at: datetime, spare: int) -> Workspace:
         if self._full(spare):

@@ -162,10 +162,14 @@ def prepare(data: Path, *, local: bool = True) -> Path:
 
 
 def _token(folder: Path) -> Path:
+    """Made once; whole or not there, also where the disk fills up meanwhile."""
     path = folder / "token"
     if not path.exists():
-        path.touch(mode=0o600)
-        path.write_text(secrets.token_hex(32), "ascii")
+        draft = folder / "token.new"
+        draft.unlink(missing_ok=True)
+        draft.touch(mode=0o600)
+        draft.write_text(secrets.token_hex(32), "ascii")
+        draft.replace(path)
     return path
 
 
