@@ -1,6 +1,7 @@
 """`moot` as a process against a platform that plays canned deliberations over real gRPC."""
 
 import json
+import os
 import re
 import signal
 import subprocess
@@ -13,6 +14,7 @@ import pytest
 
 from folkmoot.kernel.result import State
 from tests.fixtures.cli_platform import EVIL, Platform, Repository, decided, ended, git, playing, said, write_repository
+from tests.fixtures.platform import BIN
 from tests.fixtures.terminal import at_a_terminal
 
 ENDINGS = {State.ABSTAINED: 3, State.FAILED: 4, State.CANCELLED: 5}
@@ -96,6 +98,19 @@ async def test_an_ending_without_a_winner_has_its_own_code(platform: Platform, s
     """3 abstained, 4 failed, 5 cancelled, from `result` and from `watch`."""
     assert (await platform.moot("result", f"t-{state}", "--json")).code == code
     assert (await platform.moot("watch", f"t-{state}")).code == code
+
+
+def test_nobody_has_to_read_to_the_end() -> None:
+    """`moot … | head` is no error, and says nothing, whatever the pipe's reader left unread."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        left = subprocess.run(
+            [str(BIN / "moot"), "version", "--json"], stdout=writer, stderr=subprocess.PIPE, timeout=30, check=False
+        )
+    finally:
+        os.close(writer)
+    assert (left.returncode, left.stderr) == (0, b"")
 
 
 # --- what is not there -------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from folkmoot.cli import documents
 from folkmoot.cli.codes import Code, Stopped
 from folkmoot.cli.stories import editing, submission, values, words
 from folkmoot.cli.stories import view as views
-from folkmoot.cli.stories.history import ordered
+from folkmoot.cli.stories.history import _described, ordered
 from folkmoot.cli.stories.values import Plan, PlannedTask
 from folkmoot.cli.streams import Seen, seen
 from folkmoot.kernel.course import identified
@@ -20,6 +20,7 @@ from folkmoot.kernel.errors import InvalidInput, Misconfigured
 from folkmoot.kernel.events import Fact
 from folkmoot.kernel.facts import (
     CODEC,
+    OwnerTook,
     PlanApproved,
     PlanRejected,
     StepFailed,
@@ -295,6 +296,12 @@ def test_the_log_keeps_the_order_of_each_subject() -> None:
     """A writer whose clock went back cannot put its event before the one that it follows."""
     events = [line(5, "agile.events.s"), line(3, "agile.events.s"), line(4, "deliberation.events.t")]
     assert [entry.seen for entry in ordered(events)] == [events[2], events[0], events[1]]
+
+
+def test_the_log_says_who_takes_a_task() -> None:
+    """After a crash that is what a reader looks for."""
+    told = seen(1, CODEC.encode(event(OwnerTook(owner="o-2"), 1, "deliberation.events.t")))
+    assert _described(told, "")[2] == "o-2 takes it"
 
 
 def test_an_event_of_a_newer_version_is_shown() -> None:

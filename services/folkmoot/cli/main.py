@@ -51,6 +51,10 @@ def _run(arguments: list[str], *, debug: bool) -> int:
         return error.exit_code
     except BrokenPipeError:
         return _unread()
+    except SystemExit as end:  # what typer makes of a broken pipe
+        if isinstance(end.__context__, BrokenPipeError):
+            return _unread()
+        raise
     except Exception as error:  # the root of the process: a person gets a sentence
         if debug:
             raise

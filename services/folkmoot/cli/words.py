@@ -39,9 +39,9 @@ def sentence(event: Event) -> str:
         case DeliberationRequested(spec=spec):
             return f"{spec.task_id}: {line(spec.title, 120)}"
         case Convened(base=base, seats=seats):
-            return f"{_several(len(seats), 'agent')} on base {base.commit[:12]}"
+            return f"{several(len(seats), 'agent')} on base {base.commit[:12]}"
         case CandidatesRanked(ranking=ranking):
-            return f"ranked {_several(len(ranking), 'candidate')}"
+            return f"ranked {several(len(ranking), 'candidate')}"
         case CancelRequested(actor=actor, reason=reason):
             return f"{actor} asks to cancel" + (f": {line(reason)}" if reason else "")
         case Examined() as fact:
@@ -49,12 +49,12 @@ def sentence(event: Event) -> str:
         case DeliberationEnded(result=result):
             return verdict(result)
         case OwnerTook():
-            return ""
+            return ""  # `moot log` says who; a view follows the task, whoever has it
         case _:
             return _of_agent(event)
 
 
-def _several(number: int, what: str) -> str:
+def several(number: int, what: str) -> str:
     return f"{number} {what}{'s' * (number != 1)}"
 
 
@@ -121,7 +121,7 @@ def verdict(result: Result) -> str:
 def spent(result: Result) -> str:
     usage = result.usage
     tokens = count(usage.prompt_tokens + usage.completion_tokens)
-    return f"{usage.model_calls} model calls, {tokens} tokens, {span(usage.wall_s)}"
+    return f"{several(usage.model_calls, 'model call')}, {tokens} tokens, {span(usage.wall_s)}"
 
 
 def next_steps(result: Result) -> list[tuple[str, str]]:

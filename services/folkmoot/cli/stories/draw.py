@@ -17,6 +17,7 @@ from folkmoot.cli.stories import words
 from folkmoot.cli.stories.values import Plan, PlannedTask, Story, Task
 from folkmoot.cli.stories.view import StoryView, TaskView
 from folkmoot.cli.text import clean, count, line, span
+from folkmoot.cli.words import several
 from folkmoot.kernel.plan import Assessment
 
 _PHASES = ("submitted", "assessed", "planned", "approved", "released", "decided", "accepted")
@@ -187,7 +188,7 @@ def task_table(tasks: tuple[Task, ...]) -> Table:
 def closing(found: Story) -> RenderableType:
     """What it cost, and what to do next."""
     tokens = found.usage.prompt_tokens + found.usage.completion_tokens
-    spent = f"{found.usage.model_calls} model calls, {count(tokens)} tokens"
+    spent = f"{several(found.usage.model_calls, 'model call')}, {count(tokens)} tokens"
     parts = [Text(""), Text(spent, style="dim")] if found.usage.model_calls else []
     grid = Table.grid(padding=(0, 2))
     grid.add_column(no_wrap=True)

@@ -17,6 +17,7 @@ from folkmoot.cli.stories.values import is_story
 from folkmoot.cli.streams import Seen
 from folkmoot.cli.text import line
 from folkmoot.kernel.events import Event
+from folkmoot.kernel.facts import OwnerTook
 
 _WIDTH = 1_000
 """Characters of a sentence that are shown: a line of a log may be long, and is whole in the JSON."""
@@ -100,7 +101,8 @@ def _described(seen: Seen, name: str) -> tuple[str, str, str]:
         return line(envelope.type, 60), _service(envelope.source), "(a newer version wrote this)"
     event = seen.event
     kind = event.type.removeprefix("folkmoot.").removesuffix(".v1")
-    return line(kind, 60), actor(event), line(words.sentence(event, name), _WIDTH)
+    said = f"{event.data.owner} takes it" if isinstance(event.data, OwnerTook) else words.sentence(event, name)
+    return line(kind, 60), actor(event), line(said, _WIDTH)
 
 
 def actor(event: Event) -> str:

@@ -81,7 +81,7 @@ def _because(reason: str) -> str:
 
 def _assessed(fact: StoryAssessed) -> str:
     found = fact.assessment
-    asks = f", {_several(len(found.questions), 'question')}" if found.questions else ""
+    asks = f", {words.several(len(found.questions), 'question')}" if found.questions else ""
     enough = "" if found.score >= fact.threshold else ", too little to plan it"
     return f"assessed: {found.score} of at least {fact.threshold}{enough}{asks}{_because(found.summary)}"
 
@@ -89,12 +89,8 @@ def _assessed(fact: StoryAssessed) -> str:
 def _planned(fact: StoryPlanned) -> str:
     by = f" by {fact.actor}" if fact.actor else ""
     if fact.plan is None or len(fact.plan.tasks) != len(fact.tasks):
-        return f"planned ({fact.how}){by}: {_several(len(fact.tasks), 'task')}"
+        return f"planned ({fact.how}){by}: {words.several(len(fact.tasks), 'task')}"
     return f"planned ({fact.how}){by}: " + ", ".join(t.name for t in fact.plan.tasks)
-
-
-def _several(number: int, what: str) -> str:
-    return f"{number} {what}{'s' * (number != 1)}"
 
 
 # --- where it stands ---------------------------------------------------------------------------------------------
