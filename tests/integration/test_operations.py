@@ -263,7 +263,11 @@ async def test_a_council_sits_as_it_was_registered(moot: Moot) -> None:
         await stub.CreateCouncil(pb.CreateCouncilRequest(council=council), metadata=shown)
         reply = await stub.Deliberate(pb.DeliberateRequest(task=task), metadata=shown, timeout=120)
         watch = pb.WatchDeliberationRequest(task_id=reply.result.task_id, once=True)
-        events = [CODEC.decode(e.event).data async for e in stub.WatchDeliberation(watch, metadata=shown)]
+        replies = [reply async for reply in stub.WatchDeliberation(watch, metadata=shown)]
+        heard = pb.WatchDeliberationRequest(task_id=reply.result.task_id, after_sequence=replies[-1].sequence)
+        again = [reply async for reply in stub.WatchDeliberation(heard, metadata=shown, timeout=30)]
+    assert again == replies[-1:], "whoever has heard the end hears it again, and waits for nothing"
+    events = [CODEC.decode(e.event).data for e in replies]
     (convened,) = [e for e in events if isinstance(e, Convened)]
     assert convened.council == "ops-pair"
     assert [s.agent_id for s in convened.seats] == ["ops-ann", "qa-1", "ops-ann-2"]

@@ -53,6 +53,8 @@ from folkmoot.runtime.workspace.port import WorkspaceLost
 
 log = logging.getLogger(__name__)
 
+REASONS_BYTES = 16 * 1024
+"""Of all reasons of an end together, where there is no ranking to bound them."""
 REASON_CHARS = 2_000
 """Of a reason that a foreign part gave: an event must stay small."""
 ABANDON_S = 10.0
@@ -435,13 +437,19 @@ class Owner:
     ) -> None:
         now = self._parts.clock.now()
         said = [*reasons, *self._notes()]
-        result = deliberation.answer(self._state, final, [r[:REASON_CHARS] for r in said], now)
+        result = deliberation.answer(self._state, final, _bounded(said), now)
         elapsed = (now - self._state.created_at).total_seconds()
         usage = msgspec.structs.replace(result.usage, wall_s=round(elapsed, 3))
         fact: Fact = DeliberationEnded(result=msgspec.structs.replace(result, usage=usage), bundle=bundle)
         await self._journal.record(fact)
         observed.ended(final, elapsed)
         log.info("%s is %s after %.1f s", self._state.task_id, final, elapsed, extra={"action": "ended"})
+
+
+def _bounded(reasons: list[str]) -> list[str]:
+    """An event must stay small, whatever letters a reason is written in."""
+    share = REASONS_BYTES // max(1, len(reasons))
+    return [r[:REASON_CHARS].encode("utf-8", "replace")[:share].decode("utf-8", "ignore") for r in reasons]
 
 
 def _examined(found: Examination, reference: ArtifactRef) -> Examined:

@@ -71,7 +71,9 @@ class OrchestratorServicer(OperationsServicer):
             for event in await self._there(state.task_id, request.after_sequence, steps=request.steps):
                 yield _reply(state.task_id, event)
             return
-        async with self._watched(state.task_id, request.after_sequence, steps=request.steps) as arrived:
+        # The end is told also to whoever has heard it: else nothing would come any more, for ever.
+        after = min(request.after_sequence, state.head.seq - 1) if state.end else request.after_sequence
+        async with self._watched(state.task_id, after, steps=request.steps) as arrived:
             while True:
                 stored = await arrived.get()
                 if isinstance(stored, FolkmootError):

@@ -55,9 +55,11 @@ class Watch:
             async with aclosing(self._log.follow(self.subject, once=self._once)) as events:
                 async for stored in events:
                     await self._about(stored)
-                    if stored.seq > after_seq:
+                    last = isinstance(stored.event.data, _LAST)
+                    # The end is told also to whoever has heard it.
+                    if stored.seq > after_seq or (last and not self._once):
                         await self._arrived.put(stored)
-                    if isinstance(stored.event.data, _LAST):
+                    if last:
                         break
             await self._done()
         except FolkmootError as error:

@@ -644,7 +644,7 @@ class WatchDeliberationRequest(_message.Message):
     task_id: _builtins.str
     """task_id names it."""
     after_sequence: _builtins.int
-    """after_sequence skips events up to that sequence; 0 is from the start."""
+    """after_sequence skips events up to that sequence, but for the last of all; 0 is from the start."""
     steps: _builtins.bool
     """steps adds the agents' steps, from now on."""
     once: _builtins.bool

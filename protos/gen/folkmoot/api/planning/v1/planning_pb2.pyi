@@ -1012,7 +1012,7 @@ class WatchStoryRequest(_message.Message):
     story_id: _builtins.str
     """story_id names it."""
     after_sequence: _builtins.int
-    """after_sequence skips the story's events up to that sequence; 0 is from the start."""
+    """after_sequence skips the story's events up to that sequence, but for the last of all; 0 is from the start."""
     tasks: _builtins.bool
     """tasks adds the events of its deliberations, from their start."""
     once: _builtins.bool
