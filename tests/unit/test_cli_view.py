@@ -11,6 +11,7 @@ from rich.spinner import Spinner
 
 from folkmoot.cli import draw, words
 from folkmoot.cli.lanes import BASE, TRAIL, LaneState, View, fold, row, rows_of
+from folkmoot.cli.steps import Steps
 from folkmoot.kernel.events import Fact
 from folkmoot.kernel.evidence import (
     Admission,
@@ -282,3 +283,15 @@ def test_the_end_of_a_long_diff_is_left_to_its_command() -> None:
     assert isinstance(out.file, io.StringIO)
     assert "+9\n" in "\n".join(line.rstrip() for line in out.file.getvalue().splitlines()) + "\n"
     assert "90 more lines" in out.file.getvalue()
+
+
+@pytest.mark.parametrize("width", [24, 40, 80, 100])
+def test_a_command_to_copy_is_never_cut(width: int) -> None:
+    """Narrow terminals show what it does below it; only what no line can hold is broken."""
+    command = "moot story send-back s-0123456789abcdef0123 --reason TEXT"
+    out = Console(file=io.StringIO(), width=width)
+    out.print(Steps([(command, "say what is wrong"), ("moot log s-0123456789abcdef0123", "what happened")]))
+    assert isinstance(out.file, io.StringIO)
+    said = " ".join(out.file.getvalue().split())
+    assert "…" not in said
+    assert said.startswith(command if width < 69 else f"{command} say")

@@ -15,6 +15,7 @@ from rich.text import Text
 
 from folkmoot.cli import words
 from folkmoot.cli.lanes import BASE, Lane, LaneState, Row, View, passed, row
+from folkmoot.cli.steps import Steps
 from folkmoot.cli.text import count, line, span, visible
 from folkmoot.kernel.evidence import Admission, Refusal
 from folkmoot.kernel.facts import Examined
@@ -201,10 +202,8 @@ def trailers(lines: list[str]) -> RenderableType:
 
 def closing(result: Result) -> RenderableType:
     """What it cost, and what to do next."""
-    grid = Table.grid(padding=(0, 2))
-    for command, does in words.next_steps(result):
-        grid.add_row(Text(f"  {line(command)}", style="cyan"), Text(line(does), style="dim"))
-    return Group(Text(""), Text(words.spent(result), style="dim"), Text(""), Text("Next", style="bold"), grid)
+    steps = Steps(words.next_steps(result))
+    return Group(Text(""), Text(words.spent(result), style="dim"), Text(""), Text("Next", style="bold"), steps)
 
 
 # --- evidence ----------------------------------------------------------------------------------------------------

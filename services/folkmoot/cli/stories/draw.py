@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from folkmoot.cli import draw
+from folkmoot.cli.steps import Steps
 from folkmoot.cli.stories import words
 from folkmoot.cli.stories.values import Plan, PlannedTask, Story, Task
 from folkmoot.cli.stories.view import StoryView, TaskView
@@ -190,11 +191,7 @@ def closing(found: Story) -> RenderableType:
     tokens = found.usage.prompt_tokens + found.usage.completion_tokens
     spent = f"{several(found.usage.model_calls, 'model call')}, {count(tokens)} tokens"
     parts = [Text(""), Text(spent, style="dim")] if found.usage.model_calls else []
-    grid = Table.grid(padding=(0, 2))
-    grid.add_column(no_wrap=True)
-    for command, does in words.next_steps(found):
-        grid.add_row(Text(f"  {line(command)}", style="cyan"), Text(line(does), style="dim"))
-    return Group(*parts, Text(""), Text("Next", style="bold"), grid)
+    return Group(*parts, Text(""), Text("Next", style="bold"), Steps(words.next_steps(found)))
 
 
 def listed(stories: list[Story]) -> Table:
