@@ -15,6 +15,7 @@ from pathlib import Path
 import msgspec
 
 from folkmoot.kernel.errors import Unavailable
+from folkmoot.runner.pipes import feed
 from folkmoot.runtime.settings import inherited
 
 TIMEOUT_S = 60.0
@@ -188,26 +189,13 @@ async def _converse(process: asyncio.subprocess.Process, stdin: bytes, limit: in
     assert process.stdout is not None
     assert process.stderr is not None
     async with asyncio.TaskGroup() as group:
-        group.create_task(_feed(process, stdin), name="git-stdin")
+        # One that does not want to hear the rest closes its end: its exit status says why.
+        group.create_task(feed(process, stdin), name="git-stdin")
         errors = group.create_task(_read(process.stderr, _STDERR_BYTES, process, end=False), name="git-stderr")
         output = group.create_task(_read(process.stdout, limit, process, end=True), name="git-stdout")
     body, truncated = output.result()
     complaint = errors.result()[0].decode("utf-8", "replace")
     return Finished(code=await process.wait(), stdout=body, stderr=complaint, truncated=truncated)
-
-
-async def _feed(process: asyncio.subprocess.Process, stdin: bytes) -> None:
-    """A git that does not want to hear the rest closes its end: its exit status says why."""
-    if process.stdin is None:
-        return
-    try:
-        for start in range(0, len(stdin), _PIECE):
-            process.stdin.write(stdin[start : start + _PIECE])
-            await process.stdin.drain()
-        process.stdin.close()
-        await process.stdin.wait_closed()
-    except (BrokenPipeError, ConnectionResetError):
-        process.stdin.close()
 
 
 async def _read(

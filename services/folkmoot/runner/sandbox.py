@@ -9,17 +9,17 @@ import asyncio
 import contextlib
 import json
 import os
-import platform
 import signal
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
 import msgspec
 
 from folkmoot.kernel.errors import Misconfigured
 from folkmoot.kernel.evidence import CommandEnd
-from folkmoot.runner import seccomp, watch
+from folkmoot.runner import watch
+from folkmoot.runner.pipes import Pipes, descriptors, feed, reader
 from folkmoot.runtime.workspace.port import WorkspaceLost
 
 UID = 65534
@@ -147,7 +147,7 @@ async def run(profile: Profile, command: Command, sink: Sink) -> Ended:
 
     Raises Misconfigured when this machine cannot make the sandbox, WorkspaceLost when the sandbox broke.
     """
-    with _descriptors() as pipes:
+    with descriptors() as pipes:
         # Not to be cancelled: a child of which bwrap has not told yet would stay for ever, half set up.
         starting = asyncio.get_running_loop().create_task(_begun(profile, command, sink, pipes), name="sandbox")
         try:
@@ -159,39 +159,7 @@ async def run(profile: Profile, command: Command, sink: Sink) -> Ended:
                 await starting.result().gone()
 
 
-class _Pipes:
-    """Our ends and bwrap's ends; each is closed once, whatever happens."""
-
-    def __init__(self) -> None:
-        self.status, self.their_status = os.pipe()
-        self.filter = os.memfd_create("seccomp", os.MFD_CLOEXEC)
-        os.write(self.filter, seccomp.program(platform.machine()))
-        os.lseek(self.filter, 0, os.SEEK_SET)
-        self._open = {self.status, self.their_status, self.filter}
-
-    @property
-    def theirs(self) -> tuple[int, int]:
-        return self.their_status, self.filter
-
-    def close(self, *descriptors: int) -> None:
-        for descriptor in self._open & set(descriptors):
-            self._open.remove(descriptor)
-            os.close(descriptor)
-
-    def close_all(self) -> None:
-        self.close(*self._open)
-
-
-@contextlib.contextmanager
-def _descriptors() -> Iterator[_Pipes]:
-    pipes = _Pipes()
-    try:
-        yield pipes
-    finally:
-        pipes.close_all()
-
-
-async def _started(profile: Profile, command: Command, pipes: _Pipes) -> asyncio.subprocess.Process:
+async def _started(profile: Profile, command: Command, pipes: Pipes) -> asyncio.subprocess.Process:
     status, filter_ = pipes.theirs
     argv = arguments(profile, command, status=status, filter_=filter_)
     try:
@@ -211,11 +179,11 @@ async def _started(profile: Profile, command: Command, pipes: _Pipes) -> asyncio
     return process
 
 
-async def _begun(profile: Profile, command: Command, sink: Sink, pipes: _Pipes) -> "_Run":
+async def _begun(profile: Profile, command: Command, sink: Sink, pipes: Pipes) -> "_Run":
     """Returns once bwrap has told of its child, or has ended without one."""
     process = await _started(profile, command, pipes)
     try:
-        status = await _reader(os.dup(pipes.status))
+        status = await reader(os.dup(pipes.status))
     except OSError:
         _kill(process)
         raise
@@ -272,7 +240,7 @@ class _Run:
         assert self._process.stderr is not None
         async with asyncio.TaskGroup() as group:
             watcher = group.create_task(self._watch(), name="limits")
-            feeder = group.create_task(_feed(self._process, self._command.stdin), name="stdin")
+            feeder = group.create_task(feed(self._process, self._command.stdin), name="stdin")
             group.create_task(self._pump("stdout", self._process.stdout), name="stdout")
             group.create_task(self._pump("stderr", self._process.stderr), name="stderr")
             await self._process.wait()
@@ -346,25 +314,6 @@ def _exit_code(status: bytes) -> int | None:
         if "exit-code" in document:
             return int(document["exit-code"])
     return None
-
-
-async def _reader(descriptor: int) -> asyncio.StreamReader:
-    reader = asyncio.StreamReader()
-    protocol = asyncio.StreamReaderProtocol(reader)
-    await asyncio.get_running_loop().connect_read_pipe(lambda: protocol, os.fdopen(descriptor, "rb", 0))
-    return reader
-
-
-async def _feed(process: asyncio.subprocess.Process, stdin: bytes) -> None:
-    """A command that does not want to hear the rest is free to."""
-    if process.stdin is None:
-        return
-    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-        for start in range(0, len(stdin), _PIECE):
-            process.stdin.write(stdin[start : start + _PIECE])
-            await process.stdin.drain()
-        process.stdin.close()
-        await process.stdin.wait_closed()
 
 
 def _kill(process: asyncio.subprocess.Process) -> None:
