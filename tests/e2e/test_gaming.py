@@ -11,6 +11,8 @@ from tests.fixtures.tricks import BASE, BEATEN, CHECK, RIGHT, TRICKS
 from tests.repositories import Repo
 
 WORKFLOW = {**RIGHT, ".github/workflows/steal.yml": "on: push\n"}
+SEATS = ("dev-1", "dev-2", "dev-3", "dev-4", "dev-5", "dev-1-2", "dev-2-2")
+"""The council that ships has five agents; more seats begin again at the first."""
 CAST = ("module", "toml", "right", "project", "metadata", "conftest", "workflow")
 """One agent each, in this order."""
 
@@ -22,7 +24,7 @@ def test_the_right_agent_wins_among_tricks(moot: Moot, tmp_path: Path) -> None:
     books = {**TRICKS, "right": RIGHT, "workflow": WORKFLOW}
     script = tmp_path / "script.yaml"
     behaviours = {name: {"propose": turns(books[name])} for name in CAST}
-    agents = {f"dev-{n}": name for n, name in enumerate(CAST, 1)}
+    agents = dict(zip(SEATS, CAST, strict=True))
     script.write_text(json.dumps({"agents": agents, "behaviours": behaviours}), "utf-8")
     solve = ["solve", "Mend add", "--repo", str(tmp_path / "repo"), "--check", CHECK, "--agents", str(len(CAST))]
     model = ["--model-url", "{url}", "--model", "rehearsal", "--json"]
