@@ -1,15 +1,14 @@
 """Many deliberations at once: how long all of them take, whether one is lost, and what our services hold meanwhile."""
 
 import asyncio
-import os
-import resource
+import statistics
 from pathlib import Path
 
 from folkmoot.kernel import subjects
 from folkmoot.kernel.facts import DeliberationEnded
 from tests.bench import deliberations, stage
 from tests.bench.bare import Bare
-from tests.bench.measure import Row, timed
+from tests.bench.measure import Row, timed, timed_call
 from tests.bench.memory import watched
 
 COUNT = 60
@@ -24,7 +23,7 @@ async def rows(folder: Path, place: Path, url: str, bare: Bare, count: int) -> l
     """On a platform of its own. Raises SystemExit when a deliberation is lost or does not end decided."""
     command = stage.moot(folder)
     command.env |= {"FOLKMOOT_ORCHESTRATOR_DELIBERATIONS": str(AT_ONCE)}
-    floor = max(stage.CALLS * LATENCY_S, count * _cpu_s(bare) / (os.cpu_count() or 1))
+    floor = max(stage.CALLS * LATENCY_S, count * _bare_s(bare))
     with stage.up(command):
         async with deliberations.stand(command, bare) as on:
             await on.deliberate(stage.task(place, url))
@@ -40,7 +39,7 @@ async def rows(folder: Path, place: Path, url: str, bare: Bare, count: int) -> l
         aim="<= 1 MiB",
         unit="KiB",
     )
-    aim = "<= 1.25x of the larger of 1 s x calls and the bare processes' cpu"
+    aim = "<= 1.25x of the larger of 1 s x calls and the bare processes of all of them"
     return [Row(work=work, ours=(took,), floor=(floor,), aim=aim), held]
 
 
@@ -58,15 +57,7 @@ async def _ended_once(on: deliberations.Stand) -> None:
             raise SystemExit(f"{task} ended {len(ends)} times")
 
 
-def _cpu_s(bare: Bare) -> float:
-    """Processor seconds of one bare deliberation: git, sandboxes, tests."""
+def _bare_s(bare: Bare) -> float:
+    """Seconds of one bare deliberation (git, sandboxes, tests), which keeps all cores busy."""
     bare.deliberation(stage.AGENTS)
-    before = _children_s()
-    for _ in range(_SAMPLES):
-        bare.deliberation(stage.AGENTS)
-    return (_children_s() - before) / _SAMPLES
-
-
-def _children_s() -> float:
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
+    return statistics.median([timed_call(lambda: bare.deliberation(stage.AGENTS)) for _ in range(_SAMPLES)])
