@@ -1,6 +1,7 @@
 """A whole log is backed up while it is written to, and comes back in a new folder; what is over its time goes."""
 
 import asyncio
+import secrets
 import tarfile
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
@@ -56,6 +57,8 @@ async def test_a_backup_comes_back_as_it_was(nats_server: NatsServer, tmp_path: 
     """Every message under its own sequence, artifacts and mirrors too, settings without secrets; forgetting works
     there as well."""
     story = await kept.story(nats_server, "one")
+    async with nats_server.connect("orchestrator") as bus:
+        large = await bus.artifacts.put(secrets.token_bytes(3_000_000))  # a snapshot of many pieces ends in another way
     data = tmp_path / "data"
     ref = data / "mirrors/r/base.git/refs/heads/main"
     ref.parent.mkdir(parents=True)
@@ -77,6 +80,7 @@ async def test_a_backup_comes_back_as_it_was(nats_server: NatsServer, tmp_path: 
     async with reached(Settings(data=str(tmp_path / "new"))) as there:
         assert await contents(there) == before
         assert await there.bus.artifacts.get(story.transcript) == b"the secret of one"
+        assert len(await there.bus.artifacts.get(large)) == large.size
         await there.require_erasable()
 
 

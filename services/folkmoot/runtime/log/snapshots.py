@@ -4,7 +4,6 @@ A stream is taken at one moment, several are not: whoever puts them back mends w
 """
 
 import json
-import logging
 from collections.abc import Mapping
 from typing import Any, BinaryIO
 
@@ -14,11 +13,9 @@ from folkmoot.kernel.errors import Misconfigured, Unavailable
 from folkmoot.runtime.log.topology import StreamSpec
 from folkmoot.runtime.log.wire import Inbox, Wire, status
 
-log = logging.getLogger(__name__)
-
 _PIECE = 256 * 1024
-_TRIES = 3
-"""A busy server has broken one off without a reason."""
+_END = 204
+"""Of a snapshot of many pieces; one of few ends with an empty message alone."""
 _SILENCE_S = 60.0
 """Between two pieces: the server reads its disk meanwhile."""
 
@@ -31,22 +28,10 @@ class Taken(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def take(wire: Wire, stream: str, out: BinaryIO) -> Taken:
-    """Write a snapshot of `stream`, without its readers: what is put back is handed out anew. `out` can be sought.
+    """Write a snapshot of `stream`, without its readers: what is put back is handed out anew.
 
-    Raises Unavailable when it breaks off, several times.
+    Raises Unavailable when it breaks off.
     """
-    start = out.tell()
-    for _ in range(_TRIES - 1):
-        try:
-            return await _taken(wire, stream, out)
-        except Unavailable as error:
-            log.warning("the snapshot of %s begins anew: %s", stream, error)
-            out.seek(start)
-            out.truncate()
-    return await _taken(wire, stream, out)
-
-
-async def _taken(wire: Wire, stream: str, out: BinaryIO) -> Taken:
     subject = f"$JS.API.STREAM.SNAPSHOT.{stream}"
     async with wire.inbox(subject) as pieces:
         request = {"deliver_subject": pieces.subject, "no_consumers": True, "chunk_size": _PIECE}
@@ -74,7 +59,7 @@ async def put(wire: Wire, spec: StreamSpec, taken: Taken, body: BinaryIO) -> int
 async def _drain(wire: Wire, pieces: Inbox, out: BinaryIO) -> None:
     while True:
         msg = await pieces.next(_SILENCE_S)
-        if status(msg):
+        if status(msg) not in (0, _END):
             said = (msg.headers or {}).get("Description", "")
             raise Unavailable(f"{pieces.about}: it broke off ({status(msg)} {said})")
         if not msg.data:
