@@ -9,6 +9,9 @@ from folkmoot.runtime.log.topology import READERS, STREAMS, ReaderSpec, StreamSp
 from folkmoot.runtime.log.wire import Refused, Wire, dial
 from folkmoot.runtime.settings import LogSettings
 
+_LOOKS = 5
+"""At a reader whose lease time is being changed."""
+
 
 async def ensure_topology(settings: LogSettings) -> None:
     """As the admin user: create what is missing.
@@ -35,11 +38,17 @@ async def _ensure_stream(wire: Wire, spec: StreamSpec) -> None:
 
 
 async def _ensure_reader(wire: Wire, spec: ReaderSpec) -> None:
-    there = await _info(wire, f"$JS.API.CONSUMER.INFO.{spec.stream}.{spec.name}")
+    asked = f"$JS.API.CONSUMER.INFO.{spec.stream}.{spec.name}"
+    there = await _info(wire, asked)
     config = spec.config() | {"ack_wait": int(wire.settings.ack_wait_s * SECOND)}
-    if there is None or _drifted(config, there["config"]) == ["ack_wait"]:
-        request = {"stream_name": spec.stream, "config": config}
-        there = await _make(wire, f"$JS.API.CONSUMER.DURABLE.CREATE.{spec.stream}.{spec.name}", request)
+    request = {"stream_name": spec.stream, "config": config}
+    for _ in range(_LOOKS):
+        if there is not None and _drifted(config, there["config"]) != ["ack_wait"]:
+            break
+        made = await _make(wire, f"$JS.API.CONSUMER.DURABLE.CREATE.{spec.stream}.{spec.name}", request)
+        # The answer to an update may still have the configuration from before it.
+        there = await _info(wire, asked) or made
+    assert there is not None
     _compare(f"reader {spec.name}", config, there["config"])
 
 
