@@ -168,7 +168,7 @@ async def test_decisions_of_people_reach_the_work_that_they_are_about() -> None:
         "d-story": {"story_id": "s-1"},
         "d-other-file": {**here, "paths": ["src/b.py"]},
         "d-other-story": {"story_id": "s-2"},
-        "d-elsewhere": {"repository": "/work/other"},
+        "d-elsewhere": {"repository": "/srv/other"},
     }
     for name, about in decisions.items():
         await history.decision(name, **about)

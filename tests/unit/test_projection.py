@@ -143,10 +143,10 @@ async def test_a_task_touches_files_and_the_folders_around_them() -> None:
 
 async def test_addresses_that_plainly_mean_the_same_are_one_repository() -> None:
     """A trailing slash must not hide what was learned."""
-    for address in ("/work/shop/", "file:///work/shop", "//work/./shop", "/work/x/../shop"):
+    for address in ("/srv/shop/", "file:///srv/shop", "//srv/./shop", "/srv/x/../shop"):
         history = History()
         await history.task(spec("t-1", repository=address), "a.py")
-        await history.task(spec("t-2", repository="/work/shop"), "a.py")
+        await history.task(spec("t-2", repository="/srv/shop"), "a.py")
         assert await connected(history, "task:t-1", "TOUCHED") == await connected(history, "task:t-2", "TOUCHED")
 
 
@@ -174,7 +174,7 @@ async def test_secrets_do_not_reach_the_graph() -> None:
     history = History()
     await history.story("s-1", spec("t-1", "s-1", text=f"use {secret}"), text=f"use {secret}", checks=[f"x {secret}"])
     await history.task(spec("t-1", "s-1", title=secret), "a.py", summary=f"I used {secret}", reasons=(secret,))
-    await history.decision("d-1", text=f"The token is {secret}", repository="/work/shop", paths=["a.py"])
+    await history.decision("d-1", text=f"The token is {secret}", repository="/srv/shop", paths=["a.py"])
     await history.write(STORY, StorySentBack(actor="ann", reason=f"{secret} leaks"))
     dump = await history.graph.dump()
     assert "[redacted:github]" in str(dump)
@@ -220,7 +220,7 @@ STREAMS: dict[str, list[Fact]] = {
     ],
     subjects.DECISIONS: [
         DecisionRecorded(decision_id="d-1", actor="ann", title="t", text="x", story_id=WHOLE.story_id),
-        DecisionRecorded(decision_id="d-2", actor="ann", title="t", text="x", repository="/work/shop", paths=("src/",)),
+        DecisionRecorded(decision_id="d-2", actor="ann", title="t", text="x", repository="/srv/shop", paths=("src/",)),
     ],
 }
 
