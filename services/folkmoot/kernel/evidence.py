@@ -65,6 +65,10 @@ class TestSuite(msgspec.Struct, frozen=True, kw_only=True):
 class SuiteKind(StrEnum):
     TESTS = "tests"
     CHECK = "check"
+    EXHIBIT = "exhibit"
+    """Tests of one author, transplanted: see `Exhibit`."""
+    LINT = "lint"
+    """What linters and type checkers say, as `counts`."""
 
 
 class Examination(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,7 +79,7 @@ class Examination(msgspec.Struct, frozen=True, kw_only=True):
     kind: SuiteKind
     name: str
     """`tests`, or the check's command; of a check of the platform's own its name. `tests of <commit>`, on base,
-    are those of another side of a merge."""
+    are those of another side of a merge. Of an exhibit its id; of linters `lint`."""
     run: int = 1
     """From 1; the baseline is run more than once."""
     end: CommandEnd
@@ -85,6 +89,8 @@ class Examination(msgspec.Struct, frozen=True, kw_only=True):
     """Why the report cannot be believed (absent, unreadable, cut off); empty when it can."""
     output: ArtifactRef | None = None
     """Standard output and error, whole up to the cap."""
+    counts: dict[str, int] = {}
+    """Findings by tool, of kind `lint`."""
 
 
 class Tampering(msgspec.Struct, frozen=True, kw_only=True):
@@ -148,3 +154,86 @@ class Refusal(msgspec.Struct, frozen=True, kw_only=True):
     proposal_id: ProposalId
     agent_id: AgentId
     reason: str
+
+
+# --- tests as evidence -------------------------------------------------------------------------------------------
+
+
+class Source(StrEnum):
+    """What the author of a test had seen."""
+
+    CANDIDATE = "candidate"
+    """Came with the author's own proposal."""
+    FINDING = "finding"
+    """Reproduces what a reviewer says of a proposal."""
+    SEALED = "sealed"
+    """By a writer who saw story and base, and no candidate."""
+    SPLIT = "split"
+    """By a writer who saw two survivors, unnamed, to tell them apart."""
+
+
+class TestPack(msgspec.Struct, frozen=True, kw_only=True):
+    """Tests that can be run alone on any commit: their files, and what they need to run."""
+
+    __test__ = False  # not a test case, whatever pytest thinks of the name
+
+    files: ArtifactRef
+    """JSON of `PackedFile`s."""
+    paths: tuple[str, ...]
+    """The test files among them, sorted; the rest are fixtures, configuration and data that they need."""
+    suite: TestSuite
+    """Runs just these files."""
+
+
+class PackedFile(msgspec.Struct, frozen=True, kw_only=True):
+    path: str
+    content: bytes
+    executable: bool = False
+
+
+class Exhibit(msgspec.Struct, frozen=True, kw_only=True):
+    """Tests of one author in one round, as one piece of evidence: run on base and on every candidate."""
+
+    exhibit_id: str
+    """A token, unique in its task: `own-dev-1-r1`, `finding-dev-2-r1`, `sealed-tester-1-r1`, `split-tester-1-r2`; with
+    `-2` and so on behind where one author's tests need more than one runner."""
+    author: AgentId
+    source: Source
+    round: int = 1
+    pack: TestPack
+    proposal_id: ProposalId = ProposalId("")
+    """Of the author's own proposal that it came with."""
+
+
+class Finding(msgspec.Struct, frozen=True, kw_only=True):
+    """What a reviewer says is wrong with a proposal. Counts only as far as its reproducer, an exhibit, shows it."""
+
+    proposal_id: ProposalId
+    claim: str
+    """At most 2,000 characters. For people and for the author of the proposal, never for the jury."""
+    severity: str
+    """`low`, `medium` or `high`, in the reviewer's opinion."""
+    path: str
+    """Where the reproducer lies in its exhibit."""
+    reproducer: ArtifactRef
+    """Its content."""
+    exhibit_id: str = ""
+    """Empty: it could not be made one, for `problem`."""
+    problem: str = ""
+
+
+class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+    """What a judge says of two proposals, shown in both orders."""
+
+    one: ProposalId
+    other: ProposalId
+    better: ProposalId | None
+    """None: a tie, or the two answers differ."""
+    consistent: bool
+    """Both orders gave the same answer."""
+    judge: AgentId
+    model: str
+    reasons: tuple[str, ...] = ()
+    """Of the two answers, at most 1,000 characters each."""
+    problem: str = ""
+    """Why there is no usable answer: then it says nothing."""

@@ -1,11 +1,22 @@
 """Every fact that a log of ours may hold, by subject. Add here; never rename, never remove."""
 
+from enum import StrEnum
 from typing import ClassVar
 
 import msgspec
 
 from folkmoot.kernel.events import Codec, Erased, Fact
-from folkmoot.kernel.evidence import Admission, ArtifactRef, CommandEnd, PreparedBase, Refusal, SuiteKind
+from folkmoot.kernel.evidence import (
+    Admission,
+    ArtifactRef,
+    CommandEnd,
+    Exhibit,
+    Finding,
+    PreparedBase,
+    Refusal,
+    SuiteKind,
+    Verdict,
+)
 from folkmoot.kernel.fleet import AgentProfile, Council
 from folkmoot.kernel.ids import AgentId, CommitId, ProposalId, StoryId, TaskId, WorkspaceId
 from folkmoot.kernel.plan import Assessment, Plan, Planning
@@ -207,6 +218,10 @@ class Convened(Fact, frozen=True, kw_only=True):
     """Name of the council; empty: the default of the task's role."""
     context: ArtifactRef | None = None
     """What agents were told of earlier work; None when there was nothing, or nobody to ask."""
+    helpers: tuple[Seat, ...] = ()
+    """Seats that never propose: writers of tests, and the judge."""
+    inherited: tuple[Admission, ...] = ()
+    """Candidates of the task that this one goes on with; their authors have seats."""
 
 
 class AttemptStarted(Fact, frozen=True, kw_only=True):
@@ -215,6 +230,10 @@ class AttemptStarted(Fact, frozen=True, kw_only=True):
     type_name: ClassVar[str] = "folkmoot.deliberation.attempt-started.v1"
     agent_id: AgentId
     attempt: int
+    """Counts on through all that the agent does in the task."""
+    phase: str = "propose"
+    """As in `X-Folkmoot-Phase`: `propose`, `review`, `revise` or `test`."""
+    round: int = 1
 
 
 class AttemptLost(Fact, frozen=True, kw_only=True):
@@ -224,6 +243,8 @@ class AttemptLost(Fact, frozen=True, kw_only=True):
     agent_id: AgentId
     attempt: int
     reason: str
+    usage: Usage = Usage()
+    """What it had used as far as that is known."""
 
 
 class ProposalAdmitted(Fact, frozen=True, kw_only=True):
@@ -232,12 +253,14 @@ class ProposalAdmitted(Fact, frozen=True, kw_only=True):
     summary: str = ""
     """The author's prose: shown to people, never to peers or the jury."""
     usage: Usage = Usage()
+    round: int = 1
 
 
 class ProposalRefused(Fact, frozen=True, kw_only=True):
     type_name: ClassVar[str] = "folkmoot.deliberation.proposal-refused.v1"
     refusal: Refusal
     usage: Usage = Usage()
+    round: int = 1
 
 
 class AgentFailed(Fact, frozen=True, kw_only=True):
@@ -246,6 +269,86 @@ class AgentFailed(Fact, frozen=True, kw_only=True):
     type_name: ClassVar[str] = "folkmoot.deliberation.agent-failed.v1"
     agent_id: AgentId
     reason: str
+    usage: Usage = Usage()
+
+
+class Stage(StrEnum):
+    """What a deliberation does next."""
+
+    PROPOSE = "propose"
+    CRITIQUE = "critique"
+    REVISE = "revise"
+    TEST = "test"
+    """A writer of tests splits survivors."""
+    JUDGE = "judge"
+    RANK = "rank"
+
+
+class Work(msgspec.Struct, frozen=True, kw_only=True):
+    """One agent, one phase, one round: ends with a proposal, findings, tests, or a stated reason for none."""
+
+    agent_id: AgentId
+    phase: str
+    """`propose`, `review`, `revise` or `test`."""
+    round: int = 1
+
+
+class Staged(Fact, frozen=True, kw_only=True):
+    """The owner decided what comes next, and why. A deliberation without one has the one stage of proposing."""
+
+    type_name: ClassVar[str] = "folkmoot.deliberation.staged.v1"
+    stage: Stage
+    round: int = 1
+    works: tuple[Work, ...] = ()
+    """That begin with it."""
+    pairs: tuple[tuple[ProposalId, ProposalId], ...] = ()
+    """That are to be judged, or split by a test."""
+    reasons: tuple[str, ...] = ()
+    policy: str = ""
+    """Version of the jury's policy that it was decided by."""
+
+
+class WorkEnded(Fact, frozen=True, kw_only=True):
+    """A work that brought nothing more: a revision without a change, a review or a writer of tests that failed."""
+
+    type_name: ClassVar[str] = "folkmoot.deliberation.work-ended.v1"
+    work: Work
+    reason: str
+    failed: bool = False
+    usage: Usage = Usage()
+
+
+class ExhibitAdmitted(Fact, frozen=True, kw_only=True):
+    """Tests of one author join the matrix."""
+
+    type_name: ClassVar[str] = "folkmoot.deliberation.exhibit-admitted.v1"
+    exhibit: Exhibit
+
+
+class Reviewed(Fact, frozen=True, kw_only=True):
+    """A reviewer is done; the exhibits of its findings stand before it."""
+
+    type_name: ClassVar[str] = "folkmoot.deliberation.reviewed.v1"
+    work: Work
+    findings: tuple[Finding, ...] = ()
+    summary: str = ""
+    usage: Usage = Usage()
+
+
+class TestsWritten(Fact, frozen=True, kw_only=True):
+    """A writer of tests is done; the exhibits stand before it."""
+
+    __test__ = False  # not a test case, whatever pytest thinks of the name
+    type_name: ClassVar[str] = "folkmoot.deliberation.tests-written.v1"
+    work: Work
+    exhibits: tuple[str, ...]
+    """Ids."""
+    usage: Usage = Usage()
+
+
+class Judged(Fact, frozen=True, kw_only=True):
+    type_name: ClassVar[str] = "folkmoot.deliberation.judged.v1"
+    verdict: Verdict
     usage: Usage = Usage()
 
 
@@ -275,6 +378,8 @@ class CandidatesRanked(Fact, frozen=True, kw_only=True):
     reasons: tuple[str, ...]
     policy: str
     """Version of the jury's policy."""
+    settle: tuple[str, ...] = ()
+    """Where it abstains: what would settle it, as questions and steps for the product owner."""
 
 
 class CancelRequested(Fact, frozen=True, kw_only=True):
@@ -304,6 +409,8 @@ class WorkspaceRequested(Fact, frozen=True, kw_only=True):
     attempt: int
     base: PreparedBase
     ttl_s: float
+    commit: CommitId | None = None
+    """An admitted commit that the agent begins with; None: where base begins."""
 
 
 class WorkspaceReady(Fact, frozen=True, kw_only=True):
@@ -326,7 +433,7 @@ class WorkspaceRefused(Fact, frozen=True, kw_only=True):
 
 
 class AgentFinished(Fact, frozen=True, kw_only=True):
-    """One per agent and round; the fence makes a second one impossible."""
+    """One per agent, phase and round; the fence makes a second one impossible."""
 
     type_name: ClassVar[str] = "folkmoot.agent.finished.v1"
     agent_id: AgentId
@@ -339,6 +446,9 @@ class AgentFinished(Fact, frozen=True, kw_only=True):
     bundle: ArtifactRef | None = None
     transcript: ArtifactRef | None = None
     usage: Usage = Usage()
+    phase: str = "propose"
+    findings: tuple[Finding, ...] = ()
+    """Of a review, without `exhibit_id`: that is the platform's to give."""
 
 
 # --- agent.steps.<task_id>.<agent_id>: written by agents, kept for a while --------------------------------------
@@ -475,6 +585,12 @@ CODEC = Codec(
     ProposalAdmitted,
     ProposalRefused,
     AgentFailed,
+    Staged,
+    WorkEnded,
+    ExhibitAdmitted,
+    Reviewed,
+    TestsWritten,
+    Judged,
     Examined,
     CandidatesRanked,
     CancelRequested,

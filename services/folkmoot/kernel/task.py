@@ -102,6 +102,14 @@ class TaskSpec(msgspec.Struct, frozen=True, kw_only=True):
     """Tasks whose results it builds on."""
     merge: tuple[CommitId, ...] = ()
     """Decided commits that it starts from instead of `base_ref`; several only in a merge task."""
+    max_agents: int = 0
+    """More seats may be filled up to this number while evidence is short; 0: `agents` and no more."""
+    superseded: tuple[str, ...] = ()
+    """Ids of base's tests that the story makes wrong: they gate nothing."""
+    total: Budget | None = None
+    """Limits of the whole task, `steps` as model calls; the first that is hit ends it with the best so far."""
+    continues: TaskId = TaskId("")
+    """An ended task whose candidates are judged anew, without agents proposing again."""
 
 
 _LATER: dict[str, object] = {
@@ -111,6 +119,10 @@ _LATER: dict[str, object] = {
     "paths": (),
     "depends_on": (),
     "merge": (),
+    "max_agents": 0,
+    "superseded": (),
+    "total": None,
+    "continues": "",
 }
 
 
