@@ -2,8 +2,9 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from itertools import count
 
 import msgspec
 import pytest
@@ -32,6 +33,10 @@ def _events(*data: object, done: bool = True) -> bytes:
     return _http("".join(lines).encode(), kind="text/event-stream")
 
 
+class _Stalled(bytes):
+    """An answer that is sent, and then nothing: neither more of it nor its end."""
+
+
 @asynccontextmanager
 async def _serving(*answers: bytes | None) -> AsyncIterator[tuple[str, list[bytes]]]:
     """Plays raw answers, the last one for ever; None hangs. Yields the base URL, and what was asked."""
@@ -44,11 +49,11 @@ async def _serving(*answers: bytes | None) -> AsyncIterator[tuple[str, list[byte
         length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
         asked.append(head + await reader.readexactly(length))
         answer = answers[min(len(asked), len(answers)) - 1]
-        if answer is None:
-            await reader.read()
-        else:
+        if answer is not None:
             writer.write(answer)
             await writer.drain()
+        if answer is None or isinstance(answer, _Stalled):
+            await reader.read()
         writer.close()
         with suppress(ConnectionError):
             await writer.wait_closed()
@@ -61,12 +66,19 @@ async def _serving(*answers: bytes | None) -> AsyncIterator[tuple[str, list[byte
             await task
 
 
-async def _ask(url: str, *, stream: bool = False, slept: list[float] | None = None, key: str = "k") -> Reply:
+async def _ask(
+    url: str,
+    *,
+    stream: bool = False,
+    slept: list[float] | None = None,
+    key: str = "k",
+    monotonic: Callable[[], float] = lambda: 0.0,
+) -> Reply:
     async def sleep(seconds: float) -> None:
         (slept if slept is not None else []).append(seconds)
 
     settings = ModelSettings(attempts=3, timeout_s=0.5, stream=stream)
-    async with model_client(settings, sleep) as client:
+    async with model_client(settings, sleep, monotonic) as client:
         return await client.complete(ModelEndpoint(url=url, name="m", api_key=key), REQUEST)
 
 
@@ -154,6 +166,34 @@ async def test_a_server_that_cannot_be_used_is_told_in_words(answer: bytes | Non
     assert len(asked) == tries
     assert "127.0.0.1" in str(error.value)
     assert "hush" not in str(error.value)
+
+
+async def test_a_process_that_overslept_asks_again() -> None:
+    """A time-out that comes seconds late is no silence of the model: its answer may have come meanwhile."""
+    asleep = count(step=10.0)
+    async with _serving(None, _http(PLAIN)) as (url, asked):
+        assert (await _ask(url, monotonic=lambda: next(asleep))).text == "hello"
+    assert len(asked) == 2
+
+
+async def test_a_wait_begins_anew_with_each_piece_of_an_answer() -> None:
+    """However long an answer took so far, a server that is silent in the middle of it hangs."""
+    moments = iter([0.0, 20.0, 40.0, 40.5])
+    """The call, the request that is out, a piece, the time-out."""
+    begun = _events({"choices": [{"delta": {"content": "ha"}}]})
+    async with _serving(_Stalled(begun[:-1])) as (url, asked):
+        with pytest.raises(ModelError, match="hangs"):
+            await _ask(url, stream=True, monotonic=lambda: next(moments))
+    assert len(asked) == 1
+
+
+async def test_a_process_that_oversleeps_each_time_gives_up() -> None:
+    """After as many attempts as any call has, in words that do not blame the server."""
+    asleep = count(step=10.0)
+    async with _serving(None) as (url, asked):
+        with pytest.raises(ModelError, match=r"this process slept.*after 3 attempts"):
+            await _ask(url, monotonic=lambda: next(asleep))
+    assert len(asked) == 3
 
 
 async def test_a_refused_connection_is_told_in_words() -> None:

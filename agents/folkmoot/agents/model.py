@@ -1,6 +1,7 @@
 """Client of an OpenAI-compatible model server: time-outs, retries, and errors in words that a person can act on."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 
 import httpx
@@ -24,17 +25,21 @@ WORDS_CHARS = 500
 """Of what a server says about an error."""
 KEY_CHARS = 12
 """A shorter key is a placeholder, as local servers want one, and may stand in an honest answer."""
+OVERSLEPT_S = 0.25
+"""A time-out that comes so much too late says that this process did not run: not that the model was silent."""
 
 Sleep = Callable[[float], Awaitable[None]]
+Monotonic = Callable[[], float]
 
 
 class ModelClient:
     """Calls models over one shared HTTP client; `sleep` waits between attempts."""
 
-    def __init__(self, http: httpx.AsyncClient, settings: ModelSettings, sleep: Sleep) -> None:
+    def __init__(self, http: httpx.AsyncClient, settings: ModelSettings, sleep: Sleep, monotonic: Monotonic) -> None:
         self._http = http
         self._settings = settings
         self._sleep = sleep
+        self._monotonic = monotonic
 
     async def complete(self, endpoint: ModelEndpoint, request: ModelRequest) -> Reply:
         """One answer; one that cannot be read is a Reply with `problem`. Raises ModelError, whose message names the
@@ -59,27 +64,31 @@ class ModelClient:
 
     async def _once(self, endpoint: ModelEndpoint, request: ModelRequest) -> Reply:
         body = msgspec.json.encode(_body(endpoint, request, self._settings))
-        where = shown(endpoint.url)
-        with _mapped(where, self._settings):
+        where, silence = shown(endpoint.url), _Silence(self._monotonic)
+        with _mapped(where, self._settings, silence):
             async with self._http.stream(
                 "POST",
                 f"{endpoint.url.rstrip('/')}/chat/completions",
                 content=body,
                 headers=_headers(endpoint, request),
                 timeout=httpx.Timeout(self._settings.timeout_s, connect=self._settings.connect_timeout_s),
+                extensions={"trace": silence.trace},
             ) as response:
+                pieces = _pieces(response, silence)
                 if response.status_code != httpx.codes.OK:
-                    raise _refused(response, await _capped(response), endpoint)
-                reply = await _read(response, endpoint, Tokens(prompt=len(body) // 4))
+                    raise _refused(response, await _whole(pieces), endpoint)
+                reply = await _read(response, pieces, endpoint, Tokens(prompt=len(body) // 4))
                 return _without_key(reply, endpoint.api_key)
 
 
 @asynccontextmanager
-async def model_client(settings: ModelSettings, sleep: Sleep) -> AsyncIterator[ModelClient]:
+async def model_client(
+    settings: ModelSettings, sleep: Sleep, monotonic: Monotonic = time.monotonic
+) -> AsyncIterator[ModelClient]:
     """A client with connections of its own. The environment's proxies are not asked: a URL means what it says."""
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=64)
     async with httpx.AsyncClient(limits=limits, trust_env=False, follow_redirects=False) as http:
-        yield ModelClient(http, settings, sleep)
+        yield ModelClient(http, settings, sleep, monotonic)
 
 
 def shown(url: str) -> str:
@@ -115,15 +124,37 @@ def _headers(endpoint: ModelEndpoint, request: ModelRequest) -> dict[str, str]:
     return headers | {"authorization": f"Bearer {endpoint.api_key}"} if endpoint.api_key else headers
 
 
-async def _read(response: httpx.Response, endpoint: ModelEndpoint, estimate: Tokens) -> Reply:
+class _Silence:
+    """For how long nothing has come, by the clock of this process."""
+
+    def __init__(self, monotonic: Monotonic) -> None:
+        self._monotonic = monotonic
+        self._since = monotonic()
+
+    def broken(self) -> None:
+        self._since = self._monotonic()
+
+    async def trace(self, event: str, _: Mapping[str, object]) -> None:
+        """httpx tells what it does: the request is out."""
+        if event.endswith(".receive_response_headers.started"):
+            self.broken()
+
+    def overslept(self, timeout_s: float) -> bool:
+        """Whether a time-out that has just ended a wait came too late."""
+        return self._monotonic() - self._since > timeout_s + OVERSLEPT_S
+
+
+async def _read(
+    response: httpx.Response, pieces: AsyncIterator[bytes], endpoint: ModelEndpoint, estimate: Tokens
+) -> Reply:
     assembly, where = Assembly(), shown(endpoint.url)
     try:
         if response.headers.get("content-type", "").startswith("text/event-stream"):
-            await _read_events(response, assembly)
+            await _read_events(pieces, assembly)
             if not assembly.done:
                 raise ModelBusy(f"{where}: the answer broke off in the middle")
         else:
-            body = await _capped(response)
+            body = await _whole(pieces)
             if looks_like_html(body):
                 raise ModelError(f"{where} answered with a web page instead of JSON: is this the base URL of the API?")
             assembly.body(body)
@@ -148,22 +179,23 @@ def _without_key(reply: Reply, key: str) -> Reply:
     return msgspec.json.decode(without(body, secret), type=Reply)
 
 
-async def _read_events(response: httpx.Response, assembly: Assembly) -> None:
+async def _read_events(pieces: AsyncIterator[bytes], assembly: Assembly) -> None:
     events = Events()
-    async for piece in _pieces(response):
+    async for piece in pieces:
         for data in events.feed(piece):
             assembly.event(data)
     for data in events.rest():
         assembly.event(data)
 
 
-async def _capped(response: httpx.Response) -> bytes:
-    return b"".join([piece async for piece in _pieces(response)])
+async def _whole(pieces: AsyncIterator[bytes]) -> bytes:
+    return b"".join([piece async for piece in pieces])
 
 
-async def _pieces(response: httpx.Response) -> AsyncIterator[bytes]:
+async def _pieces(response: httpx.Response, silence: _Silence) -> AsyncIterator[bytes]:
     size = 0
     async for piece in response.aiter_bytes():
+        silence.broken()
         size += len(piece)
         if size > MAX_ANSWER_BYTES:
             raise ModelError(f"{shown(str(response.url))} sent more than {MAX_ANSWER_BYTES} bytes")
@@ -171,15 +203,15 @@ async def _pieces(response: httpx.Response) -> AsyncIterator[bytes]:
 
 
 @contextmanager
-def _mapped(where: str, settings: ModelSettings) -> Iterator[None]:
+def _mapped(where: str, settings: ModelSettings, silence: _Silence) -> Iterator[None]:
     """Turns what httpx raises into our errors."""
     try:
         yield
     except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, UnicodeError) as error:
-        raise _in_words(error, where, settings) from error
+        raise _in_words(error, where, settings, silence) from error
 
 
-def _in_words(error: Exception, where: str, settings: ModelSettings) -> ModelError:
+def _in_words(error: Exception, where: str, settings: ModelSettings, silence: _Silence) -> ModelError:
     match error:
         case httpx.ConnectTimeout():
             return ModelBusy(f"{where}: no connection within {settings.connect_timeout_s:g} s")
@@ -187,6 +219,8 @@ def _in_words(error: Exception, where: str, settings: ModelSettings) -> ModelErr
             return ModelBusy(f"{where}: nobody knows this host name")
         case httpx.ConnectError():
             return ModelBusy(f"{where} refuses the connection: is a model server running there?")
+        case httpx.ReadTimeout() if silence.overslept(settings.timeout_s):  # the answer may lie unread
+            return ModelBusy(f"{where}: this process slept while it waited for an answer")
         case httpx.ReadTimeout():
             return ModelError(f"{where} hangs: nothing came for {settings.timeout_s:g} s")
         case httpx.InvalidURL() | httpx.UnsupportedProtocol() | UnicodeError():
