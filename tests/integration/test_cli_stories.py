@@ -21,7 +21,9 @@ def stories() -> dict[str, Canned]:
         "s-submitted": Canned(story=wire("s-submitted", "submitted")),
         "s-stopped": Canned(story=wire("s-stopped", "submitted", problem="assess: no model answers")),
         "s-unclear": Canned(story=wire("s-unclear", "assessed", assessment=ASSESSMENT)),
-        "s-planned": Canned(story=wire("s-planned", "planned", plan=PLAN), tasks=tasks("waiting", "waiting")),
+        "s-planned": Canned(
+            story=wire("s-planned", "planned", plan=PLAN, plan_revision=2), tasks=tasks("waiting", "waiting")
+        ),
         "s-decided": Canned(
             story=wire("s-decided", "decided", plan=PLAN, round=1, **result), tasks=tasks("decided", "decided")
         ),
@@ -144,10 +146,21 @@ async def test_list_goes_over_pages(platform: Platform) -> None:
     assert re.findall(r"s-\w+", few.out) == list(platform.planning.stories)[:3]
 
 
+async def test_a_story_that_cannot_be_read_is_listed(platform: Platform) -> None:
+    """With the reason in the place of a title, among the others."""
+    broken = pb.Story(story_id="s-broken", state=pb.STORY_STATE_UNREADABLE, problem="message 7 was lost")
+    platform.planning.stories = {"s-broken": Canned(story=broken), **platform.planning.stories}
+    listed = await platform.moot("story", "list")
+    assert re.search(r"s-broken +unreadable ! +message 7 was lost", listed.out)
+    assert "s-submitted" in listed.out
+    (first, *_) = json.loads((await platform.moot("story", "list", "--json")).out)["stories"]
+    assert (first["state"], first["problem"], first["created_at"]) == ("unreadable", "message 7 was lost", "")
+
+
 STORY_KEYS = {
     *("story_id", "title", "state", "text", "repository", "base_ref", "checks", "rigor", "planning", "autopilot"),
-    *("round", "assessment", "threshold", "plan", "problem", "reason", "result_commit", "result_task_id", "task_ids"),
-    *("carried_from", "carried_into", "usage", "created_at", "tasks"),
+    *("round", "revision", "assessment", "threshold", "plan", "problem", "reason", "result_commit", "result_task_id"),
+    *("task_ids", "carried_from", "carried_into", "usage", "created_at", "tasks"),
 }
 
 
@@ -237,10 +250,10 @@ async def test_the_coach_is_heard(platform: Platform) -> None:
 async def test_a_plan_is_shown_whole(platform: Platform) -> None:
     """For people, and as JSON with the tasks' states; a story without one says how to get one."""
     shown = await platform.moot("plan", "show", "s-planned")
-    for piece in ("Two steps.", "ledger", "All of it.", "total.py", "after", "○ waiting"):
+    for piece in ("Revision 2", "Two steps.", "ledger", "All of it.", "total.py", "after", "○ waiting"):
         assert piece in shown.out
     document = json.loads((await platform.moot("plan", "show", "s-planned", "--json")).out)
-    assert (document["plan"]["summary"], len(document["tasks"])) == ("Two steps.", 2)
+    assert (document["plan"]["summary"], document["revision"], len(document["tasks"])) == ("Two steps.", 2, 2)
     none = await platform.moot("plan", "show", "s-submitted")
     assert (none.code, "moot plan derive s-submitted" in none.err) == (6, True)
 
@@ -257,6 +270,20 @@ async def test_a_plan_is_made_approved_and_rejected(platform: Platform) -> None:
     assert (approved.code, json.loads(approved.out)["state"]) == (0, "approved")
 
 
+async def test_a_word_may_name_the_plan_or_the_round_that_it_is_for(platform: Platform) -> None:
+    """Another one is refused as usage, with the guard; the commands that `show` proposes name what it showed."""
+    shown = await platform.moot("plan", "show", "s-planned")
+    assert "moot plan approve s-planned --revision 2" in shown.out
+    late = await platform.moot("plan", "approve", "s-planned", "--revision", "1")
+    assert (late.code, "plan_changed" in late.err, len(platform.planning.requests)) == (2, True, 0)
+    assert (await platform.moot("plan", "approve", "s-planned", "--revision", "2")).code == 0
+    assert "moot story approve s-decided --round 1" in (await platform.moot("story", "show", "s-decided")).out
+    await platform.moot("story", "approve", "s-decided", "--round", "1")
+    request = platform.planning.requests[-1]
+    assert isinstance(request, pb.TransitionStoryRequest)
+    assert request.expected_round == 1
+
+
 async def test_a_plan_goes_through_an_editor(platform: Platform, tmp_path: Path) -> None:
     """What the editor leaves is given as the plan; nothing changed, nothing asked."""
     editor = tmp_path / "editor"
@@ -265,7 +292,7 @@ async def test_a_plan_goes_through_an_editor(platform: Platform, tmp_path: Path)
     answer = await platform.moot("plan", "edit", "s-planned", "--json", EDITOR=str(editor))
     request = platform.planning.requests[-1]
     assert isinstance(request, pb.DerivePlanRequest)
-    assert answer.code == 0
+    assert (answer.code, request.expected_revision) == (0, 2)
     assert [(t.text, t.role) for t in request.plan.tasks] == [("Write it.\nAll of it.", "DEV"), ("Draw it.", "QA")]
     unchanged = await platform.moot("plan", "edit", "s-planned", EDITOR="true")
     assert (unchanged.code, "Nothing was changed" in unchanged.err) == (0, True)

@@ -14,6 +14,7 @@ from folkmoot.api.orchestrator.v1 import orchestrator_pb2_grpc as rpc
 from folkmoot.kernel import subjects
 from folkmoot.kernel.errors import (
     AlreadyExists,
+    BrokenChain,
     FailedPrecondition,
     FolkmootError,
     InvalidInput,
@@ -21,7 +22,15 @@ from folkmoot.kernel.errors import (
     ResourceExhausted,
 )
 from folkmoot.kernel.events import START
-from folkmoot.kernel.facts import CODEC, Convened, CouncilCreated, DeliberationEnded, Seat, StoryCancelled
+from folkmoot.kernel.facts import (
+    CODEC,
+    CancelRequested,
+    Convened,
+    CouncilCreated,
+    DeliberationEnded,
+    Seat,
+    StoryCancelled,
+)
 from folkmoot.kernel.ids import StoryId, TaskId
 from folkmoot.kernel.result import Result, State, Usage
 from folkmoot.kernel.task import Budget
@@ -236,6 +245,28 @@ async def test_watching_once_ends_with_what_is_there(call: Caller) -> None:
     assert event.sequence > 0
     later = pb.WatchDeliberationRequest(task_id=reply.task_id, once=True, after_sequence=event.sequence)
     assert await call.events(later) == []
+
+
+async def test_a_task_that_cannot_be_read_hides_no_other(call: Caller) -> None:
+    """It is listed with its id and the reason; asked for by its id it is refused as before."""
+    for key in "ab":
+        await call("DeliberateAsync", pb.DeliberateAsyncRequest(task=TASK, idempotency_key=key))
+    broken, sound = [stored.event.subject for stored in await call.bus.log.lasts(subjects.ALL_DELIBERATIONS)]
+    first = await call.bus.log.last(broken)
+    assert first is not None
+    for number in (1, 2):
+        fact = CancelRequested(actor="ann", reason=str(number))
+        first = await call.bus.log.append(broken, fact, after=first.head)
+    messages = call.bus.store.streams["DELIBERATIONS"].messages
+    messages.remove([m for m in messages if m.subject == broken][1])
+    reply = await call("ListDeliberations", pb.ListDeliberationsRequest())
+    assert isinstance(reply, pb.ListDeliberationsResponse)
+    unread, other = reply.results
+    assert [unread.task_id, other.task_id] == [name.rpartition(".")[2] for name in (broken, sound)]
+    assert (unread.state, other.state) == (pb.DELIBERATION_STATE_UNREADABLE, pb.DELIBERATION_STATE_REQUESTED)
+    assert "was lost or changed" in unread.reasons[0]
+    with pytest.raises(BrokenChain):
+        await call("GetDeliberationResult", pb.GetDeliberationResultRequest(task_id=unread.task_id))
 
 
 async def test_a_key_stands_for_role_and_council_too(call: Caller) -> None:

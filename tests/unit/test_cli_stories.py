@@ -110,7 +110,7 @@ _tasks = st.builds(
 @given(st.builds(Plan, summary=_text, tasks=st.lists(_tasks, max_size=3).map(tuple)))
 def test_a_plans_file_reads_back_to_the_plan(plan: Plan) -> None:
     """Whatever the planner wrote: quotes, colons, line breaks, other alphabets."""
-    text = submission.plan_file(plan, "s-1", "Title: with\na break")
+    text = submission.plan_file(plan, "s-1", "Title: with\na break", 1)
     assert submission.as_plan(documents._yaml(text)) == plan
 
 
@@ -155,6 +155,8 @@ def test_every_state_of_the_wire_is_known() -> None:
         (wire("s", "assessed", assessment=ASSESSMENT), "moot story revise s"),
         (wire("s", "assessed", problem="plan: no"), "moot plan derive s"),
         (wire("s", "planned"), "moot plan approve s"),
+        (wire("s", "planned", plan_revision=3), "moot plan approve s --revision 3"),
+        (wire("s", "decided", result_commit=COMMIT, round=2), "moot story approve s --round 2"),
         (wire("s", "decided", result_commit=COMMIT), "moot story approve s"),
         (wire("s", "decided"), "moot story carry-over s"),
         (wire("s", "sent_back", result_commit=COMMIT), "moot plan derive s"),

@@ -94,6 +94,8 @@ class Story(msgspec.Struct, frozen=True, kw_only=True):
     assessed: StoryAssessed | None = None
     """Of the text as it is now."""
     planned: StoryPlanned | None = None
+    revision: int = 0
+    """Plans that there were, the one that stands included."""
     approved: PlanApproved | None = None
     round: int = 0
     """Plans that were approved."""
@@ -177,6 +179,23 @@ def check(story: Story, fact: Fact) -> None:
             _guard_decision(story, fact.task_id)
         case StoryAccepted() if story.result is None:
             raise FailedPrecondition("nothing_to_accept", "not every task ended with a chosen commit")
+
+
+def expect_revision(story: Story, seen: int | None) -> None:
+    """A person's word on a plan is meant for the one that he saw, if he says which.
+
+    Raises FailedPrecondition (`plan_changed`) when there was another one since.
+    """
+    if seen is not None and seen != story.revision:
+        problem = f"revision {seen} of the plan is meant, and it is at revision {story.revision}: look at it first"
+        raise FailedPrecondition("plan_changed", problem)
+
+
+def expect_round(story: Story, seen: int | None) -> None:
+    """The same for a result. Raises FailedPrecondition (`round_changed`)."""
+    if seen is not None and seen != story.round:
+        problem = f"round {seen} of the story is meant, and it is in round {story.round}: look at it first"
+        raise FailedPrecondition("round_changed", problem)
 
 
 def refusal(story: Story, fact: Fact) -> str:

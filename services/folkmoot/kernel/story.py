@@ -123,6 +123,7 @@ def _planned(story: Story, fact: StoryPlanned) -> Story:
     steps = course(plan, story.story_id, story.round + 1)
     usage = story.usage.plus(fact.usage)
     story = msgspec.structs.replace(story, planned=fact, steps=steps, waits=False, word=None, usage=usage)
+    story = msgspec.structs.replace(story, revision=story.revision + 1)
     return msgspec.structs.replace(story, round=story.round + 1) if old else story
 
 

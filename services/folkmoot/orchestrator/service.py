@@ -11,7 +11,7 @@ import msgspec
 from folkmoot.api.orchestrator.v1 import orchestrator_pb2 as pb
 from folkmoot.kernel import ids, subjects
 from folkmoot.kernel.deliberation import progress
-from folkmoot.kernel.errors import FolkmootError, InvalidInput, NotFound, Unavailable
+from folkmoot.kernel.errors import BrokenChain, FolkmootError, InvalidInput, NotFound, Unavailable
 from folkmoot.kernel.events import Stored
 from folkmoot.kernel.evidence import ArtifactRef
 from folkmoot.kernel.facts import CODEC, DeliberationEnded
@@ -135,7 +135,10 @@ class OrchestratorServicer(OperationsServicer):
             result = stored.event.data.result
         else:
             task_id = stored.event.subject.rpartition(".")[2]
-            result = progress(await self._desk.find(task_id), self._clock.now())
+            try:
+                result = progress(await self._desk.find(task_id), self._clock.now())
+            except (BrokenChain, InvalidInput, NotFound) as error:  # one must not hide the others
+                return pb.Result(task_id=task_id, state=pb.DELIBERATION_STATE_UNREADABLE, reasons=[str(error)])
         return result_to_wire(msgspec.structs.replace(result, ranking=()))
 
     async def GetEvidence(self, request: pb.GetEvidenceRequest, context: Context) -> pb.GetEvidenceResponse:

@@ -43,11 +43,12 @@ class PlanningServicer(rpc.PlanningServiceServicer):
         before, size = paging.before(request.page_token), paging.size(request.page_size)
         stories, following = await self._stories.newest(before=before, size=size)
         return pb.ListStoriesResponse(
-            stories=[wire.story_to_wire(s) for s in stories], next_page_token=str(following) if following else ""
+            stories=[wire.listed_to_wire(s) for s in stories], next_page_token=str(following) if following else ""
         )
 
     async def TransitionStory(self, request: pb.TransitionStoryRequest, context: Context) -> pb.TransitionStoryResponse:
         wish = wire.wish_from_wire(request.transition)
+        seen_round = request.expected_round if request.HasField("expected_round") else None
         if wish is Wish.REVISE:
             story = await self._stories.revise(
                 request.story_id,
@@ -56,11 +57,14 @@ class PlanningServicer(rpc.PlanningServiceServicer):
                 title=request.title,
                 text=request.text,
                 checks=tuple(request.checks),
+                seen_round=seen_round,
             )
         elif request.title or request.text or request.checks:
             raise InvalidInput("transition", f"{wish} changes neither title, text nor checks; revise does")
         else:
-            story = await self._stories.transition(request.story_id, wish, actor=request.actor, reason=request.reason)
+            story = await self._stories.transition(
+                request.story_id, wish, actor=request.actor, reason=request.reason, seen_round=seen_round
+            )
         return pb.TransitionStoryResponse(story=wire.story_to_wire(story))
 
     async def AssessStory(self, request: pb.AssessStoryRequest, context: Context) -> pb.AssessStoryResponse:
@@ -69,15 +73,21 @@ class PlanningServicer(rpc.PlanningServiceServicer):
 
     async def DerivePlan(self, request: pb.DerivePlanRequest, context: Context) -> pb.DerivePlanResponse:
         plan = wire.plan_from_wire(request.plan) if request.HasField("plan") else None
-        story = await self._stories.derive(request.story_id, actor=request.actor, plan=plan)
+        story = await self._stories.derive(
+            request.story_id, actor=request.actor, plan=plan, seen_revision=_seen_revision(request)
+        )
         return pb.DerivePlanResponse(story=wire.story_to_wire(story))
 
     async def ApprovePlan(self, request: pb.ApprovePlanRequest, context: Context) -> pb.ApprovePlanResponse:
-        story = await self._stories.approve(request.story_id, actor=request.actor, reason=request.reason)
+        story = await self._stories.approve(
+            request.story_id, actor=request.actor, reason=request.reason, seen_revision=_seen_revision(request)
+        )
         return pb.ApprovePlanResponse(story=wire.story_to_wire(story))
 
     async def RejectPlan(self, request: pb.RejectPlanRequest, context: Context) -> pb.RejectPlanResponse:
-        story = await self._stories.reject(request.story_id, actor=request.actor, reason=request.reason)
+        story = await self._stories.reject(
+            request.story_id, actor=request.actor, reason=request.reason, seen_revision=_seen_revision(request)
+        )
         return pb.RejectPlanResponse(story=wire.story_to_wire(story))
 
     async def ListTasks(self, request: pb.ListTasksRequest, context: Context) -> pb.ListTasksResponse:
@@ -91,3 +101,8 @@ class PlanningServicer(rpc.PlanningServiceServicer):
             async for stored in events:
                 sequence = stored.seq if stored.event.subject == own else 0
                 yield pb.WatchStoryResponse(sequence=sequence, event=CODEC.encode(stored.event))
+
+
+def _seen_revision(request: pb.DerivePlanRequest | pb.ApprovePlanRequest | pb.RejectPlanRequest) -> int | None:
+    """Of the plan that the caller speaks of; None when he does not say."""
+    return request.expected_revision if request.HasField("expected_revision") else None

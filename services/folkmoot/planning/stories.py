@@ -2,7 +2,7 @@
 
 import secrets
 
-from folkmoot.kernel import ids, lifecycle, subjects, wishes
+from folkmoot.kernel import ids, lifecycle, wishes
 from folkmoot.kernel.due import Ask
 from folkmoot.kernel.errors import Conflict, FailedPrecondition, InvalidInput
 from folkmoot.kernel.events import Fact, Stored
@@ -14,6 +14,7 @@ from folkmoot.kernel.task import TaskSpec
 from folkmoot.kernel.wishes import Wish, checked_reason
 from folkmoot.planning.asking import endpoint
 from folkmoot.planning.journal import Decide, Journal
+from folkmoot.planning.listing import Unreadable, newest
 from folkmoot.planning.maker import Maker
 from folkmoot.runtime.log.consume import consume
 from folkmoot.runtime.log.port import Delivery, Log, Queues
@@ -79,35 +80,57 @@ class Stories:
         """Raises NotFound, InvalidInput."""
         return await self._journal.find(story_id)
 
-    async def newest(self, *, before: int | None, size: int) -> tuple[list[Story], int | None]:
+    async def newest(self, *, before: int | None, size: int) -> tuple[list[Story | Unreadable], int | None]:
         """A page of stories by their last change, and where the next page begins."""
-        lasts = [s for s in await self._log.lasts(subjects.ALL_STORIES) if before is None or s.seq < before]
-        page = sorted(lasts, key=lambda s: s.seq, reverse=True)[:size]
-        found = [await self.find(s.event.subject.rpartition(".")[2]) for s in page]
-        return found, page[-1].seq if len(lasts) > len(page) else None
+        return await newest(self._log, self._journal, before=before, size=size)
 
-    async def transition(self, story_id: str, wish: Wish, *, actor: str, reason: str) -> Story:
+    async def transition(
+        self, story_id: str, wish: Wish, *, actor: str, reason: str, seen_round: int | None = None
+    ) -> Story:
         """Raises FailedPrecondition naming the guard, NotFound, InvalidInput."""
-        return await self._decided(
-            story_id, lambda current: wishes.spoken(current, wish, actor=_person(actor), reason=reason)
-        )
+
+        def decision(current: Story) -> Fact:
+            lifecycle.expect_round(current, seen_round)
+            return wishes.spoken(current, wish, actor=_person(actor), reason=reason)
+
+        return await self._decided(story_id, decision)
 
     async def revise(
-        self, story_id: str, *, actor: str, reason: str, title: str, text: str, checks: tuple[str, ...]
+        self,
+        story_id: str,
+        *,
+        actor: str,
+        reason: str,
+        title: str,
+        text: str,
+        checks: tuple[str, ...],
+        seen_round: int | None = None,
     ) -> Story:
         """Raises FailedPrecondition naming the guard, NotFound, InvalidInput."""
         words = {"actor": _person(actor), "reason": reason, "title": title, "text": text}
-        return await self._decided(story_id, lambda current: wishes.revision(current, checks=checks, **words))
 
-    async def approve(self, story_id: str, *, actor: str, reason: str) -> Story:
+        def decision(current: Story) -> Fact:
+            lifecycle.expect_round(current, seen_round)
+            return wishes.revision(current, checks=checks, **words)
+
+        return await self._decided(story_id, decision)
+
+    async def approve(self, story_id: str, *, actor: str, reason: str, seen_revision: int | None = None) -> Story:
         """Raises FailedPrecondition naming the guard, NotFound, InvalidInput."""
         fact = PlanApproved(actor=_person(actor), reason=checked_reason(reason, required=False))
-        return await self._decided(story_id, lambda _: fact)
+        return await self._on_plan(story_id, fact, seen_revision)
 
-    async def reject(self, story_id: str, *, actor: str, reason: str) -> Story:
+    async def reject(self, story_id: str, *, actor: str, reason: str, seen_revision: int | None = None) -> Story:
         """Raises FailedPrecondition naming the guard, NotFound, InvalidInput without a reason."""
         fact = PlanRejected(actor=_person(actor), reason=checked_reason(reason, required=True))
-        return await self._decided(story_id, lambda _: fact)
+        return await self._on_plan(story_id, fact, seen_revision)
+
+    async def _on_plan(self, story_id: str, fact: Fact, seen_revision: int | None) -> Story:
+        def decision(current: Story) -> Fact:
+            lifecycle.expect_revision(current, seen_revision)
+            return fact
+
+        return await self._decided(story_id, decision)
 
     async def assess(self, story_id: str, *, actor: str) -> Story:
         """The story with what the coach says of it now, or with the problem.
@@ -123,7 +146,7 @@ class Stories:
             endpoint(current.submitted.model, self._configured)
             return await self._made(current, Ask.ASSESS, actor)
 
-    async def derive(self, story_id: str, *, actor: str, plan: Plan | None) -> Story:
+    async def derive(self, story_id: str, *, actor: str, plan: Plan | None, seen_revision: int | None = None) -> Story:
         """The story with `plan`, or with the one that is made for it, or with the problem.
 
         Raises FailedPrecondition naming the guard, NotFound, InvalidInput naming the plan's field.
@@ -131,6 +154,7 @@ class Stories:
         asked = await self.find(story_id)
         async with self._journal.turn(asked.story_id):
             current = await self.find(story_id)
+            lifecycle.expect_revision(current, seen_revision)
             _require_open(current)
             if plan is not None:
                 current = await self._added(current, await self._maker.edited(current, plan, actor=_person(actor)))

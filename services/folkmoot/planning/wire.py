@@ -15,6 +15,7 @@ from folkmoot.kernel.lifecycle import Story, StoryState
 from folkmoot.kernel.plan import Plan, PlannedTask, Planning
 from folkmoot.kernel.task import Role, TaskSpec
 from folkmoot.kernel.wishes import Wish, as_one
+from folkmoot.planning.listing import Unreadable
 from folkmoot.runtime.grpc.results import spec_from_wire
 
 _STATES = {state: pb.StoryState.Value(f"STORY_STATE_{state.name}") for state in StoryState}
@@ -111,7 +112,14 @@ def story_to_wire(story: Story) -> pb.Story:
         carried_into=story.word.into if isinstance(story.word, StoryCarriedOver) else "",
         usage=_usage(story),
         rigor=told.rigor,
+        plan_revision=story.revision,
     )
+
+
+def listed_to_wire(found: Story | Unreadable) -> pb.Story:
+    if isinstance(found, Story):
+        return story_to_wire(found)
+    return pb.Story(story_id=found.story_id, state=pb.STORY_STATE_UNREADABLE, problem=found.reason)
 
 
 def tasks_to_wire(story: Story) -> Sequence[pb.StoryTask]:

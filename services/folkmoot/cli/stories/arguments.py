@@ -11,6 +11,12 @@ from folkmoot.cli.codes import Code
 Json = Annotated[bool, typer.Option("--json", help="JSON on stdout, words for people on stderr.")]
 Story = Annotated[str, typer.Argument(help="A story id, as s-0123….", show_default=False, metavar="STORY")]
 Reason = Annotated[str, typer.Option(help="Kept in the log.", metavar="TEXT")]
+Revision = Annotated[
+    int | None, typer.Option(help="Only of this plan, as `moot plan show` counts them.", min=1, metavar="N")
+]
+Round = Annotated[
+    int | None, typer.Option("--round", help="Only of this round, as `moot story show` says.", min=1, metavar="N")
+]
 
 story_app = typer.Typer(
     name="story", help="Stories: what a product owner wants.", rich_markup_mode=None, no_args_is_help=True
@@ -70,38 +76,39 @@ def watch(
 
 
 @story_app.command()
-def approve(story: Story, reason: Reason = "", as_json: Json = False) -> int:
+def approve(story: Story, reason: Reason = "", round_: Round = None, as_json: Json = False) -> int:
     """Accept the result."""
-    return _move(story, "STORY_TRANSITION_ACCEPT", reason, as_json=as_json)
+    return _move(story, "STORY_TRANSITION_ACCEPT", reason, round_, as_json=as_json)
 
 
 @story_app.command()
 def send_back(
     story: Story,
     reason: Annotated[str, typer.Option(help="What is wrong; the next round's agents read it.", metavar="TEXT")],
+    round_: Round = None,
     as_json: Json = False,
 ) -> int:
     """Say what is wrong with the result."""
-    return _move(story, "STORY_TRANSITION_SEND_BACK", reason, as_json=as_json)
+    return _move(story, "STORY_TRANSITION_SEND_BACK", reason, round_, as_json=as_json)
 
 
 @story_app.command()
 def cancel(story: Story, reason: Reason = "", as_json: Json = False) -> int:
     """Call a story off, with the tasks that run."""
-    return _move(story, "STORY_TRANSITION_CANCEL", reason, as_json=as_json)
+    return _move(story, "STORY_TRANSITION_CANCEL", reason, None, as_json=as_json)
 
 
 @story_app.command()
 def carry_over(story: Story, reason: Reason = "", as_json: Json = False) -> int:
     """Go on with what is left of it in another story, which is made."""
-    return _move(story, "STORY_TRANSITION_CARRY_OVER", reason, as_json=as_json)
+    return _move(story, "STORY_TRANSITION_CARRY_OVER", reason, None, as_json=as_json)
 
 
-def _move(story: str, name: str, reason: str, *, as_json: bool) -> int:
+def _move(story: str, name: str, reason: str, round_: int | None, *, as_json: bool) -> int:
     from folkmoot.api.planning.v1 import planning_pb2 as pb
     from folkmoot.cli.stories import commands
 
-    return _end(commands.move(story, pb.StoryTransition.Value(name), reason, as_json=as_json))
+    return _end(commands.move(story, pb.StoryTransition.Value(name), reason, round_, as_json=as_json))
 
 
 @story_app.command()
@@ -154,29 +161,31 @@ def derive(story: Story, as_json: Json = False) -> int:
 def edit(
     story: Story,
     file: Annotated[str, typer.Option(help="Take the plan from here; `-` is standard input.", metavar="FILE")] = "",
+    revision: Revision = None,
     as_json: Json = False,
 ) -> int:
     """Change the plan in your editor (VISUAL, EDITOR), or give another one."""
     from folkmoot.cli.stories import commands
 
-    return _end(commands.edit(story, file, as_json=as_json))
+    return _end(commands.edit(story, file, revision, as_json=as_json))
 
 
 @plan_app.command("approve")
-def approve_plan(story: Story, reason: Reason = "", as_json: Json = False) -> int:
+def approve_plan(story: Story, reason: Reason = "", revision: Revision = None, as_json: Json = False) -> int:
     """Release the plan's tasks."""
     from folkmoot.cli.stories import commands
 
-    return _end(commands.approve_plan(story, reason, as_json=as_json))
+    return _end(commands.approve_plan(story, reason, revision, as_json=as_json))
 
 
 @plan_app.command()
 def reject(
     story: Story,
     reason: Annotated[str, typer.Option(help="The maker of the next plan reads it.", metavar="TEXT")],
+    revision: Revision = None,
     as_json: Json = False,
 ) -> int:
     """Have another plan made."""
     from folkmoot.cli.stories import commands
 
-    return _end(commands.reject_plan(story, reason, as_json=as_json))
+    return _end(commands.reject_plan(story, reason, revision, as_json=as_json))

@@ -59,18 +59,20 @@ class Stories:
         request = pb.AssessStoryRequest(story_id=story_id, actor=actor)
         return await self._asked(self._planning.AssessStory, request, MODEL_S)
 
-    async def derive(self, story_id: str, actor: str, plan: values.Plan | None) -> values.Story:
-        """A plan by the planner, or the given one."""
+    async def derive(
+        self, story_id: str, actor: str, plan: values.Plan | None, revision: int | None = None
+    ) -> values.Story:
+        """A plan by the planner, or the given one; only in the place of that `revision`, if there is one."""
         wire = values.plan_to_wire(plan) if plan else None
-        request = pb.DerivePlanRequest(story_id=story_id, actor=actor, plan=wire)
+        request = pb.DerivePlanRequest(story_id=story_id, actor=actor, plan=wire, expected_revision=revision)
         return await self._asked(self._planning.DerivePlan, request, CALL_S if plan else MODEL_S)
 
-    async def approve_plan(self, story_id: str, actor: str, reason: str) -> values.Story:
-        request = pb.ApprovePlanRequest(story_id=story_id, actor=actor, reason=reason)
+    async def approve_plan(self, story_id: str, actor: str, reason: str, revision: int | None) -> values.Story:
+        request = pb.ApprovePlanRequest(story_id=story_id, actor=actor, reason=reason, expected_revision=revision)
         return await self._asked(self._planning.ApprovePlan, request)
 
-    async def reject_plan(self, story_id: str, actor: str, reason: str) -> values.Story:
-        request = pb.RejectPlanRequest(story_id=story_id, actor=actor, reason=reason)
+    async def reject_plan(self, story_id: str, actor: str, reason: str, revision: int | None) -> values.Story:
+        request = pb.RejectPlanRequest(story_id=story_id, actor=actor, reason=reason, expected_revision=revision)
         return await self._asked(self._planning.RejectPlan, request)
 
     def watch(self, story_id: str, after: int = 0) -> AsyncGenerator[Seen, None]:

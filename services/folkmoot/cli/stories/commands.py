@@ -87,8 +87,13 @@ async def watch(story_id: str, *, to_the_end: bool, as_json: bool) -> Code:
 # --- transitions -------------------------------------------------------------------------------------------------
 
 
-async def move(story_id: str, transition: pb.StoryTransition.ValueType, reason: str, *, as_json: bool) -> Code:
-    request = pb.TransitionStoryRequest(story_id=story_id, transition=transition, actor=person(), reason=reason)
+async def move(
+    story_id: str, transition: pb.StoryTransition.ValueType, reason: str, round_: int | None, *, as_json: bool
+) -> Code:
+    """Of the result of that round, if there is one."""
+    request = pb.TransitionStoryRequest(
+        story_id=story_id, transition=transition, actor=person(), reason=reason, expected_round=round_
+    )
     return await _changed(lambda client: client.stories.transition(request), as_json=as_json)
 
 
@@ -149,19 +154,23 @@ async def show_plan(story_id: str, *, as_yaml: bool, as_json: bool) -> Code:
         plan = planned(story)
         tasks = () if as_yaml else await client.stories.tasks(story_id)
     if as_json:
-        about = {"story_id": story_id, "state": story.state, "round": story.round}
+        about = {"story_id": story_id, "state": story.state, "round": story.round, "revision": story.revision}
         emit(about | {"plan": plan, "tasks": tasks})
     elif as_yaml:
-        sys.stdout.write(submission.plan_file(plan, story_id, story.title))
+        sys.stdout.write(_file_of(story))
         sys.stdout.flush()
     else:
         from folkmoot.cli.stories import draw
 
         out = console(sys.stdout)
-        out.print(draw.plan(plan))
+        out.print(draw.plan(plan, story.revision))
         out.print(draw.task_table(tasks))
         out.print(draw.closing(story))
     return Code.DONE
+
+
+def _file_of(story: Story) -> str:
+    return submission.plan_file(planned(story), story.story_id, story.title, story.revision)
 
 
 def planned(story: Story) -> Plan:
@@ -180,19 +189,21 @@ async def derive(story_id: str, *, as_json: bool) -> Code:
         return await _with_plan(client, story, as_json=as_json)
 
 
-async def edit(story_id: str, file: str, *, as_json: bool) -> Code:
-    """A plan that is refused stays where the person wrote it."""
+async def edit(story_id: str, file: str, revision: int | None, *, as_json: bool) -> Code:
+    """A plan that is refused stays where the person wrote it; so does one whose place was taken meanwhile."""
     async with platform() as client:
         if file:
-            story = await client.stories.derive(story_id, person(), submission.read_plan(file))
+            story = await client.stories.derive(story_id, person(), submission.read_plan(file), revision)
             return await _with_plan(client, story, as_json=as_json)
         known = await client.stories.get(story_id)
-        written = editing.edited(submission.plan_file(planned(known), story_id, known.title), f"{story_id}.yaml")
+        written = editing.edited(_file_of(known), f"{story_id}.yaml")
         if written is None:
             say("Nothing was changed")
             return await _with_plan(client, known, as_json=as_json)
         try:
-            story = await client.stories.derive(story_id, person(), submission.read_plan(str(written)))
+            story = await client.stories.derive(
+                story_id, person(), submission.read_plan(str(written)), revision or known.revision
+            )
         except FolkmootError:
             say(f"What you wrote lies in {written}; mend it, then `moot plan edit {story_id} --file {written}`")
             raise
@@ -205,9 +216,9 @@ async def _with_plan(client: Client, story: Story, *, as_json: bool) -> Code:
     return code if story.problem else Code.DONE
 
 
-async def approve_plan(story_id: str, reason: str, *, as_json: bool) -> Code:
-    return await _changed(lambda c: c.stories.approve_plan(story_id, person(), reason), as_json=as_json)
+async def approve_plan(story_id: str, reason: str, revision: int | None, *, as_json: bool) -> Code:
+    return await _changed(lambda c: c.stories.approve_plan(story_id, person(), reason, revision), as_json=as_json)
 
 
-async def reject_plan(story_id: str, reason: str, *, as_json: bool) -> Code:
-    return await _changed(lambda c: c.stories.reject_plan(story_id, person(), reason), as_json=as_json)
+async def reject_plan(story_id: str, reason: str, revision: int | None, *, as_json: bool) -> Code:
+    return await _changed(lambda c: c.stories.reject_plan(story_id, person(), reason, revision), as_json=as_json)

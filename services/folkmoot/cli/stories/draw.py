@@ -37,6 +37,7 @@ _STATES = {
     "sent_back": "bold yellow",
     "cancelled": "bold magenta",
     "carried_over": "bold magenta",
+    "unreadable": "bold red",
 }
 
 
@@ -205,7 +206,7 @@ def listed(stories: list[Story]) -> Table:
             found.story_id,
             Text(found.created_at[:16].replace("T", " "), style="dim"),
             Text(f"{found.state.words}{stopped}", style=_STATES.get(found.state, "")),
-            Text(line(found.title)),
+            Text(line(found.problem if found.state == "unreadable" else found.title)),
         )
     return table
 
@@ -213,9 +214,10 @@ def listed(stories: list[Story]) -> Table:
 # --- a plan ------------------------------------------------------------------------------------------------------
 
 
-def plan(found: Plan) -> RenderableType:
+def plan(found: Plan, revision: int) -> RenderableType:
     """Every task with all that its agents will be told."""
-    parts: list[RenderableType] = [Text(line(found.summary, 600))] if found.summary else []
+    parts: list[RenderableType] = [Text(f"Revision {revision}", style="dim")]
+    parts += [Text(line(found.summary, 600))] if found.summary else []
     for task in found.tasks:
         parts += [Text(""), *_planned(task)]
     return Group(*parts)

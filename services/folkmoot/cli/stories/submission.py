@@ -121,15 +121,15 @@ def _task(told: Submission, model: str) -> task_pb.Task:
 # --- a plan as a file --------------------------------------------------------------------------------------------
 
 _HEAD = """\
-# The plan of story {story}: {title}
+# Revision {revision} of the plan of story {story}: {title}
 # `after` names tasks that a task builds on; tasks that write the same paths need an order.
 # Leave the file as it is, or empty, to change nothing.
 """
 
 
-def plan_file(plan: Plan, story_id: str, title: str) -> str:
+def plan_file(plan: Plan, story_id: str, title: str, revision: int) -> str:
     """YAML for people to edit, without what is empty; `read_plan` reads it back."""
     said = [msgspec.to_builtins(t).items() for t in plan.tasks]
     tasks = [{k: v for k, v in fields if v not in ("", [], ()) or k in ("name", "text")} for fields in said]
-    head = _HEAD.format(story=story_id, title=headline(title))
+    head = _HEAD.format(revision=revision, story=story_id, title=headline(title))
     return head + documents.as_yaml({"summary": plan.summary, "tasks": tasks})

@@ -33,6 +33,8 @@ class StoryState(StrEnum):
     SENT_BACK = "sent_back"
     CARRIED_OVER = "carried_over"
     CANCELLED = "cancelled"
+    UNREADABLE = "unreadable"
+    """In lists only: its log cannot be read; `problem` says why, and all else is empty."""
 
     @property
     def ended(self) -> bool:
@@ -93,6 +95,8 @@ class Story(msgspec.Struct, frozen=True, kw_only=True):
     """`single`, `model` or `given`."""
     autopilot: bool
     round: int
+    revision: int
+    """Of the plan, from 1; 0 before the first."""
     assessment: Assessment | None
     threshold: int | None
     """The least score with which it is planned; None before it is assessed."""
@@ -146,6 +150,7 @@ def story(wire: pb.Story) -> Story:
         planning=_name(pb.Planning.Name(wire.planning)),
         autopilot=wire.autopilot,
         round=wire.round,
+        revision=wire.plan_revision,
         assessment=_assessment(wire.assessment) if assessed else None,
         threshold=wire.assessment.threshold if assessed else None,
         plan=plan(wire.plan) if wire.HasField("plan") else None,
@@ -157,7 +162,7 @@ def story(wire: pb.Story) -> Story:
         carried_from=wire.carried_from or None,
         carried_into=wire.carried_into or None,
         usage=Usage(**{field.name: getattr(used, field.name) for field in msgspec.structs.fields(Usage)}),
-        created_at=timestamp(wire.created_at.ToDatetime(tzinfo=UTC)),
+        created_at=timestamp(wire.created_at.ToDatetime(tzinfo=UTC)) if wire.HasField("created_at") else "",
     )
 
 

@@ -128,34 +128,38 @@ def next_steps(story: Story) -> list[tuple[str, str]]:
         case StoryState.ASSESSED if story.problem:
             return [(f"moot plan derive {name}", "ask again")]
         case StoryState.PLANNED:
-            return _on_a_plan(name)
+            return _on_a_plan(story)
         case StoryState.DECIDED | StoryState.SENT_BACK | StoryState.ACCEPTED:
             return _on_a_result(story)
         case StoryState.CARRIED_OVER:
             return [(f"moot story watch {story.carried_into}", "follow the story that goes on with it")]
         case StoryState.CANCELLED:
             return [(f"moot log {name}", "what happened")]
+        case StoryState.UNREADABLE:
+            return [(f"moot story show {name}", "the error by itself")]
         case _:
             return [(f"moot story watch {name}", "follow it")]
 
 
-def _on_a_plan(name: str) -> list[tuple[str, str]]:
+def _on_a_plan(story: Story) -> list[tuple[str, str]]:
+    name, this = story.story_id, f" --revision {story.revision}" if story.revision else ""
     return [
         (f"moot plan show {name}", "the tasks, whole"),
-        (f"moot plan approve {name}", "release them"),
+        (f"moot plan approve {name}{this}", "release them"),
         (f"moot plan edit {name}", "change them in your editor"),
-        (f"moot plan reject {name} --reason TEXT", "have another plan made"),
+        (f"moot plan reject {name}{this} --reason TEXT", "have another plan made"),
     ]
 
 
 def _on_a_result(story: Story) -> list[tuple[str, str]]:
     name, steps = story.story_id, []
+    this = f" --round {story.round}" if story.round else ""
     if story.result_commit:
         steps.append((f"moot diff {name}", "what its last task changed"))
     if story.state is StoryState.DECIDED:
         if story.result_commit:
-            steps.append((f"moot story approve {name}", "accept it"))
-        steps.append((f"moot story send-back {name} --reason TEXT", "say what is wrong"))
+            steps.append((f"moot story approve {name}{this}", "accept it"))
+        steps.append((f"moot story send-back {name}{this} --reason TEXT", "say what is wrong"))
     if story.state is StoryState.SENT_BACK:
         steps.append((f"moot story revise {name} --text-file FILE", "say it better"))
         steps.append((f"moot plan derive {name}", "have it planned anew, with your reason"))

@@ -50,6 +50,8 @@ class _DeliberationStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Del
     """Ended: it could not be carried out."""
     DELIBERATION_STATE_CANCELLED: _DeliberationState.ValueType  # 11
     """Ended: somebody called it off."""
+    DELIBERATION_STATE_UNREADABLE: _DeliberationState.ValueType  # 12
+    """Listed only: its log cannot be read, and `reasons` say why."""
 
 class DeliberationState(_DeliberationState, metaclass=_DeliberationStateEnumTypeWrapper):
     """DeliberationState is where a task stands."""
@@ -78,6 +80,8 @@ DELIBERATION_STATE_FAILED: DeliberationState.ValueType  # 10
 """Ended: it could not be carried out."""
 DELIBERATION_STATE_CANCELLED: DeliberationState.ValueType  # 11
 """Ended: somebody called it off."""
+DELIBERATION_STATE_UNREADABLE: DeliberationState.ValueType  # 12
+"""Listed only: its log cannot be read, and `reasons` say why."""
 Global___DeliberationState: _TypeAlias = DeliberationState  # noqa: Y015
 
 class _DecidedBy:

@@ -26,23 +26,23 @@ from folkmoot.api.orchestrator.v1 import orchestrator_pb2 as folkmoot_dot_api_do
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'folkmoot/api/planning/v1/planning.proto\x12\x18\x66olkmoot.api.planning.v1\x1a/folkmoot/api/orchestrator/v1/orchestrator.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x88\x02\n\x12\x43reateStoryRequest\x12\x30\n\x04task\x18\x01 \x01(\x0b\x32\".folkmoot.api.orchestrator.v1.Task\x12\x17\n\x0fidempotency_key\x18\x02 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x03 \x01(\t\x12\x34\n\x08planning\x18\x04 \x01(\x0e\x32\".folkmoot.api.planning.v1.Planning\x12\x34\n\x08\x61pproval\x18\x05 \x01(\x0e\x32\".folkmoot.api.planning.v1.Approval\x12,\n\x04plan\x18\x06 \x01(\x0b\x32\x1e.folkmoot.api.planning.v1.Plan\"M\n\x04Plan\x12\x34\n\x05tasks\x18\x01 \x03(\x0b\x32%.folkmoot.api.planning.v1.PlannedTask\x12\x0f\n\x07summary\x18\x02 \x01(\t\"\x85\x01\n\x0bPlannedTask\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\x12\x0c\n\x04text\x18\x03 \x01(\t\x12\x0c\n\x04role\x18\x04 \x01(\t\x12\x0f\n\x07\x63ouncil\x18\x05 \x01(\t\x12\r\n\x05paths\x18\x06 \x03(\t\x12\x0e\n\x06\x63hecks\x18\x07 \x03(\t\x12\r\n\x05\x61\x66ter\x18\x08 \x03(\t\"\x9e\x01\n\nAssessment\x12\x0f\n\x07\x63larity\x18\x01 \x01(\r\x12\x13\n\x0btestability\x18\x02 \x01(\r\x12\x0c\n\x04size\x18\x03 \x01(\r\x12\r\n\x05score\x18\x04 \x01(\r\x12\x11\n\tthreshold\x18\x05 \x01(\r\x12\x0f\n\x07summary\x18\x06 \x01(\t\x12\x16\n\x0emissing_checks\x18\x07 \x03(\t\x12\x11\n\tquestions\x18\x08 \x03(\t\"\xb6\x01\n\tStoryTask\x12\x0f\n\x07task_id\x18\x01 \x01(\t\x12\x33\n\x04task\x18\x02 \x01(\x0b\x32%.folkmoot.api.planning.v1.PlannedTask\x12\x32\n\x05state\x18\x03 \x01(\x0e\x32#.folkmoot.api.planning.v1.TaskState\x12\x0f\n\x07outcome\x18\x04 \x01(\t\x12\x0e\n\x06\x63ommit\x18\x05 \x01(\t\x12\x0e\n\x06reason\x18\x06 \x01(\t\"E\n\x13\x43reateStoryResponse\x12.\n\x05story\x18\x01 \x01(\x0b\x32\x1f.folkmoot.api.planning.v1.Story\"\xe2\x04\n\x05Story\x12\x10\n\x08story_id\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\x12\x33\n\x05state\x18\x03 \x01(\x0e\x32$.folkmoot.api.planning.v1.StoryState\x12\x10\n\x08task_ids\x18\x04 \x03(\t\x12.\n\ncreated_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06reason\x18\x06 \x01(\t\x12\x0c\n\x04text\x18\x07 \x01(\t\x12\x0e\n\x06\x63hecks\x18\x08 \x03(\t\x12\x12\n\nrepository\x18\t \x01(\t\x12\x10\n\x08\x62\x61se_ref\x18\n \x01(\t\x12\x34\n\x08planning\x18\x0b \x01(\x0e\x32\".folkmoot.api.planning.v1.Planning\x12\x11\n\tautopilot\x18\x0c \x01(\x08\x12\x38\n\nassessment\x18\r \x01(\x0b\x32$.folkmoot.api.planning.v1.Assessment\x12,\n\x04plan\x18\x0e \x01(\x0b\x32\x1e.folkmoot.api.planning.v1.Plan\x12\r\n\x05round\x18\x0f \x01(\r\x12\x0f\n\x07problem\x18\x10 \x01(\t\x12\x15\n\rresult_commit\x18\x11 \x01(\t\x12\x16\n\x0eresult_task_id\x18\x12 \x01(\t\x12\x14\n\x0c\x63\x61rried_from\x18\x13 \x01(\t\x12\x14\n\x0c\x63\x61rried_into\x18\x14 \x01(\t\x12\x32\n\x05usage\x18\x15 \x01(\x0b\x32#.folkmoot.api.orchestrator.v1.Usage\x12\r\n\x05rigor\x18\x16 \x01(\t\"#\n\x0fGetStoryRequest\x12\x10\n\x08story_id\x18\x01 \x01(\t\"B\n\x10GetStoryResponse\x12.\n\x05story\x18\x01 \x01(\x0b\x32\x1f.folkmoot.api.planning.v1.Story\";\n\x12ListStoriesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\r\x12\x12\n\npage_token\x18\x02 \x01(\t\"`\n\x13ListStoriesResponse\x12\x30\n\x07stories\x18\x01 \x03(\x0b\x32\x1f.folkmoot.api.planning.v1.Story\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xb5\x01\n\x16TransitionStoryRequest\x12\x10\n\x08story_id\x18\x01 \x01(\t\x12=\n\ntransition\x18\x02 \x01(\x0e\x32).folkmoot.api.planning.v1.StoryTransition\x12\r\n\x05\x61\x63tor\x18\x03 \x01(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\r\n\x05title\x18\x05 \x01(\t\x12\x0c\n\x04text\x18\x06 \x01(\t\x12\x0e\n\x06\x63hecks\x18\x07 \x03(\t\"I\n\x17TransitionStoryResponse\x12.\n\x05story\x18\x01 \x01(\x0b\x32\x1f.folkmoot.api.planning.v1.Story\"5\n\x12\x41ssessStoryRequest\x12\x10\n\x08story_id\x18\x01 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x02 \x01(\t\"E\n\x13\x41ssessStoryResponse\x12.\n\x05story\x18\x01 \x01(\x0b\x32\x1f.folkmoot.api.planning.v1.Story\"b\n\x11\x44\x65rivePlanRequest\x12\x10\n\x08story_id\x18\x01 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x02 \x01(\t\x12,\n\x04plan\x18\x03 \x01(\x0b\x32\x1e.folkmoot.api.planning.v1.Plan\"D\n\x12\x44\x65rivePlanResponse\x12.\n\x05story\x18\x01 \x01(\x0b\x32\x1f.folkmoot.api.planning.v1.Story\"E\n\x12\x41pprovePlanRequest\x12\x10\n\x08story_id\x18\x01 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\"E\n\x13\x41pprovePlanResponse\x12.\n\x05story\x18\x01 \x01(\x0b\x32\x1f.folkmoot.api.planning.v1.Story\"D\n\x11RejectPlanRequest\x12\x10\n\x08story_id\x18\x01 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\"D\n\x12RejectPlanResponse\x12.\n\x05story\x18\x01 \x01(\x0b\x32\x1f.folkmoot.api.planning.v1.Story\"$\n\x10ListTasksRequest\x12\x10\n\x08story_id\x18\x01 \x01(\t\"G\n\x11ListTasksResponse\x12\x32\n\x05tasks\x18\x01 \x03(\x0b\x32#.folkmoot.api.planning.v1.StoryTask\"Z\n\x11WatchStoryRequest\x12\x10\n\x08story_id\x18\x01 \x01(\t\x12\x16\n\x0e\x61\x66ter_sequence\x18\x02 \x01(\x04\x12\r\n\x05tasks\x18\x03 \x01(\x08\x12\x0c\n\x04once\x18\x04 \x01(\x08\"5\n\x12WatchStoryResponse\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12\r\n\x05\x65vent\x18\x02 \x01(\x0c*\xb2\x02\n\nStoryState\x12\x1b\n\x17STORY_STATE_UNSPECIFIED\x10\x00\x12\x19\n\x15STORY_STATE_SUBMITTED\x10\x01\x12\x17\n\x13STORY_STATE_PLANNED\x10\x02\x12\x18\n\x14STORY_STATE_RELEASED\x10\x03\x12\x17\n\x13STORY_STATE_DECIDED\x10\x04\x12\x18\n\x14STORY_STATE_ACCEPTED\x10\x05\x12\x19\n\x15STORY_STATE_SENT_BACK\x10\x06\x12\x19\n\x15STORY_STATE_CANCELLED\x10\x07\x12\x18\n\x14STORY_STATE_ASSESSED\x10\x08\x12\x18\n\x14STORY_STATE_APPROVED\x10\t\x12\x1c\n\x18STORY_STATE_CARRIED_OVER\x10\n*\xcb\x01\n\x0fStoryTransition\x12 \n\x1cSTORY_TRANSITION_UNSPECIFIED\x10\x00\x12\x1b\n\x17STORY_TRANSITION_ACCEPT\x10\x01\x12\x1e\n\x1aSTORY_TRANSITION_SEND_BACK\x10\x02\x12\x1b\n\x17STORY_TRANSITION_CANCEL\x10\x03\x12\x1b\n\x17STORY_TRANSITION_REVISE\x10\x04\x12\x1f\n\x1bSTORY_TRANSITION_CARRY_OVER\x10\x05*a\n\x08Planning\x12\x18\n\x14PLANNING_UNSPECIFIED\x10\x00\x12\x13\n\x0fPLANNING_SINGLE\x10\x01\x12\x12\n\x0ePLANNING_MODEL\x10\x02\x12\x12\n\x0ePLANNING_GIVEN\x10\x03*Q\n\x08\x41pproval\x12\x18\n\x14\x41PPROVAL_UNSPECIFIED\x10\x00\x12\x13\n\x0f\x41PPROVAL_PERSON\x10\x01\x12\x16\n\x12\x41PPROVAL_AUTOPILOT\x10\x02*\x88\x01\n\tTaskState\x12\x1a\n\x16TASK_STATE_UNSPECIFIED\x10\x00\x12\x16\n\x12TASK_STATE_WAITING\x10\x01\x12\x17\n\x13TASK_STATE_RELEASED\x10\x02\x12\x16\n\x12TASK_STATE_DECIDED\x10\x03\x12\x16\n\x12TASK_STATE_BLOCKED\x10\x04\x32\xbf\x08\n\x0fPlanningService\x12j\n\x0b\x43reateStory\x12,.folkmoot.api.planning.v1.CreateStoryRequest\x1a-.folkmoot.api.planning.v1.CreateStoryResponse\x12\x61\n\x08GetStory\x12).folkmoot.api.planning.v1.GetStoryRequest\x1a*.folkmoot.api.planning.v1.GetStoryResponse\x12j\n\x0bListStories\x12,.folkmoot.api.planning.v1.ListStoriesRequest\x1a-.folkmoot.api.planning.v1.ListStoriesResponse\x12v\n\x0fTransitionStory\x12\x30.folkmoot.api.planning.v1.TransitionStoryRequest\x1a\x31.folkmoot.api.planning.v1.TransitionStoryResponse\x12j\n\x0b\x41ssessStory\x12,.folkmoot.api.planning.v1.AssessStoryRequest\x1a-.folkmoot.api.planning.v1.AssessStoryResponse\x12g\n\nDerivePlan\x12+.folkmoot.api.planning.v1.DerivePlanRequest\x1a,.folkmoot.api.planning.v1.DerivePlanResponse\x12j\n\x0b\x41pprovePlan\x12,.folkmoot.api.planning.v1.ApprovePlanRequest\x1a-.folkmoot.api.planning.v1.ApprovePlanResponse\x12g\n\nRejectPlan\x12+.folkmoot.api.planning.v1.RejectPlanRequest\x1a,.folkmoot.api.planning.v1.RejectPlanResponse\x12\x64\n\tListTasks\x12*.folkmoot.api.planning.v1.ListTasksRequest\x1a+.folkmoot.api.planning.v1.ListTasksResponse\x12i\n\nWatchStory\x12+.folkmoot.api.planning.v1.WatchStoryRequest\x1a,.folkmoot.api.planning.v1.WatchStoryResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'folkmoot/api/planning/v1/planning.proto\x12\x18\x66olkmoot.api.planning.v1\x1a/folkmoot/api/orchestrator/v1/orchestrator.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x88\x02\n\x12\x43reateStoryRequest\x12\x30\n\x04task\x18\x01 \x01(\x0b\x32\".folkmoot.api.orchestrator.v1.Task\x12\x17\n\x0fidempotency_key\x18\x02 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x03 \x01(\t\x12\x34\n\x08planning\x18\x04 \x01(\x0e\x32\".folkmoot.api.planning.v1.Planning\x12\x34\n\x08\x61pproval\x18\x05 \x01(\x0e\x32\".folkmoot.api.planning.v1.Approval\x12,\n\x04plan\x18\x06 \x01(\x0b\x32\x1e.folkmoot.api.planning.v1.Plan\"M\n\x04Plan\x12\x34\n\x05tasks\x18\x01 \x03(\x0b\x32%.folkmoot.api.planning.v1.PlannedTask\x12\x0f\n\x07summary\x18\x02 \x01(\t\"\x85\x01\n\x0bPlannedTask\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\x12\x0c\n\x04text\x18\x03 \x01(\t\x12\x0c\n\x04role\x18\x04 \x01(\t\x12\x0f\n\x07\x63ouncil\x18\x05 \x01(\t\x12\r\n\x05paths\x18\x06 \x03(\t\x12\x0e\n\x06\x63hecks\x18\x07 \x03(\t\x12\r\n\x05\x61\x66ter\x18\x08 \x03(\t\"\x9e\x01\n\nAssessment\x12\x0f\n\x07\x63larity\x18\x01 \x01(\r\x12\x13\n\x0btestability\x18\x02 \x01(\r\x12\x0c\n\x04size\x18\x03 \x01(\r\x12\r\n\x05score\x18\x04 \x01(\r\x12\x11\n\tthreshold\x18\x05 \x01(\r\x12\x0f\n\x07summary\x18\x06 \x01(\t\x12\x16\n\x0emissing_checks\x18\x07 \x03(\t\x12\x11\n\tquestions\x18\x08 \x03(\t\"\xb6\x01\n\tStoryTask\x12\x0f\n\x07task_id\x18\x01 \x01(\t\x12\x33\n\x04task\x18\x02 \x01(\x0b\x32%.folkmoot.api.planning.v1.PlannedTask\x12\x32\n\x05state\x18\x03 \x01(\x0e\x32#.folkmoot.api.planning.v1.TaskState\x12\x0f\n\x07outcome\x18\x04 \x01(\t\x12\x0e\n\x06\x63ommit\x18\x05 \x01(\t\x12\x0e\n\x06reason\x18\x06 \x01(\t\"E\n\x13\x43reateStoryResponse\x12.\n\x05story\x18\x01 \x01(\x0b\x32\x1f.folkmoot.api.planning.v1.Story\"\xf9\x04\n\x05Story\x12\x10\n\x08story_id\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\x12\x33\n\x05state\x18\x03 \x01(\x0e\x32$.folkmoot.api.planning.v1.StoryState\x12\x10\n\x08task_ids\x18\x04 \x03(\t\x12.\n\ncreated_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06reason\x18\x06 \x01(\t\x12\x0c\n\x04text\x18\x07 \x01(\t\x12\x0e\n\x06\x63hecks\x18\x08 \x03(\t\x12\x12\n\nrepository\x18\t \x01(\t\x12\x10\n\x08\x62\x61se_ref\x18\n \x01(\t\x12\x34\n\x08planning\x18\x0b \x01(\x0e\x32\".folkmoot.api.planning.v1.Planning\x12\x11\n\tautopilot\x18\x0c \x01(\x08\x12\x38\n\nassessment\x18\r \x01(\x0b\x32$.folkmoot.api.planning.v1.Assessment\x12,\n\x04plan\x18\x0e \x01(\x0b\x32\x1e.folkmoot.api.planning.v1.Plan\x12\r\n\x05round\x18\x0f \x01(\r\x12\x0f\n\x07problem\x18\x10 \x01(\t\x12\x15\n\rresult_commit\x18\x11 \x01(\t\x12\x16\n\x0eresult_task_id\x18\x12 \x01(\t\x12\x14\n\x0c\x63\x61rried_from\x18\x13 \x01(\t\x12\x14\n\x0c\x63\x61rried_into\x18\x14 \x01(\t\x12\x32\n\x05usage\x18\x15 \x01(\x0b\x32#.folkmoot.api.orchestrator.v1.Usage\x12\r\n\x05rigor\x18\x16 \x01(\t\x12\x15\n\rplan_revision\x18\x17 \x01(\r\"#\n\x0fGetStoryRequest\x12\x10\n\x08story_id\x18\x01 \x01(\t\"B\n\x10GetStoryResponse\x12.\n\x05story\x18\x01 \x01(\x0b\x32\x1f.folkmoot.api.planning.v1.Story\";\n\x12ListStoriesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\r\x12\x12\n\npage_token\x18\x02 \x01(\t\"`\n\x13ListStoriesResponse\x12\x30\n\x07stories\x18\x01 \x03(\x0b\x32\x1f.folkmoot.api.planning.v1.Story\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xe5\x01\n\x16TransitionStoryRequest\x12\x10\n\x08story_id\x18\x01 \x01(\t\x12=\n\ntransition\x18\x02 \x01(\x0e\x32).folkmoot.api.planning.v1.StoryTransition\x12\r\n\x05\x61\x63tor\x18\x03 \x01(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\r\n\x05title\x18\x05 \x01(\t\x12\x0c\n\x04text\x18\x06 \x01(\t\x12\x0e\n\x06\x63hecks\x18\x07 \x03(\t\x12\x1b\n\x0e\x65xpected_round\x18\x08 \x01(\rH\x00\x88\x01\x01\x42\x11\n\x0f_expected_round\"I\n\x17TransitionStoryResponse\x12.\n\x05story\x18\x01 \x01(\x0b\x32\x1f.folkmoot.api.planning.v1.Story\"5\n\x12\x41ssessStoryRequest\x12\x10\n\x08story_id\x18\x01 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x02 \x01(\t\"E\n\x13\x41ssessStoryResponse\x12.\n\x05story\x18\x01 \x01(\x0b\x32\x1f.folkmoot.api.planning.v1.Story\"\x98\x01\n\x11\x44\x65rivePlanRequest\x12\x10\n\x08story_id\x18\x01 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x02 \x01(\t\x12,\n\x04plan\x18\x03 \x01(\x0b\x32\x1e.folkmoot.api.planning.v1.Plan\x12\x1e\n\x11\x65xpected_revision\x18\x04 \x01(\rH\x00\x88\x01\x01\x42\x14\n\x12_expected_revision\"D\n\x12\x44\x65rivePlanResponse\x12.\n\x05story\x18\x01 \x01(\x0b\x32\x1f.folkmoot.api.planning.v1.Story\"{\n\x12\x41pprovePlanRequest\x12\x10\n\x08story_id\x18\x01 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x1e\n\x11\x65xpected_revision\x18\x04 \x01(\rH\x00\x88\x01\x01\x42\x14\n\x12_expected_revision\"E\n\x13\x41pprovePlanResponse\x12.\n\x05story\x18\x01 \x01(\x0b\x32\x1f.folkmoot.api.planning.v1.Story\"z\n\x11RejectPlanRequest\x12\x10\n\x08story_id\x18\x01 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x1e\n\x11\x65xpected_revision\x18\x04 \x01(\rH\x00\x88\x01\x01\x42\x14\n\x12_expected_revision\"D\n\x12RejectPlanResponse\x12.\n\x05story\x18\x01 \x01(\x0b\x32\x1f.folkmoot.api.planning.v1.Story\"$\n\x10ListTasksRequest\x12\x10\n\x08story_id\x18\x01 \x01(\t\"G\n\x11ListTasksResponse\x12\x32\n\x05tasks\x18\x01 \x03(\x0b\x32#.folkmoot.api.planning.v1.StoryTask\"Z\n\x11WatchStoryRequest\x12\x10\n\x08story_id\x18\x01 \x01(\t\x12\x16\n\x0e\x61\x66ter_sequence\x18\x02 \x01(\x04\x12\r\n\x05tasks\x18\x03 \x01(\x08\x12\x0c\n\x04once\x18\x04 \x01(\x08\"5\n\x12WatchStoryResponse\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12\r\n\x05\x65vent\x18\x02 \x01(\x0c*\xce\x02\n\nStoryState\x12\x1b\n\x17STORY_STATE_UNSPECIFIED\x10\x00\x12\x19\n\x15STORY_STATE_SUBMITTED\x10\x01\x12\x17\n\x13STORY_STATE_PLANNED\x10\x02\x12\x18\n\x14STORY_STATE_RELEASED\x10\x03\x12\x17\n\x13STORY_STATE_DECIDED\x10\x04\x12\x18\n\x14STORY_STATE_ACCEPTED\x10\x05\x12\x19\n\x15STORY_STATE_SENT_BACK\x10\x06\x12\x19\n\x15STORY_STATE_CANCELLED\x10\x07\x12\x18\n\x14STORY_STATE_ASSESSED\x10\x08\x12\x18\n\x14STORY_STATE_APPROVED\x10\t\x12\x1c\n\x18STORY_STATE_CARRIED_OVER\x10\n\x12\x1a\n\x16STORY_STATE_UNREADABLE\x10\x0b*\xcb\x01\n\x0fStoryTransition\x12 \n\x1cSTORY_TRANSITION_UNSPECIFIED\x10\x00\x12\x1b\n\x17STORY_TRANSITION_ACCEPT\x10\x01\x12\x1e\n\x1aSTORY_TRANSITION_SEND_BACK\x10\x02\x12\x1b\n\x17STORY_TRANSITION_CANCEL\x10\x03\x12\x1b\n\x17STORY_TRANSITION_REVISE\x10\x04\x12\x1f\n\x1bSTORY_TRANSITION_CARRY_OVER\x10\x05*a\n\x08Planning\x12\x18\n\x14PLANNING_UNSPECIFIED\x10\x00\x12\x13\n\x0fPLANNING_SINGLE\x10\x01\x12\x12\n\x0ePLANNING_MODEL\x10\x02\x12\x12\n\x0ePLANNING_GIVEN\x10\x03*Q\n\x08\x41pproval\x12\x18\n\x14\x41PPROVAL_UNSPECIFIED\x10\x00\x12\x13\n\x0f\x41PPROVAL_PERSON\x10\x01\x12\x16\n\x12\x41PPROVAL_AUTOPILOT\x10\x02*\x88\x01\n\tTaskState\x12\x1a\n\x16TASK_STATE_UNSPECIFIED\x10\x00\x12\x16\n\x12TASK_STATE_WAITING\x10\x01\x12\x17\n\x13TASK_STATE_RELEASED\x10\x02\x12\x16\n\x12TASK_STATE_DECIDED\x10\x03\x12\x16\n\x12TASK_STATE_BLOCKED\x10\x04\x32\xbf\x08\n\x0fPlanningService\x12j\n\x0b\x43reateStory\x12,.folkmoot.api.planning.v1.CreateStoryRequest\x1a-.folkmoot.api.planning.v1.CreateStoryResponse\x12\x61\n\x08GetStory\x12).folkmoot.api.planning.v1.GetStoryRequest\x1a*.folkmoot.api.planning.v1.GetStoryResponse\x12j\n\x0bListStories\x12,.folkmoot.api.planning.v1.ListStoriesRequest\x1a-.folkmoot.api.planning.v1.ListStoriesResponse\x12v\n\x0fTransitionStory\x12\x30.folkmoot.api.planning.v1.TransitionStoryRequest\x1a\x31.folkmoot.api.planning.v1.TransitionStoryResponse\x12j\n\x0b\x41ssessStory\x12,.folkmoot.api.planning.v1.AssessStoryRequest\x1a-.folkmoot.api.planning.v1.AssessStoryResponse\x12g\n\nDerivePlan\x12+.folkmoot.api.planning.v1.DerivePlanRequest\x1a,.folkmoot.api.planning.v1.DerivePlanResponse\x12j\n\x0b\x41pprovePlan\x12,.folkmoot.api.planning.v1.ApprovePlanRequest\x1a-.folkmoot.api.planning.v1.ApprovePlanResponse\x12g\n\nRejectPlan\x12+.folkmoot.api.planning.v1.RejectPlanRequest\x1a,.folkmoot.api.planning.v1.RejectPlanResponse\x12\x64\n\tListTasks\x12*.folkmoot.api.planning.v1.ListTasksRequest\x1a+.folkmoot.api.planning.v1.ListTasksResponse\x12i\n\nWatchStory\x12+.folkmoot.api.planning.v1.WatchStoryRequest\x1a,.folkmoot.api.planning.v1.WatchStoryResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'folkmoot.api.planning.v1.planning_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_STORYSTATE']._serialized_start=3023
-  _globals['_STORYSTATE']._serialized_end=3329
-  _globals['_STORYTRANSITION']._serialized_start=3332
-  _globals['_STORYTRANSITION']._serialized_end=3535
-  _globals['_PLANNING']._serialized_start=3537
-  _globals['_PLANNING']._serialized_end=3634
-  _globals['_APPROVAL']._serialized_start=3636
-  _globals['_APPROVAL']._serialized_end=3717
-  _globals['_TASKSTATE']._serialized_start=3720
-  _globals['_TASKSTATE']._serialized_end=3856
+  _globals['_STORYSTATE']._serialized_start=3257
+  _globals['_STORYSTATE']._serialized_end=3591
+  _globals['_STORYTRANSITION']._serialized_start=3594
+  _globals['_STORYTRANSITION']._serialized_end=3797
+  _globals['_PLANNING']._serialized_start=3799
+  _globals['_PLANNING']._serialized_end=3896
+  _globals['_APPROVAL']._serialized_start=3898
+  _globals['_APPROVAL']._serialized_end=3979
+  _globals['_TASKSTATE']._serialized_start=3982
+  _globals['_TASKSTATE']._serialized_end=4118
   _globals['_CREATESTORYREQUEST']._serialized_start=152
   _globals['_CREATESTORYREQUEST']._serialized_end=416
   _globals['_PLAN']._serialized_start=418
@@ -56,43 +56,43 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CREATESTORYRESPONSE']._serialized_start=979
   _globals['_CREATESTORYRESPONSE']._serialized_end=1048
   _globals['_STORY']._serialized_start=1051
-  _globals['_STORY']._serialized_end=1661
-  _globals['_GETSTORYREQUEST']._serialized_start=1663
-  _globals['_GETSTORYREQUEST']._serialized_end=1698
-  _globals['_GETSTORYRESPONSE']._serialized_start=1700
-  _globals['_GETSTORYRESPONSE']._serialized_end=1766
-  _globals['_LISTSTORIESREQUEST']._serialized_start=1768
-  _globals['_LISTSTORIESREQUEST']._serialized_end=1827
-  _globals['_LISTSTORIESRESPONSE']._serialized_start=1829
-  _globals['_LISTSTORIESRESPONSE']._serialized_end=1925
-  _globals['_TRANSITIONSTORYREQUEST']._serialized_start=1928
-  _globals['_TRANSITIONSTORYREQUEST']._serialized_end=2109
-  _globals['_TRANSITIONSTORYRESPONSE']._serialized_start=2111
-  _globals['_TRANSITIONSTORYRESPONSE']._serialized_end=2184
-  _globals['_ASSESSSTORYREQUEST']._serialized_start=2186
-  _globals['_ASSESSSTORYREQUEST']._serialized_end=2239
-  _globals['_ASSESSSTORYRESPONSE']._serialized_start=2241
-  _globals['_ASSESSSTORYRESPONSE']._serialized_end=2310
-  _globals['_DERIVEPLANREQUEST']._serialized_start=2312
-  _globals['_DERIVEPLANREQUEST']._serialized_end=2410
-  _globals['_DERIVEPLANRESPONSE']._serialized_start=2412
-  _globals['_DERIVEPLANRESPONSE']._serialized_end=2480
-  _globals['_APPROVEPLANREQUEST']._serialized_start=2482
-  _globals['_APPROVEPLANREQUEST']._serialized_end=2551
-  _globals['_APPROVEPLANRESPONSE']._serialized_start=2553
-  _globals['_APPROVEPLANRESPONSE']._serialized_end=2622
-  _globals['_REJECTPLANREQUEST']._serialized_start=2624
-  _globals['_REJECTPLANREQUEST']._serialized_end=2692
-  _globals['_REJECTPLANRESPONSE']._serialized_start=2694
-  _globals['_REJECTPLANRESPONSE']._serialized_end=2762
-  _globals['_LISTTASKSREQUEST']._serialized_start=2764
-  _globals['_LISTTASKSREQUEST']._serialized_end=2800
-  _globals['_LISTTASKSRESPONSE']._serialized_start=2802
-  _globals['_LISTTASKSRESPONSE']._serialized_end=2873
-  _globals['_WATCHSTORYREQUEST']._serialized_start=2875
-  _globals['_WATCHSTORYREQUEST']._serialized_end=2965
-  _globals['_WATCHSTORYRESPONSE']._serialized_start=2967
-  _globals['_WATCHSTORYRESPONSE']._serialized_end=3020
-  _globals['_PLANNINGSERVICE']._serialized_start=3859
-  _globals['_PLANNINGSERVICE']._serialized_end=4946
+  _globals['_STORY']._serialized_end=1684
+  _globals['_GETSTORYREQUEST']._serialized_start=1686
+  _globals['_GETSTORYREQUEST']._serialized_end=1721
+  _globals['_GETSTORYRESPONSE']._serialized_start=1723
+  _globals['_GETSTORYRESPONSE']._serialized_end=1789
+  _globals['_LISTSTORIESREQUEST']._serialized_start=1791
+  _globals['_LISTSTORIESREQUEST']._serialized_end=1850
+  _globals['_LISTSTORIESRESPONSE']._serialized_start=1852
+  _globals['_LISTSTORIESRESPONSE']._serialized_end=1948
+  _globals['_TRANSITIONSTORYREQUEST']._serialized_start=1951
+  _globals['_TRANSITIONSTORYREQUEST']._serialized_end=2180
+  _globals['_TRANSITIONSTORYRESPONSE']._serialized_start=2182
+  _globals['_TRANSITIONSTORYRESPONSE']._serialized_end=2255
+  _globals['_ASSESSSTORYREQUEST']._serialized_start=2257
+  _globals['_ASSESSSTORYREQUEST']._serialized_end=2310
+  _globals['_ASSESSSTORYRESPONSE']._serialized_start=2312
+  _globals['_ASSESSSTORYRESPONSE']._serialized_end=2381
+  _globals['_DERIVEPLANREQUEST']._serialized_start=2384
+  _globals['_DERIVEPLANREQUEST']._serialized_end=2536
+  _globals['_DERIVEPLANRESPONSE']._serialized_start=2538
+  _globals['_DERIVEPLANRESPONSE']._serialized_end=2606
+  _globals['_APPROVEPLANREQUEST']._serialized_start=2608
+  _globals['_APPROVEPLANREQUEST']._serialized_end=2731
+  _globals['_APPROVEPLANRESPONSE']._serialized_start=2733
+  _globals['_APPROVEPLANRESPONSE']._serialized_end=2802
+  _globals['_REJECTPLANREQUEST']._serialized_start=2804
+  _globals['_REJECTPLANREQUEST']._serialized_end=2926
+  _globals['_REJECTPLANRESPONSE']._serialized_start=2928
+  _globals['_REJECTPLANRESPONSE']._serialized_end=2996
+  _globals['_LISTTASKSREQUEST']._serialized_start=2998
+  _globals['_LISTTASKSREQUEST']._serialized_end=3034
+  _globals['_LISTTASKSRESPONSE']._serialized_start=3036
+  _globals['_LISTTASKSRESPONSE']._serialized_end=3107
+  _globals['_WATCHSTORYREQUEST']._serialized_start=3109
+  _globals['_WATCHSTORYREQUEST']._serialized_end=3199
+  _globals['_WATCHSTORYRESPONSE']._serialized_start=3201
+  _globals['_WATCHSTORYRESPONSE']._serialized_end=3254
+  _globals['_PLANNINGSERVICE']._serialized_start=4121
+  _globals['_PLANNINGSERVICE']._serialized_end=5208
 # @@protoc_insertion_point(module_scope)

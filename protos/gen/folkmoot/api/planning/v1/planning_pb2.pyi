@@ -49,6 +49,8 @@ class _StoryStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_StoryState
     """The plan may be carried out."""
     STORY_STATE_CARRIED_OVER: _StoryState.ValueType  # 10
     """Another story goes on with it."""
+    STORY_STATE_UNREADABLE: _StoryState.ValueType  # 11
+    """Listed only: its log cannot be read, and `problem` says why."""
 
 class StoryState(_StoryState, metaclass=_StoryStateEnumTypeWrapper):
     """StoryState is where a story stands."""
@@ -75,6 +77,8 @@ STORY_STATE_APPROVED: StoryState.ValueType  # 9
 """The plan may be carried out."""
 STORY_STATE_CARRIED_OVER: StoryState.ValueType  # 10
 """Another story goes on with it."""
+STORY_STATE_UNREADABLE: StoryState.ValueType  # 11
+"""Listed only: its log cannot be read, and `problem` says why."""
 Global___StoryState: _TypeAlias = StoryState  # noqa: Y015
 
 class _StoryTransition:
@@ -477,6 +481,7 @@ class Story(_message.Message):
     CARRIED_INTO_FIELD_NUMBER: _builtins.int
     USAGE_FIELD_NUMBER: _builtins.int
     RIGOR_FIELD_NUMBER: _builtins.int
+    PLAN_REVISION_FIELD_NUMBER: _builtins.int
     story_id: _builtins.str
     """story_id names it."""
     title: _builtins.str
@@ -509,6 +514,8 @@ class Story(_message.Message):
     """carried_into is the story that goes on with this one."""
     rigor: _builtins.str
     """rigor is L0 to L3."""
+    plan_revision: _builtins.int
+    """plan_revision counts its plans, from 1, the one that stands included; 0 before the first."""
     @_builtins.property
     def task_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """task_ids are its plan."""
@@ -558,10 +565,11 @@ class Story(_message.Message):
         carried_into: _builtins.str = ...,
         usage: _orchestrator_pb2.Usage | None = ...,
         rigor: _builtins.str = ...,
+        plan_revision: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["assessment", b"assessment", "created_at", b"created_at", "plan", b"plan", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["assessment", b"assessment", "autopilot", b"autopilot", "base_ref", b"base_ref", "carried_from", b"carried_from", "carried_into", b"carried_into", "checks", b"checks", "created_at", b"created_at", "plan", b"plan", "planning", b"planning", "problem", b"problem", "reason", b"reason", "repository", b"repository", "result_commit", b"result_commit", "result_task_id", b"result_task_id", "rigor", b"rigor", "round", b"round", "state", b"state", "story_id", b"story_id", "task_ids", b"task_ids", "text", b"text", "title", b"title", "usage", b"usage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["assessment", b"assessment", "autopilot", b"autopilot", "base_ref", b"base_ref", "carried_from", b"carried_from", "carried_into", b"carried_into", "checks", b"checks", "created_at", b"created_at", "plan", b"plan", "plan_revision", b"plan_revision", "planning", b"planning", "problem", b"problem", "reason", b"reason", "repository", b"repository", "result_commit", b"result_commit", "result_task_id", b"result_task_id", "rigor", b"rigor", "round", b"round", "state", b"state", "story_id", b"story_id", "task_ids", b"task_ids", "text", b"text", "title", b"title", "usage", b"usage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -680,6 +688,7 @@ class TransitionStoryRequest(_message.Message):
     TITLE_FIELD_NUMBER: _builtins.int
     TEXT_FIELD_NUMBER: _builtins.int
     CHECKS_FIELD_NUMBER: _builtins.int
+    EXPECTED_ROUND_FIELD_NUMBER: _builtins.int
     story_id: _builtins.str
     """story_id names the story."""
     transition: Global___StoryTransition.ValueType
@@ -692,6 +701,8 @@ class TransitionStoryRequest(_message.Message):
     """title replaces the story's, on revising; empty keeps it."""
     text: _builtins.str
     """text replaces the story's, on revising; empty keeps it."""
+    expected_round: _builtins.int
+    """expected_round is the round that the caller saw; in another one the call is refused (`round_changed`)."""
     @_builtins.property
     def checks(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """checks are added to the story's, on revising."""
@@ -706,12 +717,15 @@ class TransitionStoryRequest(_message.Message):
         title: _builtins.str = ...,
         text: _builtins.str = ...,
         checks: _abc.Iterable[_builtins.str] | None = ...,
+        expected_round: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_expected_round", b"_expected_round", "expected_round", b"expected_round"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "checks", b"checks", "reason", b"reason", "story_id", b"story_id", "text", b"text", "title", b"title", "transition", b"transition"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_expected_round", b"_expected_round", "actor", b"actor", "checks", b"checks", "expected_round", b"expected_round", "reason", b"reason", "story_id", b"story_id", "text", b"text", "title", b"title", "transition", b"transition"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__expected_round: _TypeAlias = _typing.Literal["expected_round"]  # noqa: Y015
+    _WhichOneofArgType__expected_round: _TypeAlias = _typing.Literal["_expected_round", b"_expected_round"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__expected_round) -> _WhichOneofReturnType__expected_round | None: ...
 
 Global___TransitionStoryRequest: _TypeAlias = TransitionStoryRequest  # noqa: Y015
 
@@ -798,10 +812,13 @@ class DerivePlanRequest(_message.Message):
     STORY_ID_FIELD_NUMBER: _builtins.int
     ACTOR_FIELD_NUMBER: _builtins.int
     PLAN_FIELD_NUMBER: _builtins.int
+    EXPECTED_REVISION_FIELD_NUMBER: _builtins.int
     story_id: _builtins.str
     """story_id names it."""
     actor: _builtins.str
     """actor is who asks, for the record."""
+    expected_revision: _builtins.int
+    """expected_revision is the plan_revision that the caller saw; at another one the call is refused (`plan_changed`)."""
     @_builtins.property
     def plan(self) -> Global___Plan:
         """plan is one that a person made or edited; absent: the planner makes one."""
@@ -812,12 +829,15 @@ class DerivePlanRequest(_message.Message):
         story_id: _builtins.str = ...,
         actor: _builtins.str = ...,
         plan: Global___Plan | None = ...,
+        expected_revision: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["plan", b"plan"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_expected_revision", b"_expected_revision", "expected_revision", b"expected_revision", "plan", b"plan"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "plan", b"plan", "story_id", b"story_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_expected_revision", b"_expected_revision", "actor", b"actor", "expected_revision", b"expected_revision", "plan", b"plan", "story_id", b"story_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__expected_revision: _TypeAlias = _typing.Literal["expected_revision"]  # noqa: Y015
+    _WhichOneofArgType__expected_revision: _TypeAlias = _typing.Literal["_expected_revision", b"_expected_revision"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__expected_revision) -> _WhichOneofReturnType__expected_revision | None: ...
 
 Global___DerivePlanRequest: _TypeAlias = DerivePlanRequest  # noqa: Y015
 
@@ -854,24 +874,30 @@ class ApprovePlanRequest(_message.Message):
     STORY_ID_FIELD_NUMBER: _builtins.int
     ACTOR_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
+    EXPECTED_REVISION_FIELD_NUMBER: _builtins.int
     story_id: _builtins.str
     """story_id names it."""
     actor: _builtins.str
     """actor is who approves, for the record."""
     reason: _builtins.str
     """reason is kept in the log."""
+    expected_revision: _builtins.int
+    """expected_revision is the plan_revision that the caller saw; at another one the call is refused (`plan_changed`)."""
     def __init__(
         self,
         *,
         story_id: _builtins.str = ...,
         actor: _builtins.str = ...,
         reason: _builtins.str = ...,
+        expected_revision: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_expected_revision", b"_expected_revision", "expected_revision", b"expected_revision"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "reason", b"reason", "story_id", b"story_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_expected_revision", b"_expected_revision", "actor", b"actor", "expected_revision", b"expected_revision", "reason", b"reason", "story_id", b"story_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__expected_revision: _TypeAlias = _typing.Literal["expected_revision"]  # noqa: Y015
+    _WhichOneofArgType__expected_revision: _TypeAlias = _typing.Literal["_expected_revision", b"_expected_revision"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__expected_revision) -> _WhichOneofReturnType__expected_revision | None: ...
 
 Global___ApprovePlanRequest: _TypeAlias = ApprovePlanRequest  # noqa: Y015
 
@@ -908,24 +934,30 @@ class RejectPlanRequest(_message.Message):
     STORY_ID_FIELD_NUMBER: _builtins.int
     ACTOR_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
+    EXPECTED_REVISION_FIELD_NUMBER: _builtins.int
     story_id: _builtins.str
     """story_id names it."""
     actor: _builtins.str
     """actor is who rejects, for the record."""
     reason: _builtins.str
     """reason is required: the next plan's maker reads it."""
+    expected_revision: _builtins.int
+    """expected_revision is the plan_revision that the caller saw; at another one the call is refused (`plan_changed`)."""
     def __init__(
         self,
         *,
         story_id: _builtins.str = ...,
         actor: _builtins.str = ...,
         reason: _builtins.str = ...,
+        expected_revision: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_expected_revision", b"_expected_revision", "expected_revision", b"expected_revision"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "reason", b"reason", "story_id", b"story_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_expected_revision", b"_expected_revision", "actor", b"actor", "expected_revision", b"expected_revision", "reason", b"reason", "story_id", b"story_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__expected_revision: _TypeAlias = _typing.Literal["expected_revision"]  # noqa: Y015
+    _WhichOneofArgType__expected_revision: _TypeAlias = _typing.Literal["_expected_revision", b"_expected_revision"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__expected_revision) -> _WhichOneofReturnType__expected_revision | None: ...
 
 Global___RejectPlanRequest: _TypeAlias = RejectPlanRequest  # noqa: Y015
 
