@@ -45,6 +45,7 @@ from folkmoot.kernel.facts import (
     ProposalRefused,
     Seat,
     StoryAccepted,
+    Work,
 )
 from folkmoot.kernel.ids import AgentId, CommitId, ProposalId, RepositoryId, StoryId, TaskId
 from folkmoot.kernel.result import DecidedBy, State, Usage
@@ -233,7 +234,9 @@ def test_an_agent_out_of_attempts_fails_with_the_last_reason() -> None:
     facts = [*TO_PROPOSAL, AttemptLost(agent_id=DEV2, attempt=1, reason="the actor died")]
     state = after(*facts)
     assert pending(state, 1) == ()
-    assert exhausted(state, 1) == {DEV2: "the last of 1 attempts was lost: the actor died"}
+    assert exhausted(state, 1) == {
+        Work(agent_id=DEV2, phase="propose"): "the last of 1 attempts was lost: the actor died"
+    }
     assert exhausted(state, 3) == {}
 
 

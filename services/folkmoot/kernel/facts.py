@@ -208,6 +208,8 @@ class Seat(msgspec.Struct, frozen=True, kw_only=True):
     """Empty: the role's."""
     budget: Budget | None = None
     """None: the task's. A limit of the task's that is lower holds all the same."""
+    duty: str = ""
+    """Of a helper: `sealed` or `split` (which tests it writes), or `judge`; empty: it proposes."""
 
 
 class Convened(Fact, frozen=True, kw_only=True):

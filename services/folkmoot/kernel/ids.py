@@ -47,6 +47,11 @@ def proposal_id(agent: AgentId, round_: int) -> ProposalId:
     return ProposalId(f"{agent}-r{round_}")
 
 
+def round_of(proposal: ProposalId) -> int:
+    """The round that `proposal_id` was given."""
+    return int(proposal.rpartition("-r")[2])
+
+
 def workspace_id(task: TaskId, holder: str, attempt: int) -> WorkspaceId:
     """Derived, so that a repeated open finds the first workspace. `holder` is an agent or an examination."""
     return WorkspaceId(derived("ws", task, holder, str(attempt)))

@@ -1,0 +1,162 @@
+"""Which fact may follow, and why another may not."""
+
+from folkmoot.kernel.deliberation.state import BASE, Attempts, Deliberation, works
+from folkmoot.kernel.events import Fact
+from folkmoot.kernel.evidence import Admission, Refusal, SuiteKind
+from folkmoot.kernel.facts import (
+    AgentFailed,
+    AttemptLost,
+    AttemptStarted,
+    CancelRequested,
+    CandidatesRanked,
+    Convened,
+    DeliberationEnded,
+    Examined,
+    ExhibitAdmitted,
+    Judged,
+    OwnerTook,
+    ProposalAdmitted,
+    ProposalRefused,
+    Reviewed,
+    Stage,
+    Staged,
+    TestsWritten,
+    Work,
+    WorkEnded,
+)
+from folkmoot.kernel.ids import AgentId
+
+Within = (
+    Staged
+    | AttemptStarted
+    | AttemptLost
+    | ProposalAdmitted
+    | ProposalRefused
+    | AgentFailed
+    | WorkEnded
+    | Reviewed
+    | TestsWritten
+    | ExhibitAdmitted
+    | Examined
+    | Judged
+)
+"""Between council and ranking."""
+
+
+def refusal(state: Deliberation, fact: Fact) -> str:
+    """Why `fact` cannot follow, in words; empty when it can."""
+    if state.end:
+        return "the deliberation had ended"
+    match fact:
+        case OwnerTook() | CancelRequested() | DeliberationEnded():
+            return ""
+        case Convened():
+            return "a second council" if state.base else ""
+        case CandidatesRanked():
+            return "a second ranking" if state.ranked else _unless_convened(state)
+    if not isinstance(fact, Within):
+        return f"{fact.type_name} has no place here"
+    return _unless_open(state) or _out_of_place(state, fact)
+
+
+def _out_of_place(state: Deliberation, fact: Within) -> str:
+    match fact:
+        case Staged():
+            return _wrong_stage(state, fact)
+        case AttemptStarted() | AttemptLost():
+            return _wrong_attempt(state, fact)
+        case ProposalAdmitted() | ProposalRefused() | AgentFailed():
+            return _wrong_author(state, fact)
+        case WorkEnded() | Reviewed() | TestsWritten():
+            return _wrong_work(state, fact.work)
+        case ExhibitAdmitted():
+            return _wrong_exhibit(state, fact)
+        case Examined():
+            return _wrong_examination(state, fact)
+        case Judged():
+            return _wrong_verdict(state, fact)
+
+
+def _unless_convened(state: Deliberation) -> str:
+    return "" if state.base else "no council was convened"
+
+
+def _unless_open(state: Deliberation) -> str:
+    return "the candidates were already ranked" if state.ranked else _unless_convened(state)
+
+
+def _wrong_stage(state: Deliberation, fact: Staged) -> str:
+    if state.open and state.staged and fact.stage is not Stage.RANK:
+        return f"{state.open[0].agent_id} still works on {state.open[0].phase}"
+    if any(w in works(state) for w in fact.works) and state.staged:
+        return "the same work twice"
+    strangers = [w.agent_id for w in fact.works if state.seat(w.agent_id) is None]
+    if strangers:
+        return f"{strangers[0]} has no seat"
+    unknown = {p for pair in fact.pairs for p in pair} - {a.proposal_id for a in state.admissions}
+    return f"{min(unknown)} is no candidate" if unknown else ""
+
+
+def _wrong_attempt(state: Deliberation, fact: AttemptStarted | AttemptLost) -> str:
+    agent, before = fact.agent_id, state.attempts.get(fact.agent_id, Attempts())
+    work = before.work if isinstance(fact, AttemptLost) else None
+    work = work or (
+        Work(agent_id=agent, phase=fact.phase, round=fact.round) if isinstance(fact, AttemptStarted) else None
+    )
+    if work is None:
+        return _wrong_agent(state, agent) or f"attempt {fact.attempt} of {agent} was not running"
+    if problem := _wrong_work(state, work):
+        return problem
+    if isinstance(fact, AttemptLost):
+        known = before.running(work) and fact.attempt == before.started
+        return "" if known else f"attempt {fact.attempt} of {agent} was not running"
+    if before.running(work):
+        return f"attempt {before.started} of {agent} was still running"
+    return "" if fact.attempt == before.started + 1 else f"attempt {fact.attempt} of {agent} after {before.started}"
+
+
+def _wrong_author(state: Deliberation, fact: ProposalAdmitted | ProposalRefused | AgentFailed) -> str:
+    if isinstance(fact, AgentFailed):
+        return _wrong_work(state, Work(agent_id=fact.agent_id, phase="propose"))
+    proposal = fact.admission if isinstance(fact, ProposalAdmitted) else fact.refusal
+    known: tuple[Admission | Refusal, ...] = (*state.admissions, *state.refusals)
+    if proposal.proposal_id in {p.proposal_id for p in known}:
+        return f"proposal {proposal.proposal_id} twice"
+    phase = "propose" if fact.round == 1 else "revise"
+    return _wrong_work(state, Work(agent_id=proposal.agent_id, phase=phase, round=fact.round))
+
+
+def _wrong_work(state: Deliberation, work: Work) -> str:
+    if problem := _wrong_agent(state, work.agent_id):
+        return problem
+    if work in state.done:
+        return f"{work.agent_id} was already done" + ("" if work.phase == "propose" else f" with {work.phase}")
+    return "" if work in works(state) else f"{work.agent_id} was not asked to {work.phase} in round {work.round}"
+
+
+def _wrong_agent(state: Deliberation, agent: AgentId) -> str:
+    return "" if state.seat(agent) else f"{agent} has no seat"
+
+
+def _wrong_exhibit(state: Deliberation, fact: ExhibitAdmitted) -> str:
+    if fact.exhibit.exhibit_id in {e.exhibit_id for e in state.exhibits}:
+        return f"exhibit {fact.exhibit.exhibit_id} twice"
+    return _wrong_agent(state, fact.exhibit.author)
+
+
+def _wrong_examination(state: Deliberation, fact: Examined) -> str:
+    if fact.subject != BASE and fact.subject not in {a.proposal_id for a in state.admissions}:
+        return f"{fact.subject} is no candidate"
+    if fact.kind is SuiteKind.EXHIBIT and fact.name not in {e.exhibit_id for e in state.exhibits}:
+        return f"{fact.name} is no exhibit"
+    done = any(
+        (e.name, e.subject, e.run, e.kind) == (fact.name, fact.subject, fact.run, fact.kind) for e in state.examined
+    )
+    return f"{fact.kind} {fact.name[:80]!r} on {fact.subject}, run {fact.run}, twice" if done else ""
+
+
+def _wrong_verdict(state: Deliberation, fact: Judged) -> str:
+    pair = {fact.verdict.one, fact.verdict.other}
+    if unknown := pair - {a.proposal_id for a in state.admissions}:
+        return f"{min(unknown)} is no candidate"
+    return "the same pair twice" if any({v.one, v.other} == pair for v in state.verdicts) else ""
