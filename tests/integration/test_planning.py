@@ -9,13 +9,19 @@ from contextlib import asynccontextmanager
 import pytest
 
 from folkmoot.agents.model import model_client
+from folkmoot.agents.roles import SHIPPED
 from folkmoot.api.orchestrator.v1 import orchestrator_pb2 as orchestrator
 from folkmoot.api.planning.v1 import planning_pb2 as pb
 from folkmoot.api.planning.v1 import planning_pb2_grpc as rpc
+from folkmoot.kernel import subjects
 from folkmoot.kernel.due import Limits
 from folkmoot.kernel.errors import FailedPrecondition, InvalidInput
-from folkmoot.kernel.facts import TaskReleased
+from folkmoot.kernel.events import START
+from folkmoot.kernel.facts import CouncilCreated, TaskReleased
+from folkmoot.kernel.fleet import Council
 from folkmoot.kernel.ids import AgentId, CommitId
+from folkmoot.kernel.task import Role
+from folkmoot.planning.councils import Councils
 from folkmoot.planning.journal import Journal
 from folkmoot.planning.maker import Maker
 from folkmoot.planning.repository import Outline
@@ -27,6 +33,7 @@ from folkmoot.runtime.grpc.client import channel, credentials, mapped
 from folkmoot.runtime.grpc.server import Service, serving
 from folkmoot.runtime.log.beside import beside
 from folkmoot.runtime.log.nats import NatsBus
+from folkmoot.runtime.log.registry import Registered
 from folkmoot.runtime.settings import GrpcSettings, ModelSettings
 from tests.fixtures.nats import NatsServer, nats_server
 
@@ -94,7 +101,8 @@ async def planning(server: NatsServer, cast: Mapping[str, str]) -> AsyncIterator
     ):
         maker = Maker(model, OneRepository(), ModelSettings(), repairs=2)
         journal = Journal(bus.log, maker, Limits(tasks_in_flight=4))
-        stories = Stories(bus.log, bus.queues, journal, maker, ModelSettings(), max_deliver=5)
+        councils = Councils(Registered(bus.log, SHIPPED))
+        stories = Stories(bus.log, bus.queues, journal, maker, councils, ModelSettings(), max_deliver=5)
         service = Service(
             name="folkmoot.api.planning.v1.PlanningService",
             servicer=PlanningServicer(stories, bus.log),
@@ -166,3 +174,18 @@ async def test_a_story_that_is_not_clear_enough_waits_for_its_author(nats_server
         with pytest.raises(FailedPrecondition) as caught, mapped():
             await desk.stub.DerivePlan(pb.DerivePlanRequest(story_id=story.story_id), metadata=desk.metadata)
         assert caught.value.guard == "assessed"
+
+
+async def test_a_council_that_is_not_there_is_refused_at_once(nats_server: NatsServer) -> None:
+    """With planning's own rights on the bus, and after somebody has made it, the same call is taken."""
+    task = orchestrator.Task(title="t", text="x", repository="/shop", role="QA", council="night-watch")
+    request = pb.CreateStoryRequest(task=task, actor="ann", idempotency_key="k")
+    async with planning(nats_server, {}) as desk, nats_server.connect("orchestrator") as bus:
+        with pytest.raises(InvalidInput, match="there is no council 'night-watch'") as caught, mapped():
+            await desk.stub.CreateStory(request, metadata=desk.metadata)
+        assert caught.value.field == "council"
+        council = Council(name="night-watch", role=Role.QA, agents=("qa-1",))
+        await bus.log.append(subjects.COUNCILS, CouncilCreated(actor="ann", council=council), after=START)
+        with mapped():
+            reply = await desk.stub.CreateStory(request, metadata=desk.metadata)
+        assert STATE(reply.story.state) == "STORY_STATE_RELEASED"

@@ -3,10 +3,12 @@
 import asyncio
 
 from folkmoot.agents.model import model_client
+from folkmoot.agents.roles import SHIPPED
 from folkmoot.agents.structured import Model
 from folkmoot.api.planning.v1 import planning_pb2_grpc as rpc
 from folkmoot.kernel.due import Limits
 from folkmoot.kernel.errors import Misconfigured
+from folkmoot.planning.councils import Councils
 from folkmoot.planning.journal import Journal
 from folkmoot.planning.maker import Maker
 from folkmoot.planning.repository import Repositories, connected
@@ -15,6 +17,7 @@ from folkmoot.planning.stories import Stories
 from folkmoot.runtime.clock import SystemClock
 from folkmoot.runtime.grpc.server import Service, serving
 from folkmoot.runtime.log.nats import NatsBus, connect
+from folkmoot.runtime.log.registry import Registered
 from folkmoot.runtime.process import Announcement, instance, main
 from folkmoot.runtime.settings import Settings
 
@@ -54,7 +57,8 @@ def _stories(settings: Settings, bus: NatsBus, model: Model, runner: Repositorie
     maker = Maker(model, runner, settings.model, repairs=planning.repairs)
     limits = Limits(tasks_in_flight=planning.tasks_in_flight, story_tokens=planning.story_tokens)
     journal = Journal(bus.log, maker, limits)
-    return Stories(bus.log, bus.queues, journal, maker, settings.model, max_deliver=settings.log.max_deliver)
+    councils = Councils(Registered(bus.log, SHIPPED))
+    return Stories(bus.log, bus.queues, journal, maker, councils, settings.model, max_deliver=settings.log.max_deliver)
 
 
 if __name__ == "__main__":

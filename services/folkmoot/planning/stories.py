@@ -2,7 +2,7 @@
 
 import secrets
 
-from folkmoot.kernel import ids, lifecycle, wishes
+from folkmoot.kernel import ids, lifecycle, subjects, wishes
 from folkmoot.kernel.due import Ask
 from folkmoot.kernel.errors import Conflict, FailedPrecondition, InvalidInput
 from folkmoot.kernel.events import Fact, Stored
@@ -13,6 +13,7 @@ from folkmoot.kernel.plan import Plan, Planning, sound
 from folkmoot.kernel.task import TaskSpec
 from folkmoot.kernel.wishes import Wish, checked_reason
 from folkmoot.planning.asking import endpoint
+from folkmoot.planning.councils import Councils
 from folkmoot.planning.journal import Decide, Journal
 from folkmoot.planning.listing import Unreadable, newest
 from folkmoot.planning.maker import Maker
@@ -33,6 +34,7 @@ class Stories:
         queues: Queues,
         journal: Journal,
         maker: Maker,
+        councils: Councils,
         configured: ModelSettings,
         *,
         max_deliver: int,
@@ -41,6 +43,7 @@ class Stories:
         self._queues = queues
         self._journal = journal
         self._maker = maker
+        self._councils = councils
         self._configured = configured
         self._max_deliver = max_deliver
 
@@ -71,10 +74,19 @@ class Stories:
         fact = wishes.fitting(
             wishes.submission(spec, actor=_person(actor), planning=planning, autopilot=autopilot, plan=sound_plan)
         )
+        await self._require_councils(spec, sound_plan)
         if planning is not Planning.SINGLE:
             return await self._journal.carried_on(await self._journal.submit(spec.story_id, fact), asking=False)
         async with self._journal.turn(spec.story_id):  # or a reader would do the same beside us, and slow both
             return await self._journal.carried_on(await self._journal.submit(spec.story_id, fact), asking=False)
+
+    async def _require_councils(self, spec: TaskSpec, plan: Plan | None) -> None:
+        """A story that is there is answered as it stands, whatever became of its councils. Raises InvalidInput."""
+        try:
+            await self._councils.require(spec, plan)
+        except InvalidInput:
+            if await self._log.last(subjects.story(spec.story_id)) is None:
+                raise
 
     async def find(self, story_id: str) -> Story:
         """Raises NotFound, InvalidInput."""
@@ -157,6 +169,7 @@ class Stories:
             lifecycle.expect_revision(current, seen_revision)
             _require_open(current)
             if plan is not None:
+                await self._councils.require(None, plan)
                 current = await self._added(current, await self._maker.edited(current, plan, actor=_person(actor)))
             elif (current.planned, current.failed) == (asked.planned, asked.failed):
                 current = await self._derived(current, actor)

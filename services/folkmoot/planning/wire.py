@@ -27,6 +27,10 @@ def spec_of(task: orchestrator.Task, story_id: StoryId) -> TaskSpec:
     """The story as one task. Raises InvalidInput naming the field."""
     if task.paths:
         raise InvalidInput("paths", "belong to the tasks of a plan; a story has none of its own")
+    if task.continues:
+        raise InvalidInput(
+            "continues", "is for a task that is asked for directly (`moot continue`); a story is revised"
+        )
     return spec_from_wire(task, as_one(story_id), story_id)
 
 

@@ -232,7 +232,7 @@ USERS = (
     UserSpec(
         name="planning",
         writes=("agile.events.*",),
-        reads=("AGILE",),
+        reads=("AGILE", "FLEET"),
         follows=("deliberation.events.*",),
         readers=("planning-stories", "planning-decisions", "planning-replays"),
     ),
