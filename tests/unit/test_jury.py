@@ -18,7 +18,7 @@ from folkmoot.kernel.evidence import (
     Tampering,
 )
 from folkmoot.kernel.ids import AgentId, CommitId, ProposalId
-from folkmoot.kernel.jury import Candidate, Evidence, Policy, Ruling, judge
+from folkmoot.kernel.jury import POLICY, Candidate, Evidence, Ruling, judge
 from folkmoot.kernel.result import DecidedBy
 from folkmoot.kernel.task import Rigor
 
@@ -394,4 +394,4 @@ def test_a_winner_is_acceptable_and_nothing_acceptable_abstains(field: tuple[Can
 
 def test_the_policy_is_named_in_the_ruling() -> None:
     """A stored ruling says by which numbers it was made."""
-    assert judge(evidence(candidate("dev-1")), Policy(version="mine")).policy == "mine"
+    assert judge(evidence(candidate("dev-1")), msgspec.structs.replace(POLICY, version="mine")).policy == "mine"

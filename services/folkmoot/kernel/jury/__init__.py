@@ -8,12 +8,24 @@ from folkmoot.kernel.facts import CandidatesRanked as Ruling
 from folkmoot.kernel.jury.choice import cheapest_first, decider, fields_of, odds_of, probability
 from folkmoot.kernel.jury.evidence import Candidate, Evidence, baseline_of, collect
 from folkmoot.kernel.jury.gates import entry_of, refused
-from folkmoot.kernel.jury.policy import POLICY, Policy
+from folkmoot.kernel.jury.policy import POLICY, VERSIONS, Policy, Profile, policy_from, shipped
 from folkmoot.kernel.jury.ranking import ranking_of
 from folkmoot.kernel.jury.reasons import support, to_look_at, why, why_none, why_out
 from folkmoot.kernel.jury.words import capped
 
-__all__ = ["POLICY", "Candidate", "Evidence", "Policy", "Ruling", "collect", "judge"]
+__all__ = [
+    "POLICY",
+    "VERSIONS",
+    "Candidate",
+    "Evidence",
+    "Policy",
+    "Profile",
+    "Ruling",
+    "collect",
+    "judge",
+    "policy_from",
+    "shipped",
+]
 
 MAX_REASONS = 30
 """Of a ruling."""
@@ -27,7 +39,7 @@ def judge(evidence: Evidence, policy: Policy = POLICY) -> Ruling:
     best = cheapest_first(fields[-1][1])
     odds = odds_of(best, [e for e in entries if not e.faults], baseline, policy) if best else []
     confidence = probability(odds)
-    chosen = best[0] if best and confidence >= policy.threshold[evidence.rigor] else None
+    chosen = best[0] if best and confidence >= policy.profile[evidence.rigor].threshold else None
     return Ruling(
         ranking=ranking_of(entries),
         chosen=chosen.proposal if chosen else None,

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 from folkmoot.kernel.jury.evidence import Baseline
 from folkmoot.kernel.jury.gates import GATES, Entry
-from folkmoot.kernel.jury.policy import Policy
+from folkmoot.kernel.jury.policy import Policy, log_odds
 from folkmoot.kernel.jury.words import count
 from folkmoot.kernel.result import DecidedBy
 
@@ -77,11 +77,15 @@ def odds_of(best: list[Entry], acceptable: list[Entry], baseline: Baseline, poli
     further = min(len(baseline.open_checks) - 1, policy.further_checks)
     guard = ("base's tests still pass", policy.guarded) if baseline.passing else ("no tests guard", policy.unguarded)
     terms = [
-        (True, *guard),
-        (bool(baseline.open_checks), "a check that fails at base passes", policy.first_check),
-        (further > 0, f"{count(further, 'further check')}", further * policy.further_check),
-        (winner.repaired > 0, "failing tests of base pass", policy.repaired),
-        (peers > 0, f"{count(peers, 'other agent')} made the same change", min(peers, policy.peers) * policy.peer),
+        (True, guard[0], log_odds(guard[1])),
+        (bool(baseline.open_checks), "a check that fails at base passes", math.log(policy.first_check)),
+        (further > 0, f"{count(further, 'further check')}", further * math.log(policy.further_check)),
+        (winner.repaired > 0, "failing tests of base pass", math.log(policy.repaired)),
+        (
+            peers > 0,
+            f"{count(peers, 'other agent')} made the same change",
+            min(peers, policy.peers) * math.log(policy.peer),
+        ),
         (rivals > 1, f"{rivals} different changes are level", -policy.level * math.log(rivals)),
     ]
     return [(words, value) for holds, words, value in terms if holds]

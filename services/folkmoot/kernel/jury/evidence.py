@@ -5,7 +5,17 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from folkmoot.kernel.deliberation import BASE, TESTS, Deliberation, checks
-from folkmoot.kernel.evidence import Admission, CommandEnd, Examination, Outcome, Refusal, SuiteKind
+from folkmoot.kernel.evidence import (
+    Admission,
+    CommandEnd,
+    Examination,
+    Exhibit,
+    Finding,
+    Outcome,
+    Refusal,
+    SuiteKind,
+    Verdict,
+)
 from folkmoot.kernel.ids import AgentId
 from folkmoot.kernel.jury.words import ending, named, tests
 from folkmoot.kernel.task import Rigor
@@ -32,6 +42,15 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     refusals: tuple[Refusal, ...] = ()
     failures: dict[AgentId, str] = {}
     """Agents without a proposal."""
+    exhibits: tuple[Exhibit, ...] = ()
+    """Tests that were run on base and on every candidate, as examinations of kind `exhibit` by their id."""
+    findings: tuple[Finding, ...] = ()
+    """What reviewers said, with the exhibit that is to show it."""
+    verdicts: tuple[Verdict, ...] = ()
+    superseded: tuple[str, ...] = ()
+    """Ids of base's tests that the story makes wrong."""
+    paths: tuple[str, ...] = ()
+    """Files and folders that the story is about; empty: nobody said."""
 
 
 def collect(state: Deliberation, examinations: Iterable[Examination]) -> Evidence:

@@ -1,44 +1,96 @@
-"""The numbers of the jury, as versioned data."""
+"""The numbers of the jury and of the protocol, as versioned data: `policies/<version>.toml`, or somebody else's file.
+
+Every ruling names the version by which it was made. What ships never changes: other numbers get another version.
+"""
 
 import math
+from importlib.resources import files
+from typing import Annotated
 
 import msgspec
 
+from folkmoot.kernel.errors import InvalidInput
 from folkmoot.kernel.task import Rigor
 
-
-class Policy(msgspec.Struct, frozen=True, kw_only=True):
-    """The numbers of the jury, as versioned data. Odds are natural logarithms; each adds to the others."""
-
-    version: str = "1"
-    guarded: float = math.log(0.61 / 0.39)
-    """A change that keeps base's tests is right in 61 % of cases (precision of the regression filter: R2E-Gym and Trae
-    report it for repair tasks of SWE-bench)."""
-    unguarded: float = math.log(0.40 / 0.60)
-    """Nothing passes at base, so nothing was kept. Assumption, between 0.23 (a random candidate on 171 hard cases) and
-    0.51 (mean candidate on SWE-bench Verified)."""
-    first_check: float = math.log(6)
-    """A check that fails at base and passes here. Assumption: a wrong change satisfies one in six such checks."""
-    further_check: float = math.log(1.5)
-    """Each one more, up to `further_checks`: checks of one story are far from independent. Assumption."""
-    further_checks: int = 4
-    repaired: float = math.log(3)
-    """At least one test of base that always failed there passes here; weaker than a check, for nobody said that it is
-    meant. Assumption."""
-    peer: float = math.log(1.3)
-    """Each other agent with the same change, up to `peers`: agents on one model err alike (a majority of outputs closed
-    6 % of the gap on the hard cases). Assumption."""
-    peers: int = 3
-    threshold: dict[Rigor, float] = msgspec.field(
-        default_factory=lambda: {Rigor.L0: 0.02, Rigor.L1: 0.02, Rigor.L2: 0.3, Rigor.L3: 0.5}
-    )
-    """Least confidence for a decision. L0 and L1 have no evidence beyond the gates: what passes them is answered, and
-    its weakness is said. 0.3 and 0.5: 82 and 85 % of decisions were right on the hard cases."""
-    level: float = 1.0
-    """Times the logarithm of the number of different changes that evidence leaves level: they share the odds. With the
-    4.65 candidates of a hard case it gives 0.25; 23 % of them were right."""
-    weak: float = 0.5
-    """Below it the answer is called weakly supported."""
+Probability = Annotated[float, msgspec.Meta(gt=0, lt=1)]
+Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
+Ratio = Annotated[float, msgspec.Meta(gt=0, le=1000)]
+"""How many times likelier something is: odds are multiplied by it."""
+Count = Annotated[int, msgspec.Meta(ge=0, le=16)]
 
 
-POLICY = Policy()
+class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a rigor does, and asks for."""
+
+    threshold: Share
+    """Least confidence for a decision."""
+    enough: Share = 1.0
+    """At this confidence nothing more is done."""
+    cross_examine: bool = False
+    """Every new test is run on base and on every candidate."""
+    critique: bool = False
+    """Peers review, with reproducers."""
+    revisions: Count = 0
+    """Rounds, at most."""
+    reruns: Count = 0
+    """Further runs of each exhibit whose cells decide."""
+    sealed: Count = 0
+    """Writers of tests that see no candidate."""
+    split: Count = 0
+    """Writers of tests that see two survivors: so many times, at most."""
+    judge_pairs: Count = 0
+    """Pairs that a model judges, at most."""
+
+
+class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Probabilities are of being right; ratios multiply odds. The files say where each number is from."""
+
+    version: Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+    guarded: Probability
+    """Of a change that keeps base's tests."""
+    unguarded: Probability
+    """Of a change where nothing passes at base."""
+    first_check: Ratio
+    """A check that fails at base and passes here."""
+    further_check: Ratio
+    """Each one more, up to `further_checks`."""
+    further_checks: Count
+    repaired: Ratio
+    """At least one test of base that always failed there passes here."""
+    peer: Ratio
+    """Each other agent with the same change, up to `peers`."""
+    peers: Count
+    level: Annotated[float, msgspec.Meta(ge=0, le=10)]
+    """Times the logarithm of the number of different changes that evidence leaves level: they share the odds."""
+    weak: Share
+    """Below it an answer is called weakly supported."""
+    profile: dict[Rigor, Profile]
+
+    def __post_init__(self) -> None:
+        if unnamed := [str(r) for r in Rigor if r not in self.profile]:
+            raise ValueError(f"no profile for {', '.join(unnamed)}")
+
+
+def policy_from(data: bytes) -> Policy:
+    """A policy file's content, TOML. Raises InvalidInput, naming the field."""
+    try:
+        return msgspec.toml.decode(data, type=Policy)
+    except (msgspec.DecodeError, UnicodeDecodeError) as e:
+        raise InvalidInput("policy", str(e)) from None
+
+
+def shipped(version: str) -> Policy:
+    """Raises InvalidInput where no such version ships."""
+    place = files(__package__).joinpath("policies", f"{version}.toml")
+    if version not in VERSIONS:
+        raise InvalidInput("policy", f"no version {version!r}: there are {', '.join(VERSIONS)}")
+    return policy_from(place.read_bytes())
+
+
+VERSIONS = ("1", "2")
+POLICY = shipped(VERSIONS[-1])
+
+
+def log_odds(probability: float) -> float:
+    """Natural logarithm of p : 1 - p."""
+    return math.log(probability / (1 - probability))

@@ -59,7 +59,7 @@ def why_none(evidence: Evidence, entries: list[Entry], confidence: float, policy
     if not entries:
         return ["no agent made a proposal: nothing could be judged", "another try, or another model, would settle it"]
     if any(not e.faults for e in entries):
-        least = policy.threshold[evidence.rigor]
+        least = policy.profile[evidence.rigor].threshold
         return [
             f"the best candidate has a confidence of {confidence:.2f}; {evidence.rigor} asks for {least:.2f}",
             "an acceptance check that fails at base and passes on a right change would settle it",
