@@ -50,6 +50,10 @@ class StorySubmitted(Fact, frozen=True, kw_only=True):
     council: str = ""
     carried_from: StoryId = StoryId("")
     """The story that this one goes on with."""
+    max_agents: int = 0
+    """This and the next two as in `TaskSpec`, for each of its tasks."""
+    superseded: tuple[str, ...] = ()
+    total: Budget | None = None
 
 
 class StoryAssessed(Fact, frozen=True, kw_only=True):

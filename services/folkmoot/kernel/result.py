@@ -93,3 +93,5 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     created_at: str = ""
     """RFC 3339, UTC."""
     decided_at: str | None = None
+    settle: tuple[str, ...] = ()
+    """After an abstention: what would settle it."""

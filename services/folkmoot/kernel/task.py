@@ -18,6 +18,8 @@ MAX_TITLE_CHARS = 200
 MAX_CHECKS = 20
 MAX_CHECK_CHARS = 1_000
 MAX_AGENTS = 16
+MAX_SUPERSEDED = 200
+MAX_TEST_CHARS = 500
 MAX_PATHS = 1_000
 """A merge task has those of all that it joins."""
 MAX_PATH_CHARS = 500
@@ -35,7 +37,9 @@ class Rigor(StrEnum):
 
 
 AVAILABLE_RIGOR = (Rigor.L0, Rigor.L1)
-DEFAULT_AGENTS = {Rigor.L0: 1, Rigor.L1: 3}
+DEFAULT_AGENTS = {Rigor.L0: 1, Rigor.L1: 3, Rigor.L2: 3, Rigor.L3: 3}
+DEFAULT_MAX_AGENTS = {Rigor.L0: 0, Rigor.L1: 0, Rigor.L2: 5, Rigor.L3: 5}
+"""Where the caller leaves both numbers to the rigor."""
 
 
 class TaskKind(StrEnum):
@@ -149,8 +153,7 @@ def validated(spec: TaskSpec) -> TaskSpec:
         raise InvalidInput("checks", f"{len(spec.checks)} checks; at most {MAX_CHECKS}")
     for i, check in enumerate(spec.checks):
         _text(f"checks[{i}]", check, MAX_CHECK_CHARS)
-    if not 1 <= spec.agents <= MAX_AGENTS:
-        raise InvalidInput("agents", f"{spec.agents}; from 1 to {MAX_AGENTS}")
+    _seats(spec)
     if spec.rigor not in AVAILABLE_RIGOR:
         raise InvalidInput(
             "rigor", f"{spec.rigor} needs cross-examination, which this version does not have; use L0 or L1"
@@ -158,8 +161,10 @@ def validated(spec: TaskSpec) -> TaskSpec:
     if spec.workspace != "local":
         raise InvalidInput("workspace", f"this version has no backend {spec.workspace!r}; use 'local'")
     checked_budget("budget", spec.budget)
-    if spec.council:
-        ids.token(spec.council, "council")
+    checked_budget("total", spec.total or Budget())
+    _superseded(spec.superseded)
+    if spec.continues:
+        ids.token(spec.continues, "continues")
     _paths(spec.paths)
     size = len(msgspec.json.encode(spec))
     if size > MAX_SPEC_BYTES:
@@ -192,6 +197,22 @@ def checked_budget(field: str, budget: Budget) -> None:
         value = getattr(budget, limit)
         if not 0 < value <= MAX_BUDGET:
             raise InvalidInput(f"{field}.{limit}", f"{value}; more than 0, at most {MAX_BUDGET:g}")
+
+
+def _seats(spec: TaskSpec) -> None:
+    if not 1 <= spec.agents <= MAX_AGENTS:
+        raise InvalidInput("agents", f"{spec.agents}; from 1 to {MAX_AGENTS}")
+    if spec.max_agents and not spec.agents <= spec.max_agents <= MAX_AGENTS:
+        raise InvalidInput("max_agents", f"{spec.max_agents}; from {spec.agents} (the agents) to {MAX_AGENTS}")
+    if spec.council:
+        ids.token(spec.council, "council")
+
+
+def _superseded(tests: tuple[str, ...]) -> None:
+    if len(tests) > MAX_SUPERSEDED:
+        raise InvalidInput("superseded", f"{len(tests)} tests; at most {MAX_SUPERSEDED}")
+    for i, test in enumerate(tests):
+        _text(f"superseded[{i}]", test, MAX_TEST_CHARS)
 
 
 def _paths(paths: tuple[str, ...]) -> None:

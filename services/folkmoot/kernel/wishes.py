@@ -107,6 +107,9 @@ def _as_task(told: Submitted, story_id: StoryId, title: str, text: str, checks: 
         budget=told.budget,
         role=told.role,
         council=told.council,
+        max_agents=told.max_agents,
+        superseded=told.superseded,
+        total=told.total,
     )
 
 
@@ -139,6 +142,9 @@ def submission(
         role=spec.role,
         council=spec.council,
         carried_from=carried_from,
+        max_agents=spec.max_agents,
+        superseded=spec.superseded,
+        total=spec.total,
     )
 
 

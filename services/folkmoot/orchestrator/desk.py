@@ -9,6 +9,7 @@ from folkmoot.kernel.errors import AlreadyExists, Conflict, FailedPrecondition, 
 from folkmoot.kernel.facts import CancelRequested, DeliberationQueued, DeliberationRequested
 from folkmoot.kernel.ids import TaskId
 from folkmoot.kernel.task import TaskSpec, digest
+from folkmoot.orchestrator.continuing import continued
 from folkmoot.orchestrator.councils import Councils
 from folkmoot.orchestrator.gate import Gate
 from folkmoot.orchestrator.journal import request
@@ -31,14 +32,23 @@ class Desk:
         self._gate = gate
 
     async def submit(self, task: pb.Task, idempotency_key: str) -> TaskId:
-        """A task asked for directly. Raises InvalidInput, AlreadyExists, ResourceExhausted."""
+        """A task asked for directly.
+
+        Raises InvalidInput, AlreadyExists, ResourceExhausted; of a task that is to be continued NotFound,
+        FailedPrecondition.
+        """
         if len(idempotency_key) > MAX_KEY_CHARS:
             raise InvalidInput("idempotency_key", f"{len(idempotency_key)} characters; at most {MAX_KEY_CHARS}")
         task_id = TaskId(ids.derived("t", idempotency_key or secrets.token_hex(16)))
-        spec = spec_from_wire(task, task_id)
+        spec = await self._specified(task, task_id)
         await self._councils.seated(spec)
         await self.accept(spec)
         return task_id
+
+    async def _specified(self, task: pb.Task, task_id: TaskId) -> TaskSpec:
+        if task.continues:
+            return continued(await self.find(ids.token(task.continues, "continues")), task, task_id)
+        return spec_from_wire(task, task_id)
 
     async def accept(self, spec: TaskSpec) -> None:
         """Into the queue, then into the log; a worker that gets it first writes the log itself. Idempotent.

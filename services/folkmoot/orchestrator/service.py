@@ -148,11 +148,18 @@ class OrchestratorServicer(OperationsServicer):
             admissions=[msgspec.json.encode(a) for a in state.admissions],
             refusals=[msgspec.json.encode(r) for r in state.refusals],
             examinations=[msgspec.json.encode(e) for e in state.examined],
+            exhibits=[msgspec.json.encode(e) for e in state.exhibits],
+            reviews=[msgspec.json.encode(r) for r in state.reviews],
+            verdicts=[msgspec.json.encode(v) for v in state.verdicts],
+            stages=[msgspec.json.encode(s) for s in state.staged],
+            idle=state.idle,
+            ranked=msgspec.json.encode(state.ranked) if state.ranked else b"",
         )
 
     async def GetTrail(self, request: pb.GetTrailRequest, context: Context) -> AsyncIterator[pb.GetTrailResponse]:
         async for stored in trail(self._log, request.task_id):
-            yield pb.GetTrailResponse(event=CODEC.encode(stored.event))
+            event = CODEC.encode(stored.event)
+            yield pb.GetTrailResponse(event=event, sequence=stored.seq, digest=stored.digest)
 
     async def GetArtifact(
         self, request: pb.GetArtifactRequest, context: Context

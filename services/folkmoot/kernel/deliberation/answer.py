@@ -29,6 +29,7 @@ def answer(state: Deliberation, as_: State, reasons: Sequence[str], now: datetim
         usage=state.usage,
         created_at=timestamp(state.created_at),
         decided_at=timestamp(now) if now else None,
+        settle=ranked.settle if ranked and as_ is State.ABSTAINED else (),
     )
 
 

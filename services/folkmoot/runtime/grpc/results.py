@@ -9,9 +9,20 @@ from folkmoot.api.orchestrator.v1 import orchestrator_pb2 as pb
 from folkmoot.kernel.errors import InvalidInput
 from folkmoot.kernel.events import timestamp
 from folkmoot.kernel.evidence import ArtifactRef
+from folkmoot.kernel.fleet import NO_LIMIT
 from folkmoot.kernel.ids import AgentId, CommitId, ProposalId, StoryId, TaskId
+from folkmoot.kernel.plan import united
 from folkmoot.kernel.result import DecidedBy, Ranked, Result, State, Usage, Winner
-from folkmoot.kernel.task import DEFAULT_AGENTS, Budget, ModelChoice, Rigor, Role, TaskSpec, validated
+from folkmoot.kernel.task import (
+    DEFAULT_AGENTS,
+    DEFAULT_MAX_AGENTS,
+    Budget,
+    ModelChoice,
+    Rigor,
+    Role,
+    TaskSpec,
+    validated,
+)
 
 NO_STORY = StoryId("")
 """The task was asked for directly."""
@@ -24,10 +35,7 @@ _DECIDED_BY_NAMES = {number: by for by, number in _DECIDED_BY.items()}
 
 def spec_from_wire(task: pb.Task, task_id: TaskId, story_id: StoryId = NO_STORY) -> TaskSpec:
     """The task with defaults filled in; raises InvalidInput naming the wire's field."""
-    try:
-        rigor = Rigor(task.rigor or "L1")
-    except ValueError as error:
-        raise InvalidInput("rigor", f"{task.rigor!r} is none of L0, L1, L2, L3") from error
+    rigor = rigor_from_wire(task.rigor or Rigor.L1)
     return validated(
         TaskSpec(
             task_id=task_id,
@@ -37,7 +45,8 @@ def spec_from_wire(task: pb.Task, task_id: TaskId, story_id: StoryId = NO_STORY)
             repository=task.repository,
             base_ref=task.base_ref or "HEAD",
             checks=tuple(task.checks),
-            agents=task.agents or DEFAULT_AGENTS.get(rigor, 3),
+            agents=task.agents or DEFAULT_AGENTS[rigor],
+            max_agents=task.max_agents or (0 if task.agents else DEFAULT_MAX_AGENTS[rigor]),
             rigor=rigor,
             model=ModelChoice(url=task.model_url, name=task.model),
             workspace=task.workspace or "local",
@@ -45,8 +54,23 @@ def spec_from_wire(task: pb.Task, task_id: TaskId, story_id: StoryId = NO_STORY)
             role=role_from_wire(task.role or Role.DEV, "role"),
             council=task.council,
             paths=tuple(task.paths),
+            superseded=united(tuple(task.superseded)),
+            total=total_from_wire(task),
         )
     )
+
+
+def total_from_wire(task: pb.Task) -> Budget | None:
+    """Limits of the whole task; those that are not given do not hold."""
+    return budget_from_wire(task.total, NO_LIMIT) if task.HasField("total") else None
+
+
+def rigor_from_wire(text: str) -> Rigor:
+    """Raises InvalidInput."""
+    try:
+        return Rigor(text)
+    except ValueError as error:
+        raise InvalidInput("rigor", f"{text[:80]!r} is none of L0, L1, L2, L3") from error
 
 
 def result_to_wire(result: Result, bundle: ArtifactRef | None = None) -> pb.Result:
@@ -66,6 +90,7 @@ def result_to_wire(result: Result, bundle: ArtifactRef | None = None) -> pb.Resu
         created_at=_to_timestamp(result.created_at),
         decided_at=_to_timestamp(result.decided_at),
         confidence=result.confidence,
+        settle=result.settle,
     )
     if result.decided_by:
         wire.decided_by = _DECIDED_BY[result.decided_by]
@@ -99,6 +124,7 @@ def result_from_wire(wire: pb.Result) -> Result:
         ),
         created_at=_from_timestamp(wire.created_at),
         decided_at=_from_timestamp(wire.decided_at) if wire.HasField("decided_at") else None,
+        settle=tuple(wire.settle),
     )
 
 

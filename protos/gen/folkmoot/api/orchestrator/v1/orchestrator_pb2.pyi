@@ -152,6 +152,10 @@ class Task(_message.Message):
     ROLE_FIELD_NUMBER: _builtins.int
     COUNCIL_FIELD_NUMBER: _builtins.int
     PATHS_FIELD_NUMBER: _builtins.int
+    MAX_AGENTS_FIELD_NUMBER: _builtins.int
+    SUPERSEDED_FIELD_NUMBER: _builtins.int
+    TOTAL_FIELD_NUMBER: _builtins.int
+    CONTINUES_FIELD_NUMBER: _builtins.int
     title: _builtins.str
     """title is one line, at most 200 characters."""
     text: _builtins.str
@@ -161,9 +165,9 @@ class Task(_message.Message):
     base_ref: _builtins.str
     """base_ref is anything that git resolves to a commit; empty is HEAD."""
     agents: _builtins.int
-    """agents is how many work on it; 0 is the rigor's own number."""
+    """agents is how many work on it, from the first; 0 is the rigor's own number."""
     rigor: _builtins.str
-    """rigor is L0 or L1; empty is L1."""
+    """rigor is L0, L1, L2 or L3; empty is L1."""
     model_url: _builtins.str
     """model_url is an OpenAI-compatible base URL; empty is the configured one."""
     model: _builtins.str
@@ -174,6 +178,12 @@ class Task(_message.Message):
     """role is DEV, QA, ARCHITECT, DEVOPS or DATA; empty is DEV."""
     council: _builtins.str
     """council is the name of one; empty is the role's default."""
+    max_agents: _builtins.int
+    """max_agents is up to how many may work on it while evidence is short; 0 is the rigor's own, or `agents` if given."""
+    continues: _builtins.str
+    """continues is a task that has ended, whose candidates are judged anew. What is absent here is as it was there;
+    checks and superseded tests join those; title, text, repository, base_ref and paths are not said again.
+    """
     @_builtins.property
     def checks(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """checks are shell commands that exit with 0 on a good candidate; at most 20."""
@@ -185,6 +195,14 @@ class Task(_message.Message):
     @_builtins.property
     def paths(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """paths are files and folders (with a slash at the end) that it is expected to write; a hint."""
+
+    @_builtins.property
+    def superseded(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """superseded are ids of tests of base that the task makes wrong: they gate nothing; at most 200."""
+
+    @_builtins.property
+    def total(self) -> Global___Budget:
+        """total limits the whole task, `steps` as model calls; absent limits do not hold."""
 
     def __init__(
         self,
@@ -203,10 +221,14 @@ class Task(_message.Message):
         role: _builtins.str = ...,
         council: _builtins.str = ...,
         paths: _abc.Iterable[_builtins.str] | None = ...,
+        max_agents: _builtins.int = ...,
+        superseded: _abc.Iterable[_builtins.str] | None = ...,
+        total: Global___Budget | None = ...,
+        continues: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["budget", b"budget"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["budget", b"budget", "total", b"total"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agents", b"agents", "base_ref", b"base_ref", "budget", b"budget", "checks", b"checks", "council", b"council", "model", b"model", "model_url", b"model_url", "paths", b"paths", "repository", b"repository", "rigor", b"rigor", "role", b"role", "text", b"text", "title", b"title", "workspace", b"workspace"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agents", b"agents", "base_ref", b"base_ref", "budget", b"budget", "checks", b"checks", "continues", b"continues", "council", b"council", "max_agents", b"max_agents", "model", b"model", "model_url", b"model_url", "paths", b"paths", "repository", b"repository", "rigor", b"rigor", "role", b"role", "superseded", b"superseded", "text", b"text", "title", b"title", "total", b"total", "workspace", b"workspace"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -214,7 +236,7 @@ Global___Task: _TypeAlias = Task  # noqa: Y015
 
 @_typing.final
 class Budget(_message.Message):
-    """Budget limits one agent's run; the first limit that is hit ends it."""
+    """Budget limits one agent's run, or a whole task; the first limit that is hit ends it."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -428,6 +450,7 @@ class Result(_message.Message):
     DECIDED_AT_FIELD_NUMBER: _builtins.int
     BUNDLE_SHA256_FIELD_NUMBER: _builtins.int
     BUNDLE_SIZE_FIELD_NUMBER: _builtins.int
+    SETTLE_FIELD_NUMBER: _builtins.int
     task_id: _builtins.str
     """task_id names the task."""
     story_id: _builtins.str
@@ -466,6 +489,10 @@ class Result(_message.Message):
     def decided_at(self) -> _timestamp_pb2.Timestamp:
         """decided_at is when it ended; absent while it runs."""
 
+    @_builtins.property
+    def settle(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """settle says after an abstention what would settle it: questions and steps for the product owner."""
+
     def __init__(
         self,
         *,
@@ -482,10 +509,11 @@ class Result(_message.Message):
         decided_at: _timestamp_pb2.Timestamp | None = ...,
         bundle_sha256: _builtins.str = ...,
         bundle_size: _builtins.int = ...,
+        settle: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_confidence", b"_confidence", "confidence", b"confidence", "created_at", b"created_at", "decided_at", b"decided_at", "usage", b"usage", "winner", b"winner"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_confidence", b"_confidence", "bundle_sha256", b"bundle_sha256", "bundle_size", b"bundle_size", "confidence", b"confidence", "created_at", b"created_at", "decided_at", b"decided_at", "decided_by", b"decided_by", "ranking", b"ranking", "reasons", b"reasons", "state", b"state", "story_id", b"story_id", "task_id", b"task_id", "usage", b"usage", "winner", b"winner"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_confidence", b"_confidence", "bundle_sha256", b"bundle_sha256", "bundle_size", b"bundle_size", "confidence", b"confidence", "created_at", b"created_at", "decided_at", b"decided_at", "decided_by", b"decided_by", "ranking", b"ranking", "reasons", b"reasons", "settle", b"settle", "state", b"state", "story_id", b"story_id", "task_id", b"task_id", "usage", b"usage", "winner", b"winner"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__confidence: _TypeAlias = _typing.Literal["confidence"]  # noqa: Y015
     _WhichOneofArgType__confidence: _TypeAlias = _typing.Literal["_confidence", b"_confidence"]  # noqa: Y015
@@ -724,16 +752,24 @@ class GetTrailResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     EVENT_FIELD_NUMBER: _builtins.int
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    DIGEST_FIELD_NUMBER: _builtins.int
     event: _builtins.bytes
     """event is CloudEvents 1.0 JSON."""
+    sequence: _builtins.int
+    """sequence is its place in its stream."""
+    digest: _builtins.str
+    """digest is SHA-256 of the event as it is stored, hexadecimal: the next one of its subject names it."""
     def __init__(
         self,
         *,
         event: _builtins.bytes = ...,
+        sequence: _builtins.int = ...,
+        digest: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["digest", b"digest", "event", b"event", "sequence", b"sequence"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -864,12 +900,40 @@ class GetEvidenceResponse(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class IdleEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     BASE_FIELD_NUMBER: _builtins.int
     ADMISSIONS_FIELD_NUMBER: _builtins.int
     REFUSALS_FIELD_NUMBER: _builtins.int
     EXAMINATIONS_FIELD_NUMBER: _builtins.int
+    EXHIBITS_FIELD_NUMBER: _builtins.int
+    REVIEWS_FIELD_NUMBER: _builtins.int
+    VERDICTS_FIELD_NUMBER: _builtins.int
+    STAGES_FIELD_NUMBER: _builtins.int
+    IDLE_FIELD_NUMBER: _builtins.int
+    RANKED_FIELD_NUMBER: _builtins.int
     base: _builtins.bytes
     """base is JSON of kernel.evidence.PreparedBase; empty before the task is convened."""
+    ranked: _builtins.bytes
+    """ranked is JSON of kernel.facts.CandidatesRanked; empty before the ranking."""
     @_builtins.property
     def admissions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
         """admissions are JSON of kernel.evidence.Admission, one each."""
@@ -882,6 +946,26 @@ class GetEvidenceResponse(_message.Message):
     def examinations(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
         """examinations are JSON of kernel.facts.Examined, one each."""
 
+    @_builtins.property
+    def exhibits(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """exhibits are JSON of kernel.evidence.Exhibit, one each: tests that were run on base and on every candidate."""
+
+    @_builtins.property
+    def reviews(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """reviews are JSON of kernel.facts.Reviewed, one each, with their findings."""
+
+    @_builtins.property
+    def verdicts(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """verdicts are JSON of kernel.evidence.Verdict, one each."""
+
+    @_builtins.property
+    def stages(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """stages are JSON of kernel.facts.Staged, one each: what was decided to do next, and why."""
+
+    @_builtins.property
+    def idle(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """idle has for each later work that brought nothing, as `agent phase round`, why."""
+
     def __init__(
         self,
         *,
@@ -889,10 +973,16 @@ class GetEvidenceResponse(_message.Message):
         admissions: _abc.Iterable[_builtins.bytes] | None = ...,
         refusals: _abc.Iterable[_builtins.bytes] | None = ...,
         examinations: _abc.Iterable[_builtins.bytes] | None = ...,
+        exhibits: _abc.Iterable[_builtins.bytes] | None = ...,
+        reviews: _abc.Iterable[_builtins.bytes] | None = ...,
+        verdicts: _abc.Iterable[_builtins.bytes] | None = ...,
+        stages: _abc.Iterable[_builtins.bytes] | None = ...,
+        idle: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        ranked: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["admissions", b"admissions", "base", b"base", "examinations", b"examinations", "refusals", b"refusals"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["admissions", b"admissions", "base", b"base", "examinations", b"examinations", "exhibits", b"exhibits", "idle", b"idle", "ranked", b"ranked", "refusals", b"refusals", "reviews", b"reviews", "stages", b"stages", "verdicts", b"verdicts"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

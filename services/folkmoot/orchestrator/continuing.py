@@ -1,0 +1,57 @@
+"""A task that goes on with an earlier one's candidates: what it takes over, and what may be said anew. Pure."""
+
+import msgspec
+
+from folkmoot.api.orchestrator.v1 import orchestrator_pb2 as pb
+from folkmoot.kernel.deliberation import Deliberation
+from folkmoot.kernel.errors import FailedPrecondition, InvalidInput
+from folkmoot.kernel.evidence import PreparedBase
+from folkmoot.kernel.ids import StoryId, TaskId
+from folkmoot.kernel.plan import united
+from folkmoot.kernel.task import ModelChoice, TaskSpec, validated
+from folkmoot.runtime.grpc.results import budget_from_wire, rigor_from_wire, total_from_wire
+
+_ITS_OWN = ("title", "text", "repository", "base_ref", "agents", "workspace", "role", "council", "paths", "max_agents")
+"""Of the earlier task: other candidates would be asked for, or other work."""
+
+
+def continued(earlier: Deliberation, task: pb.Task, task_id: TaskId) -> TaskSpec:
+    """`earlier`'s task from the same commit, with further checks and superseded tests, and what `task` says of rigor,
+    model and limits. It belongs to no story: the story has heard how the earlier one ended.
+
+    Raises FailedPrecondition (`running`, `no_candidates`), InvalidInput naming the field.
+    """
+    base = _candidates_base(earlier)
+    old = earlier.spec
+    spec = msgspec.structs.replace(
+        old,
+        task_id=task_id,
+        story_id=StoryId(""),
+        base_ref=base.origin or base.commit,
+        checks=united(old.checks, task.checks),
+        superseded=united(old.superseded, task.superseded),
+        rigor=rigor_from_wire(task.rigor) if task.rigor else old.rigor,
+        model=ModelChoice(url=task.model_url or old.model.url, name=task.model or old.model.name),
+        budget=budget_from_wire(task.budget, old.budget),
+        total=total_from_wire(task) or old.total,
+        max_agents=0,
+        continues=old.task_id,
+    )
+    _require_same(task, old, spec)
+    return validated(spec)
+
+
+def _candidates_base(earlier: Deliberation) -> PreparedBase:
+    if not earlier.end:
+        raise FailedPrecondition("running", f"task {earlier.task_id} has not ended: it is {earlier.state}")
+    if earlier.base is None or not earlier.admissions:
+        raise FailedPrecondition("no_candidates", f"task {earlier.task_id} has no candidate to go on with; ask anew")
+    return earlier.base
+
+
+def _require_same(task: pb.Task, old: TaskSpec, spec: TaskSpec) -> None:
+    for name in _ITS_OWN:
+        said = getattr(task, name)
+        said = tuple(said) if name == "paths" else said
+        if said and said not in (getattr(old, name), getattr(spec, name)):
+            raise InvalidInput(name, f"is as it was in {old.task_id}, which this goes on with: leave it out")

@@ -1,0 +1,147 @@
+"""Going on with the candidates of a task that has ended."""
+
+import pytest
+
+from folkmoot.agents.roles import SHIPPED
+from folkmoot.api.orchestrator.v1 import orchestrator_pb2 as pb
+from folkmoot.kernel import subjects
+from folkmoot.kernel.errors import AlreadyExists, FailedPrecondition, InvalidInput, NotFound
+from folkmoot.kernel.events import START, Fact
+from folkmoot.kernel.facts import DeliberationRequested
+from folkmoot.kernel.result import State
+from folkmoot.kernel.task import Budget, TaskSpec
+from folkmoot.orchestrator.councils import Councils
+from folkmoot.orchestrator.desk import Desk
+from folkmoot.orchestrator.fleet import Fleet
+from folkmoot.orchestrator.gate import Gate
+from folkmoot.orchestrator.ledger import Ledger
+from folkmoot.runtime.clock import VirtualClock
+from folkmoot.runtime.log.memory import MemoryBus
+from folkmoot.runtime.settings import ModelSettings
+from tests.fixtures.history import base, commit, deliberation, spec
+
+MODEL = ModelSettings(url="http://127.0.0.1:1/v1", name="m")
+OLD = spec("t-old", "s-1", checks=("make check",), superseded=("t::old",), agents=3, paths=("a.py",))
+
+
+@pytest.fixture
+def bus() -> MemoryBus:
+    return MemoryBus(VirtualClock())
+
+
+@pytest.fixture
+def desk(bus: MemoryBus) -> Desk:
+    clock = VirtualClock()
+    gate = Gate(bus.queues, Ledger(bus.log, clock), clock, queue=100, tokens_per_day=0)
+    return Desk(bus.log, bus.queues, Councils(Fleet(bus.log, SHIPPED), MODEL), gate)
+
+
+def life(of: TaskSpec = OLD) -> tuple[Fact, ...]:
+    """Of a task that abstained."""
+    return deliberation(of, ("a.py",), State.ABSTAINED, "", ("none is right",))
+
+
+async def told(bus: MemoryBus, *facts: Fact) -> None:
+    """The log of a task that begins with its request."""
+    assert isinstance(facts[0], DeliberationRequested)
+    head = START
+    for fact in facts:
+        head = (await bus.log.append(subjects.deliberation(facts[0].spec.task_id), fact, after=head)).head
+
+
+async def requested(bus: MemoryBus, task_id: str) -> TaskSpec:
+    first = (await bus.log.read(f"deliberation.events.{task_id}"))[0].event.data
+    assert isinstance(first, DeliberationRequested)
+    return first.spec
+
+
+async def test_it_takes_over_the_task_from_the_same_commit(bus: MemoryBus, desk: Desk) -> None:
+    """What its branch is called now may be another commit; checks and superseded tests join those that were there."""
+    await told(bus, *life())
+    asked = pb.Task(continues="t-old", checks=["true", "make check"], superseded=["t::b"], rigor="L0", model="other")
+    new = await requested(bus, await desk.submit(asked, ""))
+    assert (new.continues, new.base_ref, new.title, new.text) == ("t-old", base().commit, OLD.title, OLD.text)
+    assert (new.checks, new.superseded) == (("make check", "true"), ("t::old", "t::b"))
+    assert (new.rigor, new.model.name, new.agents, new.max_agents, new.paths) == ("L0", "other", 3, 0, ("a.py",))
+    assert new.story_id == ""
+
+
+async def test_its_limits_are_the_earlier_ones_unless_said(bus: MemoryBus, desk: Desk) -> None:
+    """Limit by limit for the agents; as a whole for the task, where what is absent does not hold."""
+    await told(bus, *life())
+    asked = pb.Task(continues="t-old", budget=pb.Budget(steps=3), total=pb.Budget(tokens=5))
+    new = await requested(bus, await desk.submit(asked, ""))
+    assert new.budget == Budget(steps=3)
+    assert new.total is not None
+    assert (new.total.tokens, new.total.wall_s) == (5, 1e9)
+
+
+async def test_the_same_key_is_the_same_task(bus: MemoryBus, desk: Desk) -> None:
+    """With the same checks; with others it is refused."""
+    await told(bus, *life())
+    first = await desk.submit(pb.Task(continues="t-old", checks=["true"]), "k")
+    assert await desk.submit(pb.Task(continues="t-old", checks=["true"]), "k") == first
+    with pytest.raises(AlreadyExists):
+        await desk.submit(pb.Task(continues="t-old", checks=["false"]), "k")
+
+
+async def test_it_may_be_continued_again(bus: MemoryBus, desk: Desk) -> None:
+    """A task that itself went on with another's candidates is a task like others."""
+    await told(bus, *life())
+    await told(bus, *life(spec("t-second", continues="t-old", base_ref=commit("base"))))
+    assert (await requested(bus, await desk.submit(pb.Task(continues="t-second"), ""))).continues == "t-second"
+
+
+@pytest.mark.parametrize(
+    ("facts", "guard"),
+    [
+        (life()[:-1], "running"),
+        ((*life()[:2], life()[-1]), "no_candidates"),
+        ((life()[0], life()[-1]), "no_candidates"),
+    ],
+    ids=["running", "no candidate", "no council"],
+)
+async def test_what_cannot_be_continued_is_refused(
+    bus: MemoryBus, desk: Desk, facts: tuple[Fact, ...], guard: str
+) -> None:
+    """One that runs, one without a candidate; nothing is written."""
+    await told(bus, *facts)
+    with pytest.raises(FailedPrecondition) as refused:
+        await desk.submit(pb.Task(continues="t-old"), "k")
+    assert refused.value.guard == guard
+    assert len(await bus.log.lasts(subjects.ALL_DELIBERATIONS)) == 1
+
+
+async def test_what_is_not_there_is_not_found(desk: Desk) -> None:
+    """As everywhere."""
+    with pytest.raises(NotFound):
+        await desk.submit(pb.Task(continues="t-none"), "")
+
+
+@pytest.mark.parametrize(
+    ("task", "field"),
+    [
+        (pb.Task(text="Something else."), "text"),
+        (pb.Task(repository="/other"), "repository"),
+        (pb.Task(base_ref="main"), "base_ref"),
+        (pb.Task(agents=5), "agents"),
+        (pb.Task(max_agents=5), "max_agents"),
+        (pb.Task(paths=["b.py"]), "paths"),
+        (pb.Task(rigor="L9"), "rigor"),
+    ],
+    ids=lambda v: v if isinstance(v, str) else "",
+)
+async def test_another_task_is_not_asked_for(bus: MemoryBus, desk: Desk, task: pb.Task, field: str) -> None:
+    """Candidates answer what they were asked: what would make it another question is refused by name."""
+    await told(bus, *life())
+    task.continues = "t-old"
+    with pytest.raises(InvalidInput) as refused:
+        await desk.submit(task, "")
+    assert refused.value.field == field
+
+
+async def test_what_was_said_may_be_said_again(bus: MemoryBus, desk: Desk) -> None:
+    """A client that sends the whole task is understood."""
+    await told(bus, *life())
+    same = pb.Task(continues="t-old", title=OLD.title, text=OLD.text, repository=OLD.repository, base_ref=base().commit)
+    assert (await requested(bus, await desk.submit(same, ""))).title == OLD.title
