@@ -215,3 +215,9 @@ def test_no_line_passes_for_a_header(lines: list[bytes]) -> None:
     patch = b"diff --git a/a b/a\n@@ -0,0 +1,%d @@ x\n" % len(lines) + b"".join(b"+%b\n" % line for line in lines)
     assert policy.counted(patch * 2) == (2 * len(lines), 0)
     assert policy.counted(b"@@ -1 +1 @@\n-@@ -1,9 +1,9 @@\n\\ No newline at end of file\n++++ b\n") == (1, 1)
+
+
+def test_what_is_around_a_change_is_not_counted() -> None:
+    """Context stands on both sides of a hunk, also where it looks like a change or like the head of another."""
+    patch = b"@@ -3,4 +3,5 @@ def f():\n +a\n @@ -1,9 +1,9 @@\n-old\n+new\n+more\n -b\n\\ No newline at end of file\n"
+    assert policy.counted(patch + patch) == (4, 2)

@@ -23,6 +23,7 @@ from folkmoot.runner.commits import packed, platform_commit
 from folkmoot.runner.fingerprint import Change, fingerprint
 from folkmoot.runner.git import Git, GitFailed, GitTooSlow, Memory
 from folkmoot.runner.objects import Objects, reading
+from folkmoot.runner.recent import Recent
 from folkmoot.runtime.log.port import Artifacts
 from folkmoot.runtime.settings import RunnerSettings
 
@@ -37,6 +38,8 @@ TOLD = 20
 """Findings of one kind that are told one by one."""
 _TEXT = ("-p", "-r", "--text", "--no-color", "--no-renames", "--no-ext-diff", "--no-textconv")
 """A patch that shows every file, also one that a NUL byte or `.gitattributes` would keep out of sight."""
+_COMMIT_BYTES = 1024**2
+"""Of a candidate's commit: we read it ourselves."""
 _MEMORY = Memory()
 _STRICT = "--strict=badFilemode=error,gitattributesSymlink=error,gitignoreSymlink=error"
 """What git only mentions by itself. An odd mode is not seen later: `diff-tree` shows the mode that it is taken for."""
@@ -67,6 +70,8 @@ class _Seen(msgspec.Struct, frozen=True, kw_only=True):
     entries: tuple[policy.Entry, ...]
     contents: dict[str, bytes]
     """New objects, by id."""
+    patch: bytes
+    """All of the change, cut behind `DIFF_BYTES`."""
     added: int
     removed: int
 
@@ -80,9 +85,10 @@ def candidate_ref(candidate: Candidate) -> str:
 
 
 class Border:
-    def __init__(self, quarantine: Path, artifacts: Artifacts, settings: RunnerSettings) -> None:
+    def __init__(self, quarantine: Path, artifacts: Artifacts, recent: Recent, settings: RunnerSettings) -> None:
         self._quarantine = quarantine
         self._artifacts = artifacts
+        self._recent = recent
         self._settings = settings
 
     async def admit(self, candidate: Candidate, base: PreparedBase, mirror: Git, home: Git) -> Admission | Refusal:
@@ -103,17 +109,22 @@ class Border:
 
     async def _examined(self, git: Git, objects: Objects, candidate: Candidate, base: PreparedBase) -> _Seen:
         tip = await self._unpacked(git, objects, candidate.bundle, base)
-        await self._check_descent(git, base, tip)
+        await self._check_descent(git, objects, base, tip)
         entries = await self._changed(git, base, tip)
         await self._check_sizes(objects, entries)
         new = sorted({e.new_object for e in entries if not e.deleted})
         contents = dict(zip(new, await objects.contents(new), strict=True))
         _check_links(entries, contents)
-        added, removed = await _counted(git, base, tip)
+        patch, (added, removed) = await _compared(git, base, tip)
         if added + removed > base.max_diff_lines:
             _turn_back(f"the change adds and removes {added + removed} lines; at most {base.max_diff_lines}")
         return _Seen(
-            tree=await _tree(objects, tip), entries=tuple(entries), contents=contents, added=added, removed=removed
+            tree=await _tree(objects, tip),
+            entries=tuple(entries),
+            contents=contents,
+            patch=patch,
+            added=added,
+            removed=removed,
         )
 
     async def _unpacked(self, git: Git, objects: Objects, content: bytes, base: PreparedBase) -> str:
@@ -129,13 +140,17 @@ class Border:
         [about] = await objects.about([bundle.tip])
         if about.kind != "commit":
             _turn_back(f"the bundle's tip {bundle.tip} is no commit that it brings")
+        if about.size > _COMMIT_BYTES:
+            _turn_back(f"the commit {bundle.tip} has {about.size} bytes; at most {_COMMIT_BYTES}")
         return bundle.tip
 
-    async def _check_descent(self, git: Git, base: PreparedBase, tip: str) -> None:
+    async def _check_descent(self, git: Git, objects: Objects, base: PreparedBase, tip: str) -> None:
         """Base is the boundary of what it brings exactly when one of its commits has base for a parent. Of a merge that
         the task began with, nothing is the candidate's."""
         most = self._settings.commits
         below = [base.commit, base.start] if base.start else [base.commit]
+        if await _straight(objects, below, tip, most):
+            return
         listed = await git.out("rev-list", "--boundary", f"--max-count={most + 1}", tip, *(f"^{b}" for b in below))
         lines = listed.decode("ascii").split()
         if sum(not line.startswith("-") for line in lines) > most:
@@ -182,14 +197,14 @@ class Border:
         commit = await _committed(git, objects, candidate, base, seen.tree)
         ref = candidate_ref(candidate)
         pack = await packed(git, base.commit, commit, limit=4 * self._settings.bundle_bytes)
-        diff = await git.run("diff-tree", *_TEXT, "--full-index", base.commit, commit, limit=DIFF_BYTES)
+        bundle = bundles.written(ref, commit, base.commit, pack)
         admission = Admission(
             proposal_id=proposal_id(candidate.agent_id, candidate.round),
             agent_id=candidate.agent_id,
             commit=commit,
             tree=seen.tree,
-            diff=await self._artifacts.put(diff.stdout),
-            bundle=await self._artifacts.put(bundles.written(ref, commit, base.commit, pack)),
+            diff=await self._artifacts.put(seen.patch),
+            bundle=await self._artifacts.put(bundle),
             files=tuple(policy.shown(e.path) for e in seen.entries),
             lines_added=seen.added,
             lines_removed=seen.removed,
@@ -198,6 +213,7 @@ class Border:
             fingerprint=fingerprint(_change(e, seen.contents) for e in seen.entries),
         )
         await _keep(home, pack, ref, commit)
+        self._recent.put((base.repository_id, base.commit, commit), bundle)
         return admission
 
 
@@ -236,8 +252,30 @@ def _check_links(entries: list[policy.Entry], contents: dict[str, bytes]) -> Non
             _turn_back(f"{policy.shown(entry.path)}: is a symbolic link that leads out of the repository")
 
 
+async def _straight(objects: Objects, below: Sequence[str], tip: str, most: int) -> bool:
+    """Whether a single line of at most `most` commits leads up from `below`: the usual case, for which no git is
+    started."""
+    for _ in range(most + 1):
+        if tip in below:
+            return True
+        [about] = await objects.about([tip])
+        parents = await _parents(objects, tip) if about.kind == "commit" and about.size <= _COMMIT_BYTES else []
+        if len(parents) != 1:
+            return False
+        tip = parents[0]
+    return False
+
+
+async def _compared(git: Git, base: PreparedBase, tip: str) -> tuple[bytes, tuple[int, int]]:
+    """The patch, and lines added and removed, of all files alike: whether git takes one for text is the candidate's to
+    choose. A patch that is cut, perhaps by what is around the change, is counted without that."""
+    done = await git.run("diff-tree", *_TEXT, "--full-index", base.commit, tip, limit=DIFF_BYTES)
+    if done.code == 0 and not done.truncated:
+        return done.stdout, policy.counted(done.stdout)
+    return done.stdout, await _counted(git, base, tip)
+
+
 async def _counted(git: Git, base: PreparedBase, tip: str) -> tuple[int, int]:
-    """Lines added and removed, of all files alike: whether git takes one for text is the candidate's to choose."""
     limit = base.max_diff_lines * 2 * policy.LINE_BYTES + (base.max_files + 1) * 16_384
     done = await git.run("diff-tree", *_TEXT, "-U0", base.commit, tip, limit=limit)
     if done.truncated:
@@ -263,11 +301,11 @@ async def _committed(git: Git, objects: Objects, candidate: Candidate, base: Pre
     """One commit on base, or on all that the task's merge brings together; the same for the same tree and words."""
     parents = await _parents(objects, base.start) if base.start else [base.commit]
     after = max(map(_committed_at, await objects.contents(parents)))
-    return await platform_commit(git, tree, parents, commit_message(candidate), after=after)
+    return platform_commit(git, tree, parents, commit_message(candidate), after=after)
 
 
-async def _parents(objects: Objects, merge: CommitId) -> list[CommitId]:
-    [body] = await objects.contents([merge])
+async def _parents(objects: Objects, commit: str) -> list[CommitId]:
+    [body] = await objects.contents([commit])
     lines = body.partition(b"\n\n")[0].decode("utf-8", "replace").split("\n")
     return [CommitId(line.removeprefix("parent ")) for line in lines if line.startswith("parent ")]
 

@@ -142,12 +142,6 @@ class Git:
         return [*_argv((*_CONFIGURATION, *config)), f"--git-dir={self.folder}", *args]
 
 
-async def refs_at(git: Git, commit: str, *under: str) -> list[str]:
-    """Refs below any of `under` that are `commit` itself; none also for what is no object there."""
-    done = await git.run("for-each-ref", "--format=%(refname)", f"--points-at={commit}", *under)
-    return done.stdout.decode().split() if done.code == 0 else []
-
-
 def last_line(text: str) -> str:
     """The last line that git said, without its prefix and without control characters."""
     lines = [line for line in text.splitlines() if line.strip()]

@@ -11,10 +11,10 @@ import msgspec
 
 from folkmoot.kernel.errors import FailedPrecondition, InvalidInput
 from folkmoot.kernel.ids import CommitId, commit_id
-from folkmoot.runner import policy
+from folkmoot.runner import policy, refs
 from folkmoot.runner.basetree import blobs, parsed
 from folkmoot.runner.commits import platform_commit
-from folkmoot.runner.git import Git, GitFailed, GitTooSlow, last_line, refs_at
+from folkmoot.runner.git import Git, GitFailed, GitTooSlow, last_line
 
 STARTS = "refs/folkmoot/start/"
 """Merges that tasks begin with, by commit; in `candidates.git`."""
@@ -28,8 +28,8 @@ NAMES_BYTES = 6_000
 HUNK_LINES = 40
 TOLD_PATHS = 50
 _HUNK_FILE_BYTES = 512 * 1024
-_USAGE = 129
-"""Exit code of a git that does not know an option."""
+_USAGE, _FATAL = 129, 128
+"""Exit codes of a git that does not know an option, or that gave up."""
 _LISTING_BYTES = 4 * 1024**2
 _CONFIG = ("merge.renameLimit=1000", "merge.directoryRenames=conflict")
 """A folder that one side renamed does not silently take in what the other side added to it."""
@@ -60,11 +60,10 @@ async def joined(git: Git, named: CommitId, merge: Sequence[str]) -> Joined:
     What `named` has already is left out. Raises InvalidInput("merge", …) for what is no winner of this repository or
     has no history in common, FailedPrecondition("merge", …) for what is too much, GitFailed.
     """
-    heads = [h for h in await _winners(git, merge) if not await _within(git, h, named)]
+    heads = await _outside(git, _winners(git, merge), named)
     if len(heads) < 2:
         return Joined(commit=heads[0], origin=named) if heads else Joined(commit=named)
-    tree, steps = await _chain(git, heads)
-    start = await _committed(git, tree, heads)
+    start, steps = await _chain(git, heads)
     await git.out("update-ref", f"{STARTS}{start}", start)
     conflicts = tuple(dict.fromkeys(path for step in steps for path in step.conflicts))
     files, lines = await _size(git, heads[0], start)
@@ -79,39 +78,50 @@ async def joined(git: Git, named: CommitId, merge: Sequence[str]) -> Joined:
     )
 
 
-async def _winners(git: Git, merge: Sequence[str]) -> list[CommitId]:
+def _winners(git: Git, merge: Sequence[str]) -> list[CommitId]:
     heads = list(dict.fromkeys(commit_id(head, "merge") for head in merge))
     if len(heads) > MOST_HEADS:
         raise InvalidInput("merge", f"{len(heads)} commits; at most {MOST_HEADS}")
     for head in heads:
-        if not await refs_at(git, head, WINNERS):
+        if not refs.naming(git.folder, head, WINNERS):
             raise InvalidInput("merge", f"{head} is no decided commit that this mirror has of the repository")
     return heads
 
 
-async def _within(git: Git, head: CommitId, named: CommitId) -> bool:
-    return (await git.run("merge-base", "--is-ancestor", head, named)).code == 0
+async def _outside(git: Git, heads: Sequence[CommitId], named: CommitId) -> list[CommitId]:
+    """Those that `named` has not, in one question for all."""
+    if not heads:
+        return []
+    listed = await git.out("rev-list", "--stdin", stdin="".join(f"{c}\n" for c in (*heads, f"^{named}")).encode())
+    outside = set(listed.decode("ascii").split())
+    return [head for head in heads if head in outside]
 
 
-async def _chain(git: Git, heads: Sequence[CommitId]) -> tuple[str, list[_Step]]:
-    """The tree with all heads in it, and how it came about."""
-    tip, steps = heads[0], []
-    for head in heads[1:]:
+async def _chain(git: Git, heads: Sequence[CommitId]) -> tuple[CommitId, list[_Step]]:
+    """The commit with all heads in it, and how it came about."""
+    dates = await _dates(git, heads)
+    tip, when, steps = heads[0], dates[heads[0]], list[_Step]()
+    for head in heads[1:-1]:
+        when = max(when, dates[head])
         steps.append(await _merged(git, tip, head))
-        tip = await _committed(git, steps[-1].tree, (tip, head))
-    return steps[-1].tree, steps
+        tip, when = _committed(git, steps[-1].tree, (tip, head), after=when), when + 1
+    steps.append(await _merged(git, tip, heads[-1]))
+    return _committed(git, steps[-1].tree, heads, after=max(dates.values())), steps
 
 
-async def _committed(git: Git, tree: str, heads: Sequence[CommitId]) -> CommitId:
-    dates = (await git.line("show", "-s", "--format=%ct", *heads)).split()
+async def _dates(git: Git, commits: Sequence[CommitId]) -> dict[str, int]:
+    """Seconds since 1970, by commit."""
+    lines = (await git.line("show", "-s", "--format=%H %ct", *commits)).splitlines()
+    return {commit: int(seconds) for commit, _, seconds in (line.partition(" ") for line in lines)}
+
+
+def _committed(git: Git, tree: str, heads: Sequence[CommitId], *, after: int) -> CommitId:
     listed = "".join(f"\n{head}" for head in heads)
     text = f"Merge {len(heads)} decided commits\n{listed}\n"
-    return await platform_commit(git, tree, heads, text, after=max(map(int, dates)))
+    return platform_commit(git, tree, heads, text, after=after)
 
 
 async def _merged(git: Git, ours: CommitId, theirs: CommitId) -> _Step:
-    if (await git.run("merge-base", ours, theirs)).code == 1:
-        raise InvalidInput("merge", f"{theirs} has no history in common with {ours}")
     args = ("merge-tree", "--write-tree", "-z", "--name-only", ours, theirs)
     try:
         done = await git.run(*args, config=_CONFIG, limit=_LISTING_BYTES)
@@ -121,6 +131,8 @@ async def _merged(git: Git, ours: CommitId, theirs: CommitId) -> _Step:
         raise FailedPrecondition("merge", f"{theirs} conflicts with {ours} in too many paths")
     if done.code == _USAGE:
         raise FailedPrecondition("merge", "the runner's git is older than 2.38, which merges without a work tree")
+    if done.code == _FATAL and (await git.run("merge-base", ours, theirs)).code == 1:
+        raise InvalidInput("merge", f"{theirs} has no history in common with {ours}")
     if done.code not in {0, 1}:
         raise GitFailed("merge-tree", last_line(done.stderr) or f"exit {done.code}")
     return _step(done.stdout, clean=done.code == 0)

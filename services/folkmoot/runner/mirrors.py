@@ -13,20 +13,26 @@ from pathlib import Path
 from folkmoot.kernel.errors import FailedPrecondition, InvalidInput, NotFound
 from folkmoot.kernel.evidence import Admission, PreparedBase, Refusal
 from folkmoot.kernel.ids import AgentId, CommitId, RepositoryId, TaskId, commit_id, token
-from folkmoot.runner import merges, store
-from folkmoot.runner.basetree import read_tree
+from folkmoot.runner import merges, refs, store
+from folkmoot.runner.basetree import BaseTree, read_tree
 from folkmoot.runner.border import Border, Candidate, candidate_ref
 from folkmoot.runner.bundle import written
 from folkmoot.runner.commits import packed
-from folkmoot.runner.git import Git, GitFailed, refs_at
+from folkmoot.runner.git import Git, GitFailed
 from folkmoot.runner.origin import Origin, explained, origin_of
 from folkmoot.runner.outline import Outline, outline_of
+from folkmoot.runner.recent import Recent
 from folkmoot.runtime.log.port import Artifacts
 from folkmoot.runtime.settings import RunnerSettings
 
 _MIRRORED = ("refs/heads/", "refs/tags/", "refs/remotes/")
 _HEAD = "refs/folkmoot/head"
 _FULL_ID = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+_BASES = "refs/folkmoot/base/"
+"""Of what was prepared, by commit; in `base.git`."""
+_RECENT_BYTES = 16 * 1024**2
+_TREES = 256
+"""Bases whose configuration is remembered; a few kilobytes each."""
 
 
 class Mirrors:
@@ -35,8 +41,10 @@ class Mirrors:
     def __init__(self, folder: Path, artifacts: Artifacts, settings: RunnerSettings) -> None:
         self._folder = folder
         self._settings = settings
-        self._border = Border(folder / "quarantine", artifacts, settings)
+        self._recent = Recent(_RECENT_BYTES)
+        self._border = Border(folder / "quarantine", artifacts, self._recent, settings)
         self._locks: dict[str, asyncio.Lock] = {}
+        self._trees: dict[tuple[RepositoryId, CommitId], BaseTree] = {}
 
     def sweep(self) -> int:
         """At start: remove what processes that died left in quarantine; says how many."""
@@ -55,7 +63,7 @@ class Mirrors:
         begin = await merges.joined(candidates, named, merge)
         # A merge without a conflict is known whole, with the suite that any of its sides may have brought.
         whole = begin.start if begin.start and not begin.conflicts else begin.commit
-        tree = await read_tree(candidates if begin.origin else git, whole)
+        tree = await self._tree(origin.id, candidates if begin.origin else git, whole)
         return PreparedBase(
             repository_id=origin.id,
             commit=begin.commit,
@@ -105,11 +113,11 @@ class Mirrors:
         """
         branch = f"moot/{token(task_id, 'task_id')}"
         git = self._known(repository_id)
-        if not await refs_at(git, commit_id(commit, "commit"), f"refs/moot/{task_id}/"):
+        if not refs.naming(git.folder, commit_id(commit, "commit"), f"refs/moot/{task_id}/"):
             raise FailedPrecondition("admitted", f"{commit} is no candidate of {task_id}")
         none = "0" * len(commit)
         done = await git.run("update-ref", f"refs/heads/{branch}", commit, none)
-        if done.code != 0 and not await refs_at(git, commit, f"refs/heads/{branch}"):
+        if done.code != 0 and refs.value(git.folder, f"refs/heads/{branch}") != commit:
             raise FailedPrecondition("published", f"{branch} is another commit already")
         return branch
 
@@ -126,15 +134,31 @@ class Mirrors:
         Raises NotFound, InvalidInput.
         """
         git = self._known(repository_id)
-        refs = await refs_at(git, commit_id(commit, "commit"), "refs/moot/", merges.STARTS)
-        if not refs:
-            raise NotFound(f"{commit} is no candidate of {repository_id}")
-        commit_id(base, "base")
+        span = (repository_id, commit_id(base, "base"), commit_id(commit, "commit"))
+        known = self._recent.get(span)
+        if known is None:
+            known = await self._bundle(git, base, commit)
+            self._recent.put(span, known)
+        return known
+
+    async def _bundle(self, git: Git, base: CommitId, commit: CommitId) -> bytes:
+        names = refs.naming(git.folder, commit, "refs/moot/", merges.STARTS)
+        if not names:
+            raise NotFound(f"{commit} is no candidate of {git.folder.parent.name}")
         try:
             pack = await packed(git, base, commit, limit=4 * self._settings.bundle_bytes)
         except GitFailed as error:
             raise InvalidInput("base", f"no bundle from {base} to {commit}: {error.complaint}") from error
-        return written(refs[0], commit, base, pack)
+        return written(names[0], commit, base, pack)
+
+    async def _tree(self, repository_id: RepositoryId, git: Git, commit: CommitId) -> BaseTree:
+        """What a commit says of itself never changes."""
+        key = (repository_id, commit)
+        tree = self._trees.pop(key, None) or await read_tree(git, commit)
+        self._trees[key] = tree
+        while len(self._trees) > _TREES:
+            del self._trees[next(iter(self._trees))]
+        return tree
 
     def _place(self, repository_id: RepositoryId) -> Path:
         return self._folder / token(repository_id, "repository_id")
@@ -151,9 +175,10 @@ class Mirrors:
     async def _holding(self, base: PreparedBase) -> Git:
         """The repository that has base: for a decided commit the candidates', else the mirror."""
         candidates = self._known(base.repository_id)
+        commit = commit_id(base.commit, "base.commit")
         git = candidates if base.origin else Git(candidates.folder.parent / "base.git")
-        place = merges.WINNERS if base.origin else f"refs/folkmoot/base/{base.commit}"
-        if not await refs_at(git, commit_id(base.commit, "base.commit"), place):
+        there = refs.naming(git.folder, commit, merges.WINNERS) if base.origin else _is_base(git, commit)
+        if not there:
             raise NotFound(f"{base.commit} was not prepared as a base of {base.repository_id}")
         return git
 
@@ -167,7 +192,8 @@ class Mirrors:
         async with self._alone(origin.id):
             git = await self._fetched(origin)
             commit = await self._resolved(git, origin, base_ref)
-            await git.out("update-ref", f"refs/folkmoot/base/{commit}", commit)
+            if not _is_base(git, commit):
+                await git.out("update-ref", f"{_BASES}{commit}", commit)
         return git, commit
 
     @contextlib.asynccontextmanager
@@ -187,7 +213,7 @@ class Mirrors:
         store.make_bare(git.folder, object_format=kind)
         borrows = "../../base.git/objects"
         store.make_bare(self._candidates(origin.id).folder, borrows=borrows, object_format=kind)
-        if await _current(git) != theirs:
+        if _current(git) != theirs:
             await self._fetch(git, origin, head="HEAD" in theirs)
         # Also when nothing was fetched: whoever did may have died before this.
         await _point_head(git, head="HEAD" in theirs)
@@ -225,6 +251,9 @@ class Mirrors:
         """A full object id, or a full ref name, that no branch shows is asked for by itself."""
         if base_ref.startswith("-") or "\0" in base_ref:
             raise InvalidInput("base_ref", "a ref does not start with '-'")
+        direct = refs.value(git.folder, "HEAD") if base_ref == "HEAD" else base_ref
+        if direct and _FULL_ID.fullmatch(direct) and _is_base(git, direct):
+            return CommitId(direct)
         found = await _commit(git, base_ref)
         if found is None and (_FULL_ID.fullmatch(base_ref) or base_ref.startswith("refs/")):
             found = await self._asked_for(git, origin, base_ref)
@@ -246,9 +275,10 @@ _QUIET = ("--quiet", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodu
 
 async def _point_head(git: Git, *, head: bool) -> None:
     """The mirror's HEAD is the origin's, or none."""
-    if head:
-        await git.out("update-ref", "--no-deref", "HEAD", await git.line("rev-parse", "--verify", _HEAD))
-    else:
+    wanted = refs.value(git.folder, _HEAD) if head else None
+    if wanted and wanted != refs.value(git.folder, "HEAD"):
+        await git.out("update-ref", "--no-deref", "HEAD", wanted)
+    if not wanted:
         await git.out("update-ref", "-d", _HEAD)
         await git.out("symbolic-ref", "HEAD", "refs/heads/none")
 
@@ -259,11 +289,16 @@ def _refs(listing: bytes) -> dict[str, str]:
     return {name: object_id for object_id, _, name in (line.partition("\t") for line in lines)}
 
 
-async def _current(git: Git) -> dict[str, str]:
-    listing = await git.out("for-each-ref", "--format=%(objectname)%09%(refname)")
-    refs = _refs(listing)
-    mirrored = {n: o for n, o in refs.items() if n.startswith(_MIRRORED)}
-    return mirrored | ({"HEAD": refs[_HEAD]} if _HEAD in refs else {})
+def _current(git: Git) -> dict[str, str]:
+    """As `_origin_refs`, of the mirror."""
+    mirrored = refs.below(git.folder, *_MIRRORED)
+    head = refs.value(git.folder, _HEAD)
+    return mirrored | ({"HEAD": head} if head else {})
+
+
+def _is_base(git: Git, commit: str) -> bool:
+    """Whether it was prepared, and so is known as a commit."""
+    return refs.value(git.folder, f"{_BASES}{commit}") == commit
 
 
 async def _commit(git: Git, ref: str) -> CommitId | None:

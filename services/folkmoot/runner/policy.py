@@ -353,15 +353,18 @@ _HUNK = re.compile(rb"@@ -\d+(?:,(\d+))? \+\d+(?:,(\d+))? @@")
 
 
 def counted(patch: bytes) -> tuple[int, int]:
-    """Lines added and removed by a whole `git diff-tree -p -U0 --text`. A hunk's header says how many lines are its
-    own, so that none of them can pass for something else."""
+    """Lines added and removed by a whole `git diff-tree -p --text`, with any context. A hunk's header says how many
+    lines are its own, so that none of them can pass for something else."""
     counts, left = {b"+": 0, b"-": 0}, 0
     for line in patch.split(b"\n"):
+        sign = line[:1]
         if not left:
             hunk = _HUNK.match(line)
             left = sum(int(n or 1) for n in hunk.groups()) if hunk else 0
-        elif line[:1] in counts:
-            counts[line[:1]] += _weight(line[1:].removesuffix(b"\r"))
+        elif sign == b" ":
+            left -= 2  # it stands on both sides
+        elif sign in counts:
+            counts[sign] += _weight(line[1:].removesuffix(b"\r"))
             left -= 1
     return counts[b"+"], counts[b"-"]
 
