@@ -1,76 +1,21 @@
 """One assignment from its prompt to its result on the log, over a real folder."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 import pytest
 
 from folkmoot.agents import prompts
-from folkmoot.agents.assignment import Assignment, ModelEndpoint, WorkspaceGrant
-from folkmoot.agents.chat import Call, ModelRequest, Reply
 from folkmoot.agents.errors import AttemptLost, ModelError
 from folkmoot.agents.host import Parts, hosted
 from folkmoot.agents.roles import PERSONAS
-from folkmoot.agents.run import run_assignment
 from folkmoot.kernel import subjects
-from folkmoot.kernel.events import START
-from folkmoot.kernel.facts import AgentFinished, StepTaken
-from folkmoot.kernel.ids import AgentId, CommitId, TaskId, WorkspaceId
-from folkmoot.kernel.task import Budget
+from folkmoot.kernel.facts import StepTaken
+from folkmoot.kernel.ids import AgentId, TaskId
 from folkmoot.runtime.clock import SystemClock
-from folkmoot.runtime.log.memory import MemoryBus
 from folkmoot.runtime.settings import Settings
 from folkmoot.runtime.telemetry.context import derived
-from tests.folders import FolderWorkspace, repository
-
-WRITE = Reply(calls=(Call(id="1", name="write_file", arguments='{"path": "n.txt", "content": "n"}'),))
-SUBMIT = Reply(calls=(Call(id="2", name="submit", arguments='{"summary": "Added n"}'),))
-
-
-class Scripted:
-    def __init__(self, *replies: Reply | ModelError) -> None:
-        self._replies: Iterator[Reply | ModelError] = iter(replies)
-
-    async def complete(self, endpoint: ModelEndpoint, request: ModelRequest) -> Reply:
-        reply = next(self._replies)
-        if isinstance(reply, ModelError):
-            raise reply
-        return reply
-
-
-class Case:
-    def __init__(self, folder: Path) -> None:
-        self.commit: CommitId = repository(folder, {"a.txt": "a"})
-        self.workspace = FolderWorkspace(folder)
-        self.bus = MemoryBus(SystemClock())
-        self.assignment = Assignment(
-            task_id=TaskId("t-1"),
-            agent_id=AgentId("dev-1"),
-            attempt=1,
-            role="DEV",
-            persona="careful",
-            title="Add {n}",
-            text="Text with {braces}",
-            checks=("true",),
-            base_commit=self.commit,
-            suite=None,
-            protected=(),
-            budget=Budget(),
-            model=ModelEndpoint(url="http://127.0.0.1:1/v1", name="m"),
-            workspace=WorkspaceGrant(workspace_id=WorkspaceId("ws-1"), endpoint="", token=""),
-            result_head=START,
-        )
-
-    async def run(self, *replies: Reply | ModelError) -> AgentFinished:
-        return await run_assignment(
-            self.assignment,
-            workspace=self.workspace,
-            model=Scripted(*replies),
-            bus=self.bus,
-            clock=SystemClock(),
-            settings=Settings(),
-        )
+from tests.fixtures.agents import SUBMIT, WRITE, Case, Scripted
 
 
 @pytest.fixture

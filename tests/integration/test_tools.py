@@ -137,7 +137,7 @@ def test_schemas_are_strict() -> None:
 @pytest.mark.parametrize(
     ("name", "arguments", "said"),
     [
-        ("report_finding", "{}", "no tool"),
+        ("teleport", "{}", "no tool"),
         ("read_file", '{"path": ""}', "path: "),
         ("read_file", '{"path": "a", "lines": 1}', "unknown field `lines`"),
         ("run", '{"command": "x", "timeout_s": -1}', "timeout_s: "),

@@ -4,7 +4,7 @@ import msgspec
 
 from folkmoot.kernel.events import Head
 from folkmoot.kernel.evidence import TestSuite
-from folkmoot.kernel.ids import AgentId, CommitId, TaskId, WorkspaceId
+from folkmoot.kernel.ids import AgentId, CommitId, ProposalId, TaskId, WorkspaceId
 from folkmoot.kernel.task import Budget
 
 
@@ -25,6 +25,16 @@ class WorkspaceGrant(msgspec.Struct, frozen=True, kw_only=True):
     """In memory only."""
 
 
+class Shown(msgspec.Struct, frozen=True, kw_only=True):
+    """A candidate as others see it: without its author. Its texts are fit for a prompt: see `shown`."""
+
+    alias: str
+    """`candidate-1`, `candidate-2`, …"""
+    proposal_id: ProposalId
+    diff: str
+    """base..commit."""
+
+
 class Assignment(msgspec.Struct, frozen=True, kw_only=True):
     """One agent, one phase, one workspace."""
 
@@ -33,6 +43,7 @@ class Assignment(msgspec.Struct, frozen=True, kw_only=True):
     attempt: int
     round: int = 1
     phase: str = "propose"
+    """`propose`, `review`, `revise` or `test`."""
     role: str
     persona: str
     title: str
@@ -45,7 +56,8 @@ class Assignment(msgspec.Struct, frozen=True, kw_only=True):
     model: ModelEndpoint
     workspace: WorkspaceGrant
     result_head: Head
-    """Head of `agent.results.<task>.<agent>`: the fence that makes a second result of this round impossible."""
+    """Head of `agent.results.<task>.<agent>`: the fence that makes a second result of this phase and round
+    impossible."""
     traceparent: str = ""
     """The trace that the run belongs to."""
     instructions: str = ""
@@ -58,3 +70,9 @@ class Assignment(msgspec.Struct, frozen=True, kw_only=True):
     """That the plan expects to change."""
     context: str = ""
     """Of earlier work: what others wrote, as data."""
+    start: CommitId | None = None
+    """The author's own commit on base, which a revision begins with; None: the workspace is at base."""
+    shown: tuple[Shown, ...] = ()
+    """To a reviewer the candidates of others; to a writer of tests the two that are to be told apart."""
+    evidence: str = ""
+    """What the platform saw, in words for this reader; foreign words in it are quoted."""

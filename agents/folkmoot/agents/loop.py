@@ -20,6 +20,8 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
 
     tools: tuple[str, ...]
     budget: Budget
+    last: str = "submit"
+    """The tool that ends the run."""
     malformed_limit: int = 3
     price_prompt_usd: float = 0.0
     """Per million tokens."""
@@ -82,11 +84,11 @@ class ToolDone(msgspec.Struct, frozen=True, kw_only=True):
     """For the model."""
     error: str = ""
     summary: str | None = None
-    """Of a `submit` that ended the run."""
+    """Of the call that ended the run: `submit`, or `finish_review`."""
 
 
 class Done(msgspec.Struct, frozen=True, kw_only=True):
-    """One result per call, in order; fewer when a submit ended the run or the wall time ran out."""
+    """One result per call, in order; fewer when one ended the run or the wall time ran out."""
 
     results: tuple[ToolDone, ...]
     elapsed_s: float
@@ -100,8 +102,8 @@ CUT_OFF = (
     "Your answer was cut off because it was too long, and what it called was not done. Answer in smaller pieces: write "
     "a large file with write_file and then append_file."
 )
-EMPTY = "Your answer was empty. Call a tool; call submit when you are done."
-NO_CALL = "You called no tool. Go on with the tools, or call submit when the work is done."
+EMPTY = "Your answer was empty. Call a tool; call {last} when you are done."
+NO_CALL = "You called no tool. Go on with the tools, or call {last} when the work is done."
 UNREADABLE = "Your answer could not be read: {problem}. Answer again, with a tool call."
 
 
@@ -140,7 +142,7 @@ class _Run:
 
     def _turn(self, reply: Reply) -> Generator[Effect, Event, Finish | None]:
         good, bad = _sorted(reply.calls, self._rules.tools)
-        problem = _problem(reply, bad)
+        problem = _problem(reply, bad, self._rules.last)
         self._malformed = self._malformed + 1 if problem else 0
         if not good or (reply.cut_off and bad):
             self._correct(reply, problem, bad)
@@ -214,7 +216,7 @@ class _Run:
         if self._habits.warned:
             return self._finish(f"stuck: {habit}")
         self._habits.warn()
-        warning = f"You are going in circles: {habit}. Try something else, or submit what you have."
+        warning = f"You are going in circles: {habit}. Try something else, or call {self._rules.last}."
         self._messages.append({"role": "user", "content": warning})
         return None
 
@@ -243,7 +245,7 @@ def _sorted(calls: Sequence[Call], tools: tuple[str, ...]) -> tuple[dict[int, To
     return good, bad
 
 
-def _problem(reply: Reply, bad: dict[int, str]) -> str:
+def _problem(reply: Reply, bad: dict[int, str], last: str) -> str:
     """Why the reply cannot be used, or not as a whole. A call that is complete counts, whatever the reason says."""
     if reply.problem:
         return UNREADABLE.format(problem=reply.problem)
@@ -253,7 +255,7 @@ def _problem(reply: Reply, bad: dict[int, str]) -> str:
         return next(iter(bad.values()))
     if reply.calls:
         return ""
-    return NO_CALL if reply.text.strip() else EMPTY
+    return (NO_CALL if reply.text.strip() else EMPTY).format(last=last)
 
 
 def _assistant(reply: Reply) -> Message:

@@ -10,19 +10,23 @@ from folkmoot.agents.assignment import Assignment, ModelEndpoint
 from folkmoot.agents.chat import ModelRequest, Reply
 from folkmoot.agents.errors import AttemptLost, ModelError
 from folkmoot.agents.observed import observed_tool
+from folkmoot.agents.results import kept, publish
 from folkmoot.agents.roles import permitted
 from folkmoot.agents.steps import Steps, recording
 from folkmoot.kernel import subjects
-from folkmoot.kernel.errors import CallerError, Conflict, FailedPrecondition, RetryLater
+from folkmoot.kernel.errors import CallerError, FailedPrecondition, RetryLater
 from folkmoot.kernel.evidence import ArtifactRef
 from folkmoot.kernel.facts import AgentFinished, StepTaken
+from folkmoot.kernel.ids import CommitId
+from folkmoot.kernel.registry import HANDS_IN
 from folkmoot.kernel.result import Usage
 from folkmoot.runtime.clock import Clock
 from folkmoot.runtime.log.port import Artifacts, Log
 from folkmoot.runtime.settings import Settings
 from folkmoot.runtime.supervise import first_leaf, patiently
 from folkmoot.runtime.workspace.port import Workspace, WorkspaceLost
-from folkmoot.tools.answer import Setting
+from folkmoot.tools.answer import Report, Setting
+from folkmoot.tools.review import FINISH, READING, REPORT
 from folkmoot.tools.table import Schema, schemas
 from folkmoot.tools.toolbox import Toolbox, ToolResult
 
@@ -30,6 +34,9 @@ ARGUMENT_CHARS = 2_000
 EXCERPT_CHARS = 400
 REASON_CHARS = 2_000
 SUMMARY_CHARS = 8_000
+REVIEW = "review"
+NOTHING_CHANGED = "nothing changed"
+"""The reason of a revision that ends where it began."""
 
 
 class Bus(Protocol):
@@ -60,8 +67,8 @@ async def run_assignment(
         async with recording(bus.log, subject) as steps:
             driver = _Driver(assignment, workspace, model, bus, clock, settings, steps)
             finish = await driver.drive()
-            fact = await _finished(assignment, finish, workspace, bus.artifacts)
-        return await _publish(assignment, fact, bus.log)
+            fact = await _finished(assignment, finish, driver.reported, workspace, bus.artifacts)
+        return await publish(assignment, fact, bus.log)
     except (WorkspaceLost, RetryLater) as lost:
         raise AttemptLost(str(lost)) from lost
     except BaseExceptionGroup as failures:
@@ -88,7 +95,7 @@ class _Driver:
         self._began = clock.monotonic()
         self._settings = settings
         self._steps = steps
-        self._tools = permitted(assignment.role, assignment.tools)
+        self._tools = offered(assignment)
         self._schemas: tuple[Schema, ...] = schemas(self._tools)
         self._toolbox = Toolbox(
             workspace,
@@ -97,6 +104,11 @@ class _Driver:
             output_chars=settings.agents.output_chars,
             monotonic=clock.monotonic,
         )
+
+    @property
+    def reported(self) -> tuple[Report, ...]:
+        """Findings, whatever end the run has come to."""
+        return self._toolbox.reported
 
     async def drive(self) -> loop.Finish:
         running = loop.run(prompts.opening(self._assignment), self._rules())
@@ -218,6 +230,7 @@ class _Driver:
         return loop.Rules(
             tools=self._tools,
             budget=self._assignment.budget,
+            last=self._tools[-1],
             malformed_limit=self._settings.agents.malformed_limit,
             price_prompt_usd=model.price_prompt_usd,
             price_completion_usd=model.price_completion_usd,
@@ -227,6 +240,14 @@ class _Driver:
         return self._clock.monotonic() - self._began
 
 
+def offered(assignment: Assignment) -> tuple[str, ...]:
+    """The tools of a run; the last one ends it."""
+    own = permitted(assignment.role, assignment.tools)
+    if assignment.phase == REVIEW:
+        return (*(t for t in READING if t in own), REPORT, FINISH)
+    return (*(t for t in own if t != HANDS_IN), HANDS_IN)
+
+
 def _setting(assignment: Assignment, settings: Settings) -> Setting:
     return Setting(
         task_id=assignment.task_id,
@@ -234,49 +255,59 @@ def _setting(assignment: Assignment, settings: Settings) -> Setting:
         base=assignment.base_commit,
         suite=assignment.suite,
         timeout_s=settings.agents.tool_timeout_s,
+        candidates={shown.alias: shown.proposal_id for shown in assignment.shown},
     )
 
 
 async def _finished(
-    assignment: Assignment, finish: loop.Finish, workspace: Workspace, artifacts: Artifacts
+    assignment: Assignment,
+    finish: loop.Finish,
+    reported: tuple[Report, ...],
+    workspace: Workspace,
+    artifacts: Artifacts,
 ) -> AgentFinished:
     transcript = msgspec.json.encode({"reason": finish.reason, "messages": finish.messages})
-    bundle, reason = await _bundle(assignment, finish, workspace, artifacts)
+    submitted, bundle, reason = await _handed_in(assignment, finish, workspace, artifacts)
     return AgentFinished(
         agent_id=assignment.agent_id,
         attempt=assignment.attempt,
         round=assignment.round,
-        submitted=bundle is not None,
+        submitted=submitted,
         reason=reason[:REASON_CHARS],
-        summary=finish.summary[:SUMMARY_CHARS],
+        summary=finish.summary[: REASON_CHARS if reported else SUMMARY_CHARS],
         bundle=bundle,
         transcript=await patiently(lambda: artifacts.put(transcript)),
         usage=finish.usage,
+        phase=assignment.phase,
+        findings=await kept(reported, artifacts),
     )
 
 
-async def _bundle(
+async def _handed_in(
     assignment: Assignment, finish: loop.Finish, workspace: Workspace, artifacts: Artifacts
-) -> tuple[ArtifactRef | None, str]:
-    """What was handed in, and how the run ended; only a submitted run hands anything in."""
-    if not finish.submitted:
-        return None, finish.reason
+) -> tuple[bool, ArtifactRef | None, str]:
+    """Whether the run came to the end that was asked for, its work, and how it ended. A review has no work but its
+    findings, a revision may leave things as they are."""
+    if not finish.submitted or assignment.phase == REVIEW:
+        return finish.submitted, None, finish.reason
+    if assignment.start and await _unchanged(assignment.start, workspace):
+        return True, None, NOTHING_CHANGED
+    bundle, reason = await _bundle(assignment, workspace, artifacts)
+    return bundle is not None, bundle, reason or finish.reason
+
+
+async def _unchanged(start: CommitId, workspace: Workspace) -> bool:
+    """A new commit with the same files is no change either."""
+    done = await workspace.run(["git", "--no-pager", "diff-tree", "--quiet", start, "HEAD"])
+    return done.end.ok
+
+
+async def _bundle(assignment: Assignment, workspace: Workspace, artifacts: Artifacts) -> tuple[ArtifactRef | None, str]:
+    """The commits of a submitted run, or why there are none."""
     try:
         body = await workspace.export_bundle(assignment.base_commit)
     except FailedPrecondition as error:
         return None, "no commit: the agent submitted without a change" if error.guard == "no_commit" else str(error)
     except CallerError as error:
         return None, f"the work could not be packed: {error}"
-    return await patiently(lambda: artifacts.put(body)), finish.reason
-
-
-async def _publish(assignment: Assignment, fact: AgentFinished, bus_log: Log) -> AgentFinished:
-    subject = subjects.agent_result(assignment.task_id, assignment.agent_id)
-    try:
-        await patiently(lambda: bus_log.append(subject, fact, after=assignment.result_head))
-    except Conflict:
-        standing = await patiently(lambda: bus_log.last(subject))
-        if standing is not None and isinstance(standing.event.data, AgentFinished):
-            return standing.event.data
-        raise
-    return fact
+    return await patiently(lambda: artifacts.put(body)), ""

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from folkmoot.kernel.evidence import TestSuite
-from folkmoot.kernel.ids import AgentId, CommitId, TaskId
+from folkmoot.kernel.ids import AgentId, CommitId, ProposalId, TaskId
 
 
 class Read(msgspec.Struct, frozen=True):
@@ -38,7 +38,18 @@ class Execute(msgspec.Struct, frozen=True):
     timeout_s: float = 60.0
 
 
-Command = Read | Write | ListPaths | Execute
+class Report(msgspec.Struct, frozen=True, kw_only=True):
+    """A finding of a review, with its reproducer. Answered with its number, from 1; raises ResourceExhausted when there
+    are too many, InvalidInput where another reproducer has that path."""
+
+    proposal_id: ProposalId
+    claim: str
+    severity: str
+    path: str
+    content: str
+
+
+Command = Read | Write | ListPaths | Execute | Report
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,7 +64,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     """The one large text."""
     exit_code: int | None = None
     summary: str | None = None
-    """Of `submit`: the run is over."""
+    """Of `submit` and `finish_review`: the run is over."""
 
 
 Plan = Generator[Command, Any, Answer]
@@ -69,6 +80,8 @@ class Setting(msgspec.Struct, frozen=True, kw_only=True):
     suite: TestSuite | None
     timeout_s: float = 120.0
     """Default of `run`."""
+    candidates: Mapping[str, ProposalId] = {}
+    """Those that a reviewer is shown, by alias."""
 
 
 def failed(error: str) -> Answer:

@@ -1,6 +1,6 @@
 """The arguments of every tool. Field names are fixed by the contract; optional ones may be null."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
@@ -74,3 +74,19 @@ class Commit(Arguments, frozen=True, kw_only=True):
 
 class Submit(Arguments, frozen=True, kw_only=True):
     summary: Annotated[str, Meta(max_length=10_000, description="what you changed, and why it is right")]
+
+
+class Reproducer(Arguments, frozen=True, kw_only=True):
+    path: Annotated[str, Meta(min_length=1, description="a new test file, where this repository's tests lie")]
+    content: Annotated[str, Meta(min_length=1, description="the whole file; fails where the claim is true")]
+
+
+class ReportFinding(Arguments, frozen=True, kw_only=True):
+    proposal_id: Annotated[str, Meta(min_length=1, max_length=200, description="as shown: candidate-1, candidate-2, …")]
+    claim: Annotated[str, Meta(min_length=1, max_length=2000, description="what is wrong with it")]
+    severity: Annotated[Literal["low", "medium", "high"], Meta(extra_json_schema={"type": "string"})]
+    reproducer: Reproducer
+
+
+class FinishReview(Arguments, frozen=True, kw_only=True):
+    summary: Annotated[str, Meta(max_length=10_000, description="what you looked at")]

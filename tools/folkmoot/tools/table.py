@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from folkmoot.tools import arguments as args
-from folkmoot.tools import plans
+from folkmoot.tools import plans, review
 from folkmoot.tools.answer import Plan, Setting
 
 Schema = dict[str, Any]
@@ -35,6 +35,8 @@ TOOLS: Mapping[str, Tool] = {
         Tool("git_log", "The latest commits.", args.GitLog, plans.git_log),
         Tool("commit", "Commit everything that is changed.", args.Commit, plans.commit),
         Tool("submit", "Hand in your work; ends the run. Uncommitted work is committed.", args.Submit, plans.submit),
+        Tool("report_finding", "Report a fault with a test that shows it.", args.ReportFinding, review.report_finding),
+        Tool("finish_review", "Say that the review is done; ends the run.", args.FinishReview, review.finish_review),
     )
 }
 
@@ -61,20 +63,27 @@ def schemas(names: tuple[str, ...]) -> tuple[Schema, ...]:
 
 
 def _function(tool: Tool) -> Schema:
-    (definition,) = msgspec.json.schema_components([tool.arguments])[1].values()
-    properties = {name: _strict(value) for name, value in definition["properties"].items()}
-    parameters = {
+    (root,), parts = msgspec.json.schema_components([tool.arguments], ref_template="{name}")
+    function = {"name": tool.name, "description": tool.description, "strict": True, "parameters": _object(root, parts)}
+    return {"type": "function", "function": function}
+
+
+def _object(reference: Schema, parts: Mapping[str, Schema]) -> Schema:
+    definition = parts[reference["$ref"]]
+    properties = {name: _strict(value, parts) for name, value in definition["properties"].items()}
+    return {
         "type": "object",
         "properties": properties,
         "required": list(properties),
         "additionalProperties": False,
     }
-    function = {"name": tool.name, "description": tool.description, "strict": True, "parameters": parameters}
-    return {"type": "function", "function": function}
 
 
-def _strict(schema: Schema) -> Schema:
-    """In strict mode every property is required, so an optional one is nullable and has no default."""
+def _strict(schema: Schema, parts: Mapping[str, Schema]) -> Schema:
+    """In strict mode every property is required, so an optional one is nullable and has no default. An object in an
+    object stands where it is used: some servers take no reference."""
+    if "$ref" in schema:
+        return _object(schema, parts)
     return {key: value for key, value in schema.items() if key != "default"}
 
 

@@ -13,8 +13,9 @@ from folkmoot.runtime.log.port import Artifacts
 from folkmoot.runtime.redact import redacted
 from folkmoot.runtime.workspace.port import Workspace
 from folkmoot.tools import arguments as args
-from folkmoot.tools.answer import Answer, Command, Execute, ListPaths, Read, Setting, Write, failed
+from folkmoot.tools.answer import Answer, Command, Execute, ListPaths, Read, Report, Setting, Write, failed
 from folkmoot.tools.plans import author
+from folkmoot.tools.review import MOST_FINDINGS
 from folkmoot.tools.table import TOOLS
 from folkmoot.tools.text import shortened
 
@@ -38,7 +39,7 @@ class ToolResult(msgspec.Struct, frozen=True, kw_only=True):
     """SHA-256 of the whole output."""
     output_bytes: int
     summary: str | None
-    """Of a `submit` that ended the run."""
+    """Of a `submit` or `finish_review` that ended the run."""
 
 
 class Toolbox:
@@ -58,6 +59,12 @@ class Toolbox:
         self._setting = setting
         self._output_chars = output_chars
         self._monotonic = monotonic
+        self._reported: list[Report] = []
+
+    @property
+    def reported(self) -> tuple[Report, ...]:
+        """Findings so far, in order."""
+        return tuple(self._reported)
 
     async def call(self, name: str, given: args.Arguments) -> ToolResult:
         """A failed tool is a result. Raises WorkspaceLost, or Unavailable when an artifact cannot be kept."""
@@ -93,6 +100,20 @@ class Toolbox:
                 if any("\x00" in word for word in argv):
                     raise InvalidInput("arguments", "hold a NUL character")
                 return await self._workspace.run(argv, env=author(self._setting), stdin=stdin, timeout_s=timeout_s)
+            case Report() as report:
+                return self._take(report)
+
+    def _take(self, report: Report) -> int:
+        """Its number; said twice, it is still one finding."""
+        if report in self._reported:
+            return self._reported.index(report) + 1
+        if len(self._reported) >= MOST_FINDINGS:
+            raise ResourceExhausted(f"{MOST_FINDINGS} findings are reported, and a review holds no more; finish it")
+        for number, other in enumerate(self._reported, 1):
+            if other.path == report.path and other.content != report.content:
+                raise InvalidInput("reproducer.path", f"finding {number} has another test at {report.path}")
+        self._reported.append(report)
+        return len(self._reported)
 
     async def _result(self, answer: Answer, duration_s: float) -> ToolResult:
         whole = (answer.output or "").encode("utf-8", "replace")

@@ -5,9 +5,15 @@ from importlib import resources
 
 from folkmoot.agents.assignment import Assignment
 from folkmoot.agents.chat import Message
+from folkmoot.agents.quoting import quoted
 from folkmoot.agents.roles import persona, role
+from folkmoot.tools.review import MOST_FINDINGS
 
-_NAMES = ("system", "role", "task", "paths", "context", "assess", "plan")
+_AGENTS = ("system", "role", "task", "paths", "context", "reviewer", "review", "revise", "test", "split")
+_NAMES = (*_AGENTS, "assess", "plan")
+
+DIFF_CHARS = 24_000
+"""Of one candidate."""
 
 
 def _text(name: str) -> str:
@@ -18,19 +24,39 @@ _TEXTS = {name: _text(name) for name in _NAMES}
 
 
 def opening(assignment: Assignment) -> tuple[Message, ...]:
-    """First messages of a run: byte-identical for all agents of a task (and role) up to what is the agent's own, which
-    comes last."""
-    parts = [*_shared(assignment), *_own(assignment)]
-    return (
-        {"role": "system", "content": f"{_TEXTS['system']}\n{_role(assignment.role)}"},
-        {"role": "user", "content": "\n".join(parts)},
-    )
+    """First messages of a run: byte-identical for all agents of a task (and role) up to what the phase shows, and what
+    is the agent's own, which comes last."""
+    parts = [*_shared(assignment), *_phase(assignment), *_own(assignment)]
+    reviews = assignment.phase == "review"
+    system = _TEXTS["reviewer"] if reviews else f"{_TEXTS['system']}\n{_role(assignment.role)}"
+    return {"role": "system", "content": system}, {"role": "user", "content": "\n".join(parts)}
+
+
+def _phase(assignment: Assignment) -> list[str]:
+    """What is asked for beyond the task, or instead of it."""
+    facts = {"candidates": _candidates(assignment), "evidence": assignment.evidence or "Nothing yet."}
+    match assignment.phase:
+        case "review":
+            rubric = _rubric(assignment.role)
+            return [filled("review", facts | {"most": str(MOST_FINDINGS), "rubric": rubric})]
+        case "revise":
+            return [filled("revise", facts)]
+        case "test":
+            return [filled("split" if assignment.shown else "test", facts)]
+    return []
+
+
+def _candidates(assignment: Assignment) -> str:
+    return "\n\n".join(quoted("diff", c.diff, name=c.alias, chars=DIFF_CHARS) for c in assignment.shown)
 
 
 def _role(name: str) -> str:
     found = role(name)
-    rubric = "\n".join(f"- {line}" for line in found.rubric)
-    return filled("role", {"title": found.title, "prompt": found.prompt.lstrip(), "rubric": rubric})
+    return filled("role", {"title": found.title, "prompt": found.prompt.lstrip(), "rubric": _rubric(name)})
+
+
+def _rubric(name: str) -> str:
+    return "\n".join(f"- {line}" for line in role(name).rubric)
 
 
 def _shared(assignment: Assignment) -> list[str]:

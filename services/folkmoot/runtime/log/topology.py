@@ -188,9 +188,10 @@ class UserSpec(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def _append_rights(subject: str) -> list[str]:
-    """To tell a retried append from a conflict, its writer looks at what stands behind the fence."""
+    """To tell a retried append from a conflict, its writer looks at what stands behind the fence, and at what lies
+    before that."""
     stream = stream_of(subject)
-    return [] if stream.queue else [f"$JS.API.STREAM.MSG.GET.{stream.name}"]
+    return [] if stream.queue else [f"$JS.API.{get}.{stream.name}" for get in ("STREAM.MSG.GET", "DIRECT.GET")]
 
 
 def _read_rights(stream: str) -> list[str]:
