@@ -180,9 +180,9 @@ class Owner:
             if due.started and await self._published(due.seat.agent_id) is None:
                 fact = AttemptLost(agent_id=due.seat.agent_id, attempt=due.attempt, reason="its orchestrator died")
                 await self._journal.record(fact)
-        for agent, reason in deliberation.exhausted(self._state, self._max_attempts).items():
-            if await self._published(agent) is None:
-                await self._journal.record(AgentFailed(agent_id=agent, reason=reason))
+        for work, reason in deliberation.exhausted(self._state, self._max_attempts).items():
+            if await self._published(work.agent_id) is None:
+                await self._journal.record(AgentFailed(agent_id=work.agent_id, reason=reason))
 
     async def _propose_and_examine(self) -> None:
         """Agents and examinations side by side: each starts as soon as what it needs is there."""
@@ -221,7 +221,7 @@ class Owner:
     async def _attempts(self, due: Due) -> AgentFinished | None:
         """Attempt after attempt, each in a fresh workspace; None when they are used up."""
         agent = due.seat.agent_id
-        for attempt in range(due.attempt, self._max_attempts + 1):
+        for attempt in range(due.attempt, due.last + 1):
             await self._journal.record(AttemptStarted(agent_id=agent, attempt=attempt))
             try:
                 return await self._attempt(due, attempt)
@@ -230,7 +230,7 @@ class Owner:
                 if finished := await self._published(agent):
                     return finished
                 await self._lose(agent, attempt, str(lost)[:REASON_CHARS])
-        reason = deliberation.exhausted(self._state, self._max_attempts)[agent]
+        reason = deliberation.exhausted(self._state, self._max_attempts)[due.work]
         await self._journal.record(AgentFailed(agent_id=agent, reason=reason))
         return None
 

@@ -125,7 +125,7 @@ class Opener:
 
     async def _outcome(self, wanted: WorkspaceRequested) -> Fact:
         base = wanted.base
-        tree = Tree(base=base.commit, commit=base.start or base.commit, origin=base.origin)
+        tree = Tree(base=base.commit, commit=wanted.commit or base.start or base.commit, origin=base.origin)
         wish = Wish(
             task_id=wanted.task_id,
             holder=wanted.agent_id,
