@@ -4,6 +4,7 @@ from __future__ import annotations  # the generated stub types exist for the che
 
 import fcntl
 import json
+import re
 import signal
 import socket
 from collections.abc import Iterator, Sequence
@@ -52,7 +53,10 @@ def case(moot: Moot, tmp_path: Path) -> Iterator[Case]:
             ["x", "--repo", "https://ada:secret@example.org/a.git", "--model-url", NOWHERE, "--model", "m"],
             "credentials",
         ),
-        (["x", "--repo", "{repo}", "--base", "--upload-pack=x", "--model-url", NOWHERE, "--model", "m"], "base_ref"),
+        (["x", "--repo", "{repo}", "--base", "--upload-pack=x"], "is no name of a commit"),
+        (["x", "--repo", "{repo}", "--base", "nope"], "--base: 'nope' names no commit of"),
+        (["x", "--repo", "{empty}"], "has no commit yet"),
+        (["x", "--repo", "{fake}"], "is not a git repository"),
         (["x", "--repo", "{repo}", "--model-url", "http://ada:secret@h/v1", "--model", "m"], "credentials"),
         (["x", "--repo", "{repo}", "--model-url", "nonsense", "--model", "m"], "no base URL"),
         (["x", "--repo", "{repo}", "--model-url", NOWHERE], "does not list its models: nobody answers there"),
@@ -65,13 +69,23 @@ def test_a_wrong_call_is_usage(moot: Moot, tmp_path: Path, arguments: Sequence[s
     """Exit code 2 and one sentence, in JSON too; a secret is not repeated."""
     (tmp_path / "folder").mkdir()
     Repo(tmp_path / "repo").commit(SMALL)
-    given = [
-        a.replace("{folder}", str(tmp_path / "folder")).replace("{repo}", str(tmp_path / "repo")) for a in arguments
-    ]
+    Repo(tmp_path / "empty")
+    (tmp_path / "fake").mkdir()
+    (tmp_path / "fake" / ".git").write_text("gitdir: /nowhere\n")
+    given = [re.sub(r"\{(folder|repo|empty|fake)\}", lambda found: str(tmp_path / found[1]), a) for a in arguments]
     done = moot("solve", *given, "--json")
     assert (done.code, says in done.json["error"]["message"]) == (2, True), done
     assert "secret" not in done.out + done.err
     assert not (tmp_path / "folder" / "ran").exists()
+
+
+def test_a_base_that_is_not_there_starts_no_platform(tmp_path: Path) -> None:
+    """Where none is up: the answer comes at once, and nothing is left behind."""
+    Repo(tmp_path / "repo").commit(SMALL)
+    wish = ["solve", "x", "--repo", str(tmp_path / "repo"), "--base", "nope", "--model-url", NOWHERE, "--model", "m"]
+    done = Moot(tmp_path / "data")(*wish)
+    assert (done.code, done.out, done.err.count("\n")) == (2, "", 1), done
+    assert list((tmp_path / "data").iterdir()) == []
 
 
 @pytest.mark.parametrize("command", ["result", "watch", "evidence", "diff", "cancel", "apply"])
@@ -115,12 +129,13 @@ def test_a_configuration_that_cannot_be_used(case: Case, toml: str, says: str) -
 
 
 def test_a_base_that_is_not_there(case: Case, tmp_path: Path) -> None:
-    """An unknown ref, a repository without a commit, a `.git` that leads nowhere: failed, each with its reason."""
+    """At a URL, where `moot` does not look first: an unknown ref, a repository without a commit, a `.git` that leads
+    nowhere. Failed, each with its reason."""
     (tmp_path / "fake").mkdir()
     (tmp_path / "fake" / ".git").write_text("gitdir: /nowhere\n")
-    unknown = case.solve(SMALL, [], "--base", "nope")
-    empty = case.solve_in(Repo(tmp_path / "empty").folder, [])
-    fake = case.solve_in(tmp_path / "fake", [])
+    unknown = case.solve_in(f"file://{case.repository(SMALL)}", [], "--base", "nope")
+    empty = case.solve_in(f"file://{Repo(tmp_path / 'empty').folder}", [])
+    fake = case.solve_in(f"file://{tmp_path / 'fake'}", [])
     assert [d.code for d in (unknown, empty, fake)] == [4, 4, 4]
     assert unknown.json["reasons"] == ["base_ref: 'nope' names no commit of the repository"]
     assert "is empty: it has no commit" in empty.json["reasons"][0]

@@ -35,6 +35,7 @@ from folkmoot.kernel.plan import PlannedTask as KernelTask
 from folkmoot.kernel.task import TaskSpec
 from tests.fixtures.cli_events import event
 from tests.fixtures.cli_stories import ASSESSMENT, COMMIT, PLAN, life, tasks, wire
+from tests.repositories import Repo
 
 SUBJECT = "agile.events.s-1"
 
@@ -71,6 +72,23 @@ def test_a_wrong_story_names_its_field(tmp_path: Path, text: str, field: str, pr
         submission.read(str(file))
     assert caught.value.field == field
     assert problem in caught.value.problem
+
+
+@pytest.mark.parametrize(
+    ("base", "problem"),
+    [("nope", "'nope' names no commit of"), ('"a\\0b"', "is no name of a commit"), ("-x", "is no name of a commit")],
+)
+def test_a_base_that_is_not_there_is_named_before_anything_is_asked(tmp_path: Path, base: str, problem: str) -> None:
+    """What is there is taken as it is written; a full id may be one that only the platform's mirror has kept."""
+    commit = Repo(tmp_path / "here").commit({"a": "b"})
+    file = tmp_path / "story.yaml"
+    file.write_text(f"text: x\nrepository: here\nbase: {base}")
+    with pytest.raises(InvalidInput) as caught:
+        submission.read(str(file))
+    assert (caught.value.field, problem in caught.value.problem) == ("base", True)
+    for there in ("main", "HEAD", commit[:12], "c" * 40):
+        file.write_text(f"text: x\nrepository: here\nbase: {there}")
+        assert submission.read(str(file)).base == there
 
 
 @pytest.mark.parametrize("content", [None, b"", b" \n", b"\xff", b"#" * (documents.FILE_BYTES + 1)])

@@ -12,6 +12,7 @@ from folkmoot.cli.codes import Code, Stopped
 from folkmoot.cli.text import is_text
 from folkmoot.kernel.errors import InvalidInput, Misconfigured
 
+_FULL_ID = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _URL = re.compile(r"[a-z][a-z0-9+.-]*://|[\w.-]+@[\w.-]+:")
 _QUIET = ("-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=false", "-c", "maintenance.auto=false")
 _TIMEOUT_S = 60.0
@@ -41,6 +42,29 @@ def located(repo: str) -> str:
 
 def _is_bare(folder: Path) -> bool:
     return (folder / "HEAD").is_file() and (folder / "objects").is_dir() and (folder / "refs").is_dir()
+
+
+def require_commit(repo: str, base: str) -> None:
+    """A look before anything is started. What only the runner can tell is left to it: a URL's refs, a commit that its
+    mirror has kept, a folder that git does not trust here.
+
+    Raises InvalidInput: `--repo` when that is no repository after all, `--base` when it names none of its commits.
+    """
+    if is_url(repo) or _FULL_ID.fullmatch(base):
+        return
+    if base.startswith("-") or not base.isprintable():
+        raise InvalidInput("--base", f"{base[:200]!r} is no name of a commit")
+    found = _git(repo, "rev-parse", "--quiet", "--verify", "--end-of-options", f"{base or 'HEAD'}^{{commit}}")
+    if b"not a git repository" in found.stderr:
+        raise InvalidInput("--repo", f"{repo} is not a git repository: its `.git` leads nowhere")
+    if found.returncode == 1:
+        raise InvalidInput("--base", _no_commit(repo, base))
+
+
+def _no_commit(repo: str, base: str) -> str:
+    if _git(repo, "for-each-ref", "--count=1").stdout:
+        return f"{(base or 'HEAD')[:200]!r} names no commit of {repo}"
+    return f"{repo} has no commit yet: `git commit` what agents are to start from"
 
 
 def uncommitted(repo: str) -> int:

@@ -50,6 +50,7 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
 async def solve(wish: Wish, *, as_json: bool) -> Code:
     text = read_text(wish.text)
     located = repository.located(wish.repo)
+    repository.require_commit(located, wish.base)
     if changed := repository.uncommitted(located):
         say(f"! {changed} uncommitted change{'s' if changed > 1 else ''} in {located} will not be seen")
     settings = configuration.load()

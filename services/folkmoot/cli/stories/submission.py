@@ -50,17 +50,22 @@ def read(name: str) -> Submission:
         raise InvalidInput("text", "is empty: say in a sentence or more what should be different")
     if isinstance(told.plan, str) and told.plan not in (SINGLE, MODEL):
         raise InvalidInput("plan", f"{told.plan!r} is neither `single` nor `model`, nor a list of tasks")
-    return msgspec.structs.replace(told, repository=_located(told.repository, name))
+    return msgspec.structs.replace(told, repository=_located(told.repository, told.base, name))
 
 
-def _located(repo: str, name: str) -> str:
+_FIELDS = {"--repo": "repository", "--base": "base"}
+
+
+def _located(repo: str, base: str, name: str) -> str:
     """A path in a file is meant from that file's folder, wherever one stands."""
     if repo and name != "-" and not repository.is_url(repo):
         repo = str((Path(name).expanduser().parent / Path(repo).expanduser()).resolve())
     try:
-        return repository.located(repo or ".")
+        located = repository.located(repo or ".")
+        repository.require_commit(located, base)
     except InvalidInput as error:
-        raise InvalidInput("repository", error.problem) from error
+        raise InvalidInput(_FIELDS[error.field], error.problem) from error
+    return located
 
 
 def read_plan(name: str) -> Plan:
