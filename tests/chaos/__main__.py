@@ -1,58 +1,84 @@
-"""`python -m tests.chaos --faults 1000 --seed 1`: faults at random over many deliberations, and a table of outcomes.
+"""`python -m tests.chaos --faults 1000 --seed 1`: faults at random over many stories, and a table of outcomes.
 
-Every RUN faults there is a new platform, with a seed of its own (`1.1`, `1.2`, …); `--replay 1.2` plays that one again:
-the same faults in the same order, waiting for the same phases; to the moment only as far as processes allow. Exits
-with 1 when something that must hold did not.
+Every RUN faults there is a new platform, with a seed of its own (`1.1`, `1.2`, …), in a process of its own; `--replay
+1.2` plays that one again: the same faults in the same order, waiting for the same phases, over the same shapes of
+stories; to the moment only as far as processes allow. Each fault is a line in the folder `--keep` as soon as it is
+over; `--table` prints what lies there. Exits with 1 when something that must hold did not.
 """
 
 import argparse
 import asyncio
-import statistics
+import signal
 import sys
 import tempfile
-from collections import defaultdict
 from pathlib import Path
 
 from tests.chaos.faults import drawn
-from tests.chaos.inject import Row
-from tests.chaos.play import Run, run
+from tests.chaos.play import run
+from tests.chaos.record import Finding, Run, append, read, summary
 
+ROOT = Path(__file__).parents[2]
 RUN = 50
-"""Faults on one platform: about 4 minutes."""
+"""Faults on one platform: about 5 minutes on a quiet machine."""
+LIMIT_S = 3_600.0
+"""Longest time of one run."""
+GRACE_S = 120.0
+"""For a run that is told to end: its platform goes down first."""
+WORDS_CHARS = 2_000
 
 
-async def campaign(seeds: list[tuple[str, int]], keep: Path) -> list[Run]:
-    """Seed and number of faults of each run, one after the other."""
-    runs = []
-    for seed, count in seeds:
-        with tempfile.TemporaryDirectory(prefix="moot-chaos-") as folder:
-            done = await run(seed, drawn(seed, count), Path(folder), keep=keep)
-        _report(done)
-        runs.append(done)
-    return runs
+async def campaign(seeds: list[tuple[str, int]], keep: Path, at_once: int) -> None:
+    """Seed and number of faults of each run; so many at once."""
+    room = asyncio.Semaphore(at_once)
+    async with asyncio.TaskGroup() as group:
+        for seed, count in seeds:
+            group.create_task(_one(seed, count, keep, room), name=f"run {seed}")
 
 
-def _report(done: Run) -> None:
-    counts = f"{len(done.rows)} faults, {done.tasks} deliberations, {done.swallowed} replies lost or late"
-    _say(f"seed {done.seed}: {counts}, {len(done.findings)} violations")
-    if done.findings:
-        _say("\n".join([*done.timeline, *map(str, done.findings), f"kept: {done.kept}"]))
+async def _one(seed: str, count: int, keep: Path, room: asyncio.Semaphore) -> None:
+    argv = ["-m", "tests.chaos", "--replay", seed, "--faults", str(count), "--keep", str(keep)]
+    async with room:
+        with (keep / f"{seed}.txt").open("wb") as words:
+            process = await asyncio.create_subprocess_exec(sys.executable, *argv, cwd=ROOT, stdout=words, stderr=words)
+            try:
+                async with asyncio.timeout(LIMIT_S):
+                    await process.wait()
+            except TimeoutError:
+                _say(f"seed {seed}: not over after {LIMIT_S:g} s")
+            finally:
+                await _ended(process)
+    _report(seed, process.returncode, keep)
 
 
-def table(runs: list[Run]) -> str:
-    """Fault by outcome; recovery is from a fault's end until all services answer and each task goes on."""
-    by: dict[tuple[str, str], list[Row]] = defaultdict(list)
-    for row in (row for each in runs for row in each.rows):
-        by[row.fault.victim, row.fault.kind].append(row)
-    lines = [
-        f"{'victim':16} {'fault':28} {'count':>5} {'not run':>7} {'recovered':>9} {'median s':>8} {'longest s':>9}"
-    ]
-    for (victim, kind), rows in sorted(by.items()):
-        times = [row.recovered_s for row in rows if row.recovered_s is not None]
-        middle, longest = (f"{statistics.median(times):.1f}", f"{max(times):.1f}") if times else ("-", "-")
-        skipped = sum(bool(row.skipped) for row in rows)
-        lines.append(f"{victim:16} {kind:28} {len(rows):5} {skipped:7} {len(times):9} {middle:>8} {longest:>9}")
-    return "\n".join(lines)
+async def _ended(process: asyncio.subprocess.Process) -> None:
+    """Its platform goes down with it."""
+    if process.returncode is not None:
+        return
+    process.terminate()
+    try:
+        async with asyncio.timeout(GRACE_S):
+            await process.wait()
+    except TimeoutError:
+        process.kill()
+        await process.wait()
+
+
+def _report(seed: str, code: int | None, keep: Path) -> None:
+    rows, runs = read(keep)
+    ours = [run for run in runs if run.seed == seed]
+    if not ours:
+        words = (keep / f"{seed}.txt").read_text("utf-8", "replace")[-WORDS_CHARS:]
+        broke = Finding(seed=seed, subject="run", faults=(0, 0), problem=f"broke off with code {code}: {words}")
+        ours = [Run(seed=seed, findings=(broke,))]
+        append(keep, ours[0])
+    violations = sum(len(r.findings) for r in runs if r.seed != seed) + len(ours[-1].findings)
+    _say(f"{ours[-1]}\n{len(rows)} faults so far, {violations} violations")
+
+
+async def replay(seed: str, count: int, keep: Path) -> Run:
+    """One run, in this process, with its time line as it comes."""
+    with tempfile.TemporaryDirectory(prefix="moot-chaos-") as folder:
+        return (await run(seed, drawn(seed, count), Path(folder), keep=keep, say=_say)).run
 
 
 def _say(text: str) -> None:
@@ -61,10 +87,19 @@ def _say(text: str) -> None:
 
 
 def _seeds(options: argparse.Namespace) -> list[tuple[str, int]]:
-    if options.replay:
-        return [(options.replay, min(options.faults, RUN))]
     starts = range(0, options.faults, RUN)
     return [(f"{options.seed}.{n}", min(RUN, options.faults - at)) for n, at in enumerate(starts, 1)]
+
+
+async def _played(options: argparse.Namespace) -> None:
+    """Told to end, it leaves nothing running, and says what was done."""
+    playing = asyncio.current_task()
+    assert playing is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, playing.cancel)
+    if options.replay:
+        _say(str(await replay(options.replay, min(options.faults, RUN), options.keep)))
+    else:
+        await campaign(_seeds(options), options.keep, options.at_once)
 
 
 def main() -> int:
@@ -72,17 +107,22 @@ def main() -> int:
     parser.add_argument("--faults", type=int, default=1000)
     parser.add_argument("--seed", default="1")
     parser.add_argument("--replay", metavar="SEED", default="", help="of one run, as a violation names it")
-    parser.add_argument("--keep", type=Path, default=Path(tempfile.gettempdir()), help="where data of violations goes")
+    parser.add_argument("--keep", type=Path, help="where lines, and data of violations, go; else a new folder")
+    parser.add_argument("--at-once", type=int, default=1, help="platforms side by side")
+    parser.add_argument("--table", action="store_true", help="of what lies in the folder --keep, and nothing else")
     options = parser.parse_args()
-    runs = asyncio.run(campaign(_seeds(options), options.keep))
-    violations = sum(len(each.findings) for each in runs)
-    not_run = {row.skipped for each in runs for row in each.rows if row.skipped}
-    _say(f"\n{table(runs)}\n")
-    _say("\n".join(f"not run: {reason}" for reason in sorted(not_run)))
-    _say(
-        f"{sum(len(r.rows) for r in runs)} faults, {sum(r.tasks for r in runs)} deliberations, {violations} violations"
-    )
-    return 1 if violations else 0
+    options.keep = options.keep or Path(tempfile.mkdtemp(prefix="moot-chaos-kept-"))
+    options.keep.mkdir(parents=True, exist_ok=True)
+    stopped = False
+    if not options.table:
+        _say(f"lines and data of violations: {options.keep}")
+        try:
+            asyncio.run(_played(options))
+        except (asyncio.CancelledError, KeyboardInterrupt):
+            stopped = True
+    rows, runs = read(options.keep)
+    _say("\n".join(summary(rows, runs)))
+    return 1 if stopped or any(run.findings for run in runs) else 0
 
 
 if __name__ == "__main__":

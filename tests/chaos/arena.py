@@ -32,7 +32,7 @@ from folkmoot.kernel.facts import (
     ProposalRefused,
     StepTaken,
 )
-from folkmoot.kernel.ids import AgentId, TaskId
+from folkmoot.kernel.ids import AgentId, StoryId, TaskId
 from folkmoot.kernel.result import DecidedBy, Result
 from folkmoot.platform.demo.material import demo, write_repository
 from folkmoot.platform.embedded import PlatformInfo
@@ -212,8 +212,9 @@ class Arena:
 
     async def _graph(self, stub: "context_rpc.ContextServiceAsyncStub") -> list[bytes]:
         parts = []
-        for task in await self.tasks():
-            request = context_pb.GetNeighbourhoodRequest(node_id=f"task:{task}", depth=4)
+        tasks = [f"task:{task}" for task in await self.tasks()]
+        for node in [*tasks, *(f"story:{story}" for story in await self.stories())]:
+            request = context_pb.GetNeighbourhoodRequest(node_id=node, depth=4)
             with mapped():
                 reply = await stub.GetNeighbourhood(request, metadata=credentials(self.info.token))
             parts.append(reply.SerializeToString(deterministic=True))
@@ -223,6 +224,11 @@ class Arena:
         """All that are in the log."""
         async with self.bus() as bus:
             return [TaskId(s.event.subject.rpartition(".")[2]) for s in await bus.log.lasts(subjects.ALL_DELIBERATIONS)]
+
+    async def stories(self) -> list[StoryId]:
+        """The same of stories."""
+        async with self.bus() as bus:
+            return [StoryId(s.event.subject.rpartition(".")[2]) for s in await bus.log.lasts(subjects.ALL_STORIES)]
 
 
 def _author(fact: object) -> AgentId:

@@ -22,11 +22,15 @@ class Kind(StrEnum):
 
 
 class Phase(StrEnum):
-    """Of some task that is under way: where a fault is put."""
+    """Of some task or story that is under way: where a fault is put."""
 
+    PLANNING = "planning"
+    """A model assesses or plans a story, or its first tasks are about to be released."""
     CONVENING = "convening"
     PROPOSING = "proposing"
     EXAMINING = "examining"
+    MERGING = "merging"
+    """A task that joins others, in any of its own phases."""
     ANY = "any"
 
 
@@ -36,7 +40,7 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True):
     kind: Kind
     victim: str
     phase: Phase
-    """It waits for a task in this phase, at most `PATIENCE_S`."""
+    """It waits for something in this phase, at most `PATIENCE_S`."""
     pause_s: float
     """Behind the phase's beginning."""
     seconds: float = 0.0
@@ -66,7 +70,7 @@ LEASE_S = 5.0
 VICTIMS: dict[Kind, tuple[str, ...]] = {
     Kind.KILL: PROCESSES,
     Kind.PAUSE: PROCESSES,
-    Kind.FREEZE: PROCESSES,
+    Kind.FREEZE: tuple(p for p in PROCESSES if p != "model"),  # it has no lease: that is a model that hangs
     Kind.RESTART: PROCESSES,
     Kind.CUT: USERS,
     Kind.DEAF: USERS,

@@ -5,6 +5,7 @@ import os
 import random
 import signal
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -16,31 +17,29 @@ from folkmoot.runtime.grpc.client import channel
 from tests.chaos.faults import Fault, Kind, Phase
 from tests.chaos.processes import Process
 from tests.chaos.proxy import Trouble
+from tests.chaos.record import Row
 from tests.chaos.stage import Stage
 from tests.chaos.watch import Watch
+
+Say = Callable[[str], None]
 
 DRAIN_S = 12.0
 """Longer than a service takes to end in good order."""
 PATIENCE_S = 4.0
-"""For a task in the phase that a fault waits for; then it comes as it is."""
+"""For something in the phase that a fault waits for; then it comes as it is."""
 RECOVERY_S = 150.0
 """Longest time until everybody answers and the log goes on: patience of the services, and a busy machine."""
 
 
-class Row(msgspec.Struct, frozen=True, kw_only=True):
-    fault: Fault
-    at_s: float
-    """Of the run."""
-    skipped: str = ""
-    """Why it could not be carried out: nobody of that name was there, or nothing can be mounted here."""
-    recovered_s: float | None = None
-    """From its end; None: it was not carried out, or nothing recovered from it."""
-
-
 class Injector:
-    def __init__(self, stage: Stage, watch: Watch, seed: str) -> None:
+    """`told` hears of each fault that is over, `say` each line of the time line."""
+
+    def __init__(self, stage: Stage, watch: Watch, seed: str, told: Callable[[Row], None], say: Say) -> None:
         self._stage = stage
         self._watch = watch
+        self._seed = seed
+        self._told = told
+        self._say = say
         self._chance = random.Random(seed)
         self._began = time.monotonic()
         self.current = 0
@@ -51,6 +50,7 @@ class Injector:
     def note(self, text: str) -> None:
         line = f"{time.monotonic() - self._began:7.2f}  {text}"
         self.timeline.append(line)
+        self._say(line)
         with (self._stage.folder / "timeline.txt").open("a", encoding="utf-8") as file:
             file.write(f"{line}\n")
 
@@ -73,11 +73,13 @@ class Injector:
         recovered = None if skipped else await self._recovered(over)
         words = skipped or (f"recovered after {recovered:.1f} s" if recovered is not None else "NOT RECOVERED")
         self.note(f"#{fault.number} {words}")
-        self.rows.append(Row(fault=fault, at_s=round(at_s, 2), skipped=skipped, recovered_s=recovered))
+        at_s = round(at_s, 2)
+        self.rows.append(Row(seed=self._seed, fault=fault, at_s=at_s, skipped=skipped, recovered_s=recovered))
+        self._told(self.rows[-1])
 
     async def _moment(self, fault: Fault) -> None:
         if fault.phase is not Phase.ANY:
-            await self._watch.until(lambda: fault.phase in self._watch.phases.values(), PATIENCE_S)
+            await self._watch.until(lambda: fault.phase in self._watch.now(), PATIENCE_S)
         await asyncio.sleep(fault.pause_s)
 
     async def _carried_out(self, fault: Fault) -> str:

@@ -13,13 +13,11 @@ from pathlib import Path
 
 import msgspec
 
-from folkmoot.kernel.ids import AgentId
-from folkmoot.platform.demo.material import write_repository
 from folkmoot.platform.embedded import PlatformInfo
-from folkmoot.rehearsal.script import bundled, compose, dump
+from folkmoot.rehearsal.script import dump
 from folkmoot.runtime.log.server import free_port
-from tests.chaos import processes
-from tests.chaos.arena import CAST, LATENCY_S, Arena
+from tests.chaos import processes, tales
+from tests.chaos.arena import Arena
 from tests.chaos.faults import DISKS, LEASE_S
 from tests.chaos.proxy import Address, Proxy
 from tests.fixtures.disk import Ballast, CannotMount, ballast, mounted
@@ -35,7 +33,7 @@ SETTINGS = {
     # Faults are denser here than anywhere: what gives up after three of them elsewhere goes on.
     "FOLKMOOT_LOG_MAX_DELIVER": "200",
     "FOLKMOOT_ORCHESTRATOR_MAX_ATTEMPTS": "50",
-    "FOLKMOOT_MODEL_TIMEOUT_S": "5",
+    "FOLKMOOT_MODEL_TIMEOUT_S": "6",
     "FOLKMOOT_MODEL_ATTEMPTS": "20",
     "FOLKMOOT_MODEL_BACKOFF_MAX_S": "1",
     "FOLKMOOT_ORCHESTRATOR_CHECK_TIMEOUT_S": "120",
@@ -119,8 +117,7 @@ class Stage:
 
     async def model_up(self) -> None:
         script = self.folder / "script.yaml"
-        cast = {AgentId(agent): behaviour for agent, behaviour in CAST.items()}
-        script.write_text(dump(msgspec.structs.replace(compose(cast, bundled()), latency_s=LATENCY_S)), "utf-8")
+        script.write_text(dump(tales.script()), "utf-8")
         argv = ["-m", "folkmoot.rehearsal", "--script", str(script), "--listen", self.model_address]
         self._model = await asyncio.create_subprocess_exec(sys.executable, *argv, stdout=subprocess.PIPE)
         assert self._model.stdout is not None
@@ -183,7 +180,7 @@ async def staged(folder: Path) -> AsyncIterator[Stage]:
         disks, problem = stack.enter_context(_mounted(places))
         proxy = await stack.enter_async_context(Proxy(lambda: _server(data)).serving())
         stage = Stage(folder, proxy, disks, problem)
-        write_repository(folder / "repository")
+        tales.write_repositories(folder / "repositories")
         stack.push_async_callback(stage.model_down)
         yield stage
 

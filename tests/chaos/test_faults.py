@@ -14,11 +14,13 @@ SEED = "718"
 
 @pytest.mark.timeout(600)
 async def test_faults_of_every_kind_change_nothing(tmp_path: Path) -> None:
-    """Every accepted task ends once, as if nothing had failed, with its evidence; chains are whole, queues empty, the
-    projection is the log's; nothing is left running or mounted. What cannot be played here is said."""
+    """Every accepted story ends once, as if nothing had failed, and each of its tasks, with its evidence; chains are
+    whole, queues empty, the projection is the log's; nothing is left running or mounted. One story is a plan of tasks
+    with a conflict. What cannot be played here is said."""
     done = await run(SEED, short_form(SEED), tmp_path)
-    assert not done.findings, "\n".join([*done.timeline, *map(str, done.findings)])
-    assert done.tasks >= 3
+    assert not done.run.findings, "\n".join([*done.timeline, str(done.run)])
+    assert done.run.stories >= 3
+    assert done.run.plans >= 1
     skipped = [f"{row.fault}: {row.skipped}" for row in done.rows if "mounted" in row.skipped]
     if skipped and os.geteuid() == 0:
         need(condition=False, reason="; ".join(skipped))

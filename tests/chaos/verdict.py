@@ -3,15 +3,25 @@
 import asyncio
 import hashlib
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
-from folkmoot.kernel import deliberation, subjects
+from folkmoot.kernel import deliberation, story, subjects
 from folkmoot.kernel.errors import BrokenChain, FolkmootError
 from folkmoot.kernel.events import Stored
-from folkmoot.kernel.facts import CandidatesRanked, DeliberationEnded, TaskDecided, TaskReleased
+from folkmoot.kernel.facts import (
+    CandidatesRanked,
+    DeliberationEnded,
+    PlanApproved,
+    StepFailed,
+    StoryPlanned,
+    TaskDecided,
+    TaskReleased,
+)
 from folkmoot.kernel.ids import StoryId, TaskId
+from folkmoot.kernel.lifecycle import Story
 from folkmoot.runtime.log.nats import NatsBus
 from tests.chaos.arena import Arena, Outcome
+from tests.chaos.tales import Ending
 
 BASELINE_RUNS = 2
 CATCH_UP_S = 30.0
@@ -19,8 +29,50 @@ QUEUES = {"REQUESTS": "orchestrator-requests", "AGENT_REQUESTS": "runner-request
 """With who takes from them."""
 
 
-async def of_task(arena: Arena, task: TaskId, expected: Outcome) -> list[str]:
-    """Ended once, as expected, everything in it done once and by its owner, nothing decided without its evidence."""
+async def of_story(arena: Arena, story_id: StoryId, expected: Ending) -> list[str]:
+    """Planned once, its tasks released and decided once each, from the commits that they build on; all as expected."""
+    try:
+        async with arena.bus() as bus:
+            events = await bus.log.read(subjects.story(story_id))
+        told = story.fold(events)
+    except FolkmootError as error:
+        return [f"{type(error).__name__}: {error}"]
+    found = [*_done_once(events, told), *_started(events, told)]
+    if told.state is not expected.state:
+        found.append(f"it is {told.state}, not {expected.state}")
+    names = {step.task.name: step.task_id for step in told.steps}
+    if set(names) != set(expected.tasks):
+        return [*found, f"its tasks are {sorted(names)}, not {sorted(expected.tasks)}"]
+    for name, outcome in expected.tasks.items():
+        found += [f"{name}: {problem}" for problem in await _of_task(arena, told, names[name], outcome)]
+    return found
+
+
+def _done_once(events: Sequence[Stored], told: Story) -> Iterator[str]:
+    facts = [stored.event.data for stored in events]
+    yield from (f"{f.step} failed: {f.reason}" for f in facts if isinstance(f, StepFailed))
+    for kind in (StoryPlanned, PlanApproved):
+        if (times := sum(isinstance(f, kind) for f in facts)) != 1:
+            yield f"{kind.type_name} {times} times"
+    released = Counter(f.spec.task_id for f in facts if isinstance(f, TaskReleased))
+    decided = Counter(f.task_id for f in facts if isinstance(f, TaskDecided))
+    for task in told.tasks:
+        if (released[task], decided[task]) != (1, 1):
+            yield f"{task} was released {released[task]} times, and decided {decided[task]} times"
+
+
+def _started(events: Sequence[Stored], told: Story) -> Iterator[str]:
+    """Each task was told the commits of what it builds on: those that were decided, and no others."""
+    specs = {s.event.data.spec.task_id: s.event.data.spec for s in events if isinstance(s.event.data, TaskReleased)}
+    for step in told.steps:
+        commits = tuple(told.commit(task) for task in step.starts_from)
+        if step.task_id in specs and specs[step.task_id].merge != commits:
+            yield f"{step.task.name} started from {specs[step.task_id].merge}, not from {commits}"
+
+
+async def _of_task(arena: Arena, told: Story, task: TaskId, expected: Outcome) -> list[str]:
+    """Ended once, as expected, everything in it done once and by its owner, nothing decided without its evidence; and
+    its story knows."""
     try:
         events = await arena.sound(task)
         await arena.tidy(task)
@@ -29,8 +81,11 @@ async def of_task(arena: Arena, task: TaskId, expected: Outcome) -> list[str]:
     end = events[-1].event.data
     assert isinstance(end, DeliberationEnded)
     found = [] if Outcome.of(end.result) == expected else [f"decided otherwise: {Outcome.of(end.result)}"]
+    heard = told.decided[task].state if task in told.decided else "nothing"
+    if heard != end.result.state:
+        found.append(f"its story was told {heard}, it is {end.result.state}")
     async with arena.bus() as bus:
-        return found + await _evidence(bus, events) + await _story(bus, task, end, StoryId(end.result.story_id))
+        return found + await _evidence(bus, events)
 
 
 async def _evidence(bus: NatsBus, events: Sequence[Stored]) -> list[str]:
@@ -50,42 +105,32 @@ async def _evidence(bus: NatsBus, events: Sequence[Stored]) -> list[str]:
     return found
 
 
-async def _story(bus: NatsBus, task: TaskId, end: DeliberationEnded, story: StoryId) -> list[str]:
-    """It was released once, and its end is told once; planning may need a moment."""
-    facts = [e.event.data async for e in _caught_up(bus, story, task)]
-    released = sum(isinstance(f, TaskReleased) and f.spec.task_id == task for f in facts)
-    decided = [f for f in facts if isinstance(f, TaskDecided) and f.task_id == task]
-    found = [] if released == 1 else [f"released {released} times"]
-    if [d.state for d in decided] != [end.result.state]:
-        found.append(f"its story was told {[d.state for d in decided]}, it is {end.result.state}")
-    return found
-
-
-async def _caught_up(bus: NatsBus, story: StoryId, task: TaskId) -> AsyncIterator[Stored]:
-    for _ in range(round(CATCH_UP_S / 0.2)):
-        events = await bus.log.read(subjects.story(story))
-        if any(isinstance(e.event.data, TaskDecided) and e.event.data.task_id == task for e in events):
-            break
-        await asyncio.sleep(0.2)
-    for event in events:
-        yield event
-
-
-async def of_log(arena: Arena, accepted: Iterable[TaskId]) -> list[str]:
-    """All chains are whole, no task is there that nobody asked for, no queue holds anything, nothing is parked."""
+async def of_log(arena: Arena, accepted: Iterable[StoryId]) -> list[str]:
+    """All chains are whole, no story is there that nobody asked for, nor a task of no plan, no queue holds anything,
+    nothing is parked."""
     found: list[str] = []
     async with arena.bus() as bus:
         for pattern in (subjects.ALL_STORIES, subjects.ALL_DELIBERATIONS, "agent.results.*.*", "agent.steps.*.*"):
             for last in await bus.log.lasts(pattern):
                 found += await _chain(bus, last.event.subject)
-        known = {s.event.subject.rpartition(".")[2] for s in await bus.log.lasts(subjects.ALL_DELIBERATIONS)}
-    found += [f"{task} was asked for by nobody" for task in sorted(known - set(accepted))]
-    found += [f"{task} was accepted, and is not in the log" for task in sorted(set(accepted) - known)]
+        planned = {task for s in await arena.stories() for task in await _planned(bus, s)}
+    known = set(await arena.stories())
+    found += [f"{each} was asked for by nobody" for each in sorted(known - set(accepted))]
+    found += [f"{each} was accepted, and is not in the log" for each in sorted(set(accepted) - known)]
+    found += [f"{task} is in no plan" for task in sorted(set(await arena.tasks()) - planned)]
     async with arena.bus("platform") as bus:
         for queue in QUEUES:
             found += await _unsettled(bus, queue)
         parked = await bus.log.lasts("parked.>")
     return found + [f"parked: {p.event.data}" for p in parked]
+
+
+async def _planned(bus: NatsBus, story_id: StoryId) -> tuple[TaskId, ...]:
+    """Broken chains are told elsewhere."""
+    try:
+        return story.fold(await bus.log.read(subjects.story(story_id))).tasks
+    except BrokenChain:
+        return ()
 
 
 async def _chain(bus: NatsBus, subject: str) -> list[str]:
