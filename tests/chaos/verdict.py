@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from folkmoot.kernel import deliberation, story, subjects
 from folkmoot.kernel.errors import BrokenChain, FolkmootError
-from folkmoot.kernel.events import Stored
+from folkmoot.kernel.events import Fact, Stored
 from folkmoot.kernel.facts import (
     CandidatesRanked,
     DeliberationEnded,
@@ -37,7 +37,8 @@ async def of_story(arena: Arena, story_id: StoryId, expected: Ending) -> list[st
         told = story.fold(events)
     except FolkmootError as error:
         return [f"{type(error).__name__}: {error}"]
-    found = [*_done_once(events, told), *_started(events, told)]
+    facts = [stored.event.data for stored in events]
+    found = [*done_once(facts, told), *started(facts, told)]
     if told.state is not expected.state:
         found.append(f"it is {told.state}, not {expected.state}")
     names = {step.task.name: step.task_id for step in told.steps}
@@ -48,8 +49,8 @@ async def of_story(arena: Arena, story_id: StoryId, expected: Ending) -> list[st
     return found
 
 
-def _done_once(events: Sequence[Stored], told: Story) -> Iterator[str]:
-    facts = [stored.event.data for stored in events]
+def done_once(facts: Sequence[Fact], told: Story) -> Iterator[str]:
+    """`facts` are those of the story that `told` is the fold of. No step of planning failed on the way."""
     yield from (f"{f.step} failed: {f.reason}" for f in facts if isinstance(f, StepFailed))
     for kind in (StoryPlanned, PlanApproved):
         if (times := sum(isinstance(f, kind) for f in facts)) != 1:
@@ -61,9 +62,9 @@ def _done_once(events: Sequence[Stored], told: Story) -> Iterator[str]:
             yield f"{task} was released {released[task]} times, and decided {decided[task]} times"
 
 
-def _started(events: Sequence[Stored], told: Story) -> Iterator[str]:
+def started(facts: Sequence[Fact], told: Story) -> Iterator[str]:
     """Each task was told the commits of what it builds on: those that were decided, and no others."""
-    specs = {s.event.data.spec.task_id: s.event.data.spec for s in events if isinstance(s.event.data, TaskReleased)}
+    specs = {fact.spec.task_id: fact.spec for fact in facts if isinstance(fact, TaskReleased)}
     for step in told.steps:
         commits = tuple(told.commit(task) for task in step.starts_from)
         if step.task_id in specs and specs[step.task_id].merge != commits:
