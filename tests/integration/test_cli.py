@@ -340,6 +340,16 @@ async def test_solve_submits_what_was_asked_and_ends_with_the_answer(
     assert (list(task.checks), task.agents) == (["true", "test -f a"], 2)
 
 
+async def test_solve_says_why_its_task_does_not_begin(platform: Platform, repository: Repository) -> None:
+    """In words on stderr, with a time; stdout has the one document, and the task is followed when it begins."""
+    platform.orchestrator.absent = 6
+    platform.orchestrator.refusing = "the fleet's quota is spent"
+    answer = await platform.moot("solve", "Count both.", "--json", cwd=repository.folder)
+    assert "t-decided waits: the fleet's quota is spent; there may be room again in 1:06:40\n" in answer.err
+    assert answer.err.count("waits: ") == 1
+    assert (answer.code, json.loads(answer.out)["state"]) == (0, "decided")
+
+
 async def test_solve_warns_of_what_agents_will_not_see(platform: Platform, repository: Repository) -> None:
     """Uncommitted changes are counted; looking runs nothing that the repository's own configuration names."""
     (repository.folder / "total.py").write_text("mine\n")

@@ -104,6 +104,9 @@ async def test_status_is_a_view_of_the_moment(platform: Platform) -> None:
     for piece in ("4 tasks", "2 deliberations, 8 at once", "12.3k of 50.0k", "3; `moot parked list`"):
         assert piece in said.out
     assert json.loads((await platform.moot("status", "--json")).out)["tokens_per_day"] == 50_000
+    assert "refusing" not in said.out
+    platform.orchestrator.refusing = "the queue is full"
+    assert "new tasks: the queue is full; there may be room again in" in (await platform.moot("status")).out
 
 
 async def test_completion_knows_the_commands(platform: Platform) -> None:

@@ -214,7 +214,12 @@ async def test_a_full_queue_answers_with_retry_info(call: Caller) -> None:
     assert refused.value.retry_after_s == 5.0
     status = await call("GetStatus", pb.GetStatusRequest())
     assert status == pb.GetStatusResponse(
-        waiting=2, capacity=SETTINGS.deliberations, tokens_today=99, tokens_per_day=500
+        waiting=2,
+        capacity=SETTINGS.deliberations,
+        tokens_today=99,
+        tokens_per_day=500,
+        refusing="the queue is full: 2 tasks wait or run, at most 2",
+        retry_after_s=5,
     )
 
 

@@ -138,6 +138,17 @@ async def test_a_full_queue_refuses_with_a_time_to_come_back() -> None:
     await bench.desk.submit(TASK, "c")
 
 
+async def test_to_look_whether_there_is_room_takes_none() -> None:
+    """However often it is asked; the words are those of the refusal."""
+    bench = Bench(queue=1)
+    for _ in range(3):
+        assert await bench.gate.refusal() is None
+    await bench.desk.submit(TASK, "a")
+    full = await bench.gate.refusal()
+    assert full is not None
+    assert (full.problem, full.retry_after_s) == ("the queue is full: 1 tasks wait or run, at most 1", 5)
+
+
 async def test_a_known_task_is_answered_whatever_the_queue() -> None:
     """A repeated call costs no room."""
     bench = Bench(queue=1)

@@ -11,6 +11,7 @@ from folkmoot.cli.lanes import View, fold
 from folkmoot.cli.output import say
 from folkmoot.cli.screen import Screen
 from folkmoot.cli.streams import Seen
+from folkmoot.cli.waiting import fresh
 from folkmoot.kernel.errors import CallerError, FolkmootError
 
 CANCEL_S = 20.0
@@ -32,7 +33,7 @@ async def follow_or_cancel(client: Client, task_id: str, screen: Screen) -> Answ
     task = asyncio.current_task()
     assert task is not None
     try:
-        await follow(client.watch(task_id, fresh=True), screen)
+        await follow(fresh(client, task_id), screen)
     except asyncio.CancelledError:
         task.uncancel()
         await _cancel(client, task_id, screen)

@@ -26,25 +26,34 @@ class Gate:
 
     async def require_room(self) -> None:
         """Counts one more. Raises ResourceExhausted, Unavailable."""
-        await self._require_quota()
-        await self._look()
-        if self._held >= self._queue:
-            problem = f"the queue is full: {self._held} tasks wait or run, at most {self._queue}"
-            raise ResourceExhausted(problem, QUEUE_RETRY_S)
+        full = await self.refusal()
+        if full is not None:
+            raise full
         self._held += 1
+
+    async def refusal(self) -> ResourceExhausted | None:
+        """What a new task would be told now; None while there is room. Raises Unavailable."""
+        spent = await self._spent()
+        if spent is not None:
+            return spent
+        await self._look()
+        if self._held < self._queue:
+            return None
+        problem = f"the queue is full: {self._held} tasks wait or run, at most {self._queue}"
+        return ResourceExhausted(problem, QUEUE_RETRY_S)
 
     async def load(self) -> Load:
         """The queue as it is now."""
         return await self._queues.load(READER)
 
-    async def _require_quota(self) -> None:
+    async def _spent(self) -> ResourceExhausted | None:
         if not self._quota:
-            return
+            return None
         await self._ledger.counted()
         if self._ledger.tokens < self._quota:
-            return
+            return None
         problem = f"the fleet's quota is spent: {self._ledger.tokens} tokens in 24 hours, of {self._quota}"
-        raise ResourceExhausted(problem, self._ledger.below_in_s(self._quota))
+        return ResourceExhausted(problem, self._ledger.below_in_s(self._quota))
 
     async def _look(self) -> None:
         now = self._clock.monotonic()

@@ -90,6 +90,7 @@ class OperationsServicer(rpc.OrchestratorServiceServicer):
 
     async def GetStatus(self, request: pb.GetStatusRequest, context: Context) -> pb.GetStatusResponse:
         await self._on.ledger.counted()
+        full = await self._on.gate.refusal()
         return pb.GetStatusResponse(
             waiting=(await self._on.gate.load()).waiting,
             running=self._on.worker.running,
@@ -97,6 +98,8 @@ class OperationsServicer(rpc.OrchestratorServiceServicer):
             parked=await self._on.parked.waiting(),
             tokens_today=self._on.ledger.tokens,
             tokens_per_day=self._on.settings.fleet_tokens_per_day,
+            refusing=full.problem if full else "",
+            retry_after_s=full.retry_after_s if full else 0,
         )
 
     async def ListParked(self, request: pb.ListParkedRequest, context: Context) -> pb.ListParkedResponse:

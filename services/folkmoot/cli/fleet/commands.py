@@ -9,7 +9,7 @@ from folkmoot.cli.fleet.values import Parked, Status
 from folkmoot.cli.output import emit, say
 from folkmoot.cli.person import person
 from folkmoot.cli.screen import console
-from folkmoot.cli.text import count
+from folkmoot.cli.text import count, span
 from folkmoot.kernel.errors import CallerError
 
 # --- councils ----------------------------------------------------------------------------------------------------
@@ -170,4 +170,11 @@ def _described(found: Status) -> list[tuple[str, str]]:
         ("running", f"{found.running} deliberations, {found.capacity} at once at most"),
         ("tokens", f"{count(found.tokens_today)}{quota} in the last 24 hours"),
         ("parked", parked),
+        *_refusing(found),
     ]
+
+
+def _refusing(found: Status) -> list[tuple[str, str]]:
+    if not found.refusing:
+        return []
+    return [("refusing", f"new tasks: {found.refusing}; there may be room again in {span(found.retry_after_s)}")]

@@ -62,6 +62,10 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     tokens_today: int
     tokens_per_day: int
     """0: no quota."""
+    refusing: str = ""
+    """Why a new task would be refused now, and one of a story waits; empty while there is room."""
+    retry_after_s: float = 0
+    """Until that may have changed."""
 
 
 def agent(wire: pb.Agent) -> Agent:

@@ -9,6 +9,7 @@ from folkmoot.cli.stories import view as views
 from folkmoot.cli.stories.screen import Screen
 from folkmoot.cli.stories.values import Story
 from folkmoot.cli.streams import Seen
+from folkmoot.cli.waiting import fresh
 from folkmoot.kernel.facts import TaskDecided, TaskReleased
 
 
@@ -73,7 +74,7 @@ class _Follower:
                 self._decided.add(task_id)
 
     async def _follow_task(self, task_id: str) -> None:
-        async for seen in self._client.watch(task_id, fresh=True):
+        async for seen in fresh(self._client, task_id):
             if seen.event:
                 self._view = views.fold_task(self._view, task_id, seen.event)
             self._screen.show(self._view, seen, task_id)

@@ -1501,6 +1501,8 @@ class GetStatusResponse(_message.Message):
     PARKED_FIELD_NUMBER: _builtins.int
     TOKENS_TODAY_FIELD_NUMBER: _builtins.int
     TOKENS_PER_DAY_FIELD_NUMBER: _builtins.int
+    REFUSING_FIELD_NUMBER: _builtins.int
+    RETRY_AFTER_S_FIELD_NUMBER: _builtins.int
     waiting: _builtins.int
     """waiting counts tasks in the queue that nobody has begun."""
     running: _builtins.int
@@ -1513,6 +1515,10 @@ class GetStatusResponse(_message.Message):
     """tokens_today is what all tasks that ended in the last 24 hours used."""
     tokens_per_day: _builtins.int
     """tokens_per_day is the quota; 0 for none."""
+    refusing: _builtins.str
+    """refusing says why a new task would be refused now, and one of a story waits; empty while there is room."""
+    retry_after_s: _builtins.float
+    """retry_after_s is when that may have changed, in seconds."""
     def __init__(
         self,
         *,
@@ -1522,10 +1528,12 @@ class GetStatusResponse(_message.Message):
         parked: _builtins.int = ...,
         tokens_today: _builtins.int = ...,
         tokens_per_day: _builtins.int = ...,
+        refusing: _builtins.str = ...,
+        retry_after_s: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["capacity", b"capacity", "parked", b"parked", "running", b"running", "tokens_per_day", b"tokens_per_day", "tokens_today", b"tokens_today", "waiting", b"waiting"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["capacity", b"capacity", "parked", b"parked", "refusing", b"refusing", "retry_after_s", b"retry_after_s", "running", b"running", "tokens_per_day", b"tokens_per_day", "tokens_today", b"tokens_today", "waiting", b"waiting"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
