@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from folkmoot.api.planning.v1 import planning_pb2 as pb
 from folkmoot.kernel.result import State
 from tests.fixtures.cli_platform import EVIL, Platform, Repository, decided, ended, git, playing, said, write_repository
 from tests.fixtures.platform import BIN
@@ -30,6 +31,7 @@ RESULT_KEYS = {
     "usage",
     "created_at",
     "decided_at",
+    "settle",
 }
 
 
@@ -398,6 +400,27 @@ async def test_an_interrupted_solve_cancels_its_task(platform: Platform, reposit
     answer = await said(process)
     assert (answer.code, json.loads(answer.out)["state"]) == (5, "cancelled")
     assert "t-decided" in platform.orchestrator.cancelled
+
+
+async def test_an_interrupted_solve_whose_task_waits_calls_the_story_off(
+    platform: Platform, repository: Repository
+) -> None:
+    """Else it would begin later, with nobody there."""
+    platform.orchestrator.refusing = "the queue is full"
+    platform.orchestrator.absent = 1_000
+    del platform.orchestrator.tasks["t-decided"]
+    process = await platform.start("solve", "x", "--json", cwd=repository.folder)
+    assert process.stderr is not None
+    async for line in process.stderr:
+        if b"waits: the queue is full" in line:
+            break
+    process.send_signal(signal.SIGINT)
+    answer = await said(process)
+    assert (answer.code, json.loads(answer.out)["error"]["kind"]) == (5, "Stopped")
+    assert "story s-1 was called off" in answer.err
+    (request,) = platform.planning.requests
+    assert isinstance(request, pb.TransitionStoryRequest)
+    assert request.transition == pb.STORY_TRANSITION_CANCEL
 
 
 async def test_a_person_who_stops_watching_stops_nothing(platform: Platform) -> None:

@@ -5,14 +5,16 @@ import signal
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 
+from folkmoot.api.planning.v1 import planning_pb2 as pb
 from folkmoot.cli.client import Answer, Client
 from folkmoot.cli.codes import Code, Stopped
 from folkmoot.cli.lanes import View, fold
 from folkmoot.cli.output import say
+from folkmoot.cli.person import person
 from folkmoot.cli.screen import Screen
 from folkmoot.cli.streams import Seen
 from folkmoot.cli.waiting import fresh
-from folkmoot.kernel.errors import CallerError, FolkmootError
+from folkmoot.kernel.errors import CallerError, FolkmootError, NotFound
 
 CANCEL_S = 20.0
 """After Ctrl-C the platform gets this long to say that the task is cancelled."""
@@ -28,28 +30,45 @@ async def follow(events: AsyncIterator[Seen], screen: Screen) -> View:
     return view
 
 
-async def follow_or_cancel(client: Client, task_id: str, screen: Screen) -> Answer:
-    """Follow a fresh task to its end; within `interruptible`, Ctrl-C asks the platform to cancel it first."""
+async def follow_or_cancel(client: Client, story_id: str, task_id: str, screen: Screen) -> Answer:
+    """Follow a fresh task to its end; within `interruptible`, Ctrl-C asks the platform to cancel it first.
+
+    Raises Stopped when it was cancelled before it began.
+    """
     task = asyncio.current_task()
     assert task is not None
     try:
         await follow(fresh(client, task_id), screen)
     except asyncio.CancelledError:
         task.uncancel()
-        await _cancel(client, task_id, screen)
+        await _cancel(client, story_id, task_id, screen)
     return await client.result(task_id)
 
 
-async def _cancel(client: Client, task_id: str, screen: Screen) -> None:
+INTERRUPTED = "interrupted by the person who asked"
+
+
+async def _cancel(client: Client, story_id: str, task_id: str, screen: Screen) -> None:
     say(f"Asking the platform to cancel {task_id} …")
     try:
-        await client.cancel(task_id, "interrupted by the person who asked")
+        await client.cancel(task_id, INTERRUPTED)
         async with asyncio.timeout(CANCEL_S):
             await follow(client.watch(task_id), screen)
+    except NotFound:
+        await _call_off(client, story_id)
     except CallerError as error:
         say(f"It could not be cancelled: {error}")
     except (TimeoutError, FolkmootError) as error:
         say(f"The platform did not confirm: {error or 'no answer'}; `moot result {task_id}` says how it ended")
+
+
+async def _call_off(client: Client, story_id: str) -> None:
+    """The task waits for room: its story is called off, or it would begin later, with nobody there."""
+    request = pb.TransitionStoryRequest(
+        story_id=story_id, transition=pb.STORY_TRANSITION_CANCEL, actor=person(), reason=INTERRUPTED
+    )
+    await client.stories.transition(request)
+    raise Stopped(Code.CANCELLED, f"story {story_id} was called off before its task began")
 
 
 @contextmanager

@@ -116,7 +116,7 @@ async def ask(client: Client, wish: Wish) -> Answer:
     task_id = story.task_ids[0]
     say(f"Story {story.story_id}, task {task_id}")
     with progress() as screen:
-        return await follow_or_cancel(client, task_id, screen)
+        return await follow_or_cancel(client, story.story_id, task_id, screen)
 
 
 def to_task(wish: Wish) -> pb.Task:
