@@ -49,6 +49,9 @@ LATENCY_S = 0.3
 END_S = 120.0
 """Longest wait for an end: several leases, restarts and attempts on a busy two-core machine."""
 
+TIDY_S = 60.0
+"""Longest time until the workspaces of a task that ended are closed: leases run out first, on a busy machine."""
+
 Moment = Callable[[Stored], bool]
 
 
@@ -187,7 +190,7 @@ class Arena:
     async def tidy(self, task: TaskId) -> None:
         """Nothing of the task is open any more."""
         info = self.info
-        async with channel(info.runner) as opened, asyncio.timeout(20):
+        async with channel(info.runner) as opened, asyncio.timeout(TIDY_S):
             stub: workspace_rpc.WorkspaceServiceAsyncStub = workspace_rpc.WorkspaceServiceStub(opened)
             request = workspace_pb.ListWorkspacesRequest(task_id=task)
             while (await stub.ListWorkspaces(request, metadata=credentials(info.token))).workspaces:  # noqa: ASYNC110

@@ -26,7 +26,7 @@ from tests.fixtures.platform import Moot
 ROOT = Path(__file__).parents[2]
 UP_S = 150.0
 STARTS = 3
-DOWN_S = 40.0
+DOWN_S = 90.0
 DISK_BYTES = {"log": 512 * 1024**2, "workspaces": 128 * 1024**2}
 SETTINGS = {
     "FOLKMOOT_LOG_ACK_WAIT_S": f"{LEASE_S:g}",

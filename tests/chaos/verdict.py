@@ -24,7 +24,7 @@ from tests.chaos.arena import Arena, Outcome
 from tests.chaos.tales import Ending
 
 BASELINE_RUNS = 2
-CATCH_UP_S = 30.0
+CATCH_UP_S = 90.0
 QUEUES = {"REQUESTS": "orchestrator-requests", "AGENT_REQUESTS": "runner-requests"}
 """With who takes from them."""
 
