@@ -3,10 +3,12 @@
 import asyncio
 import secrets
 
+import msgspec
+
 from folkmoot.api.workspace.v1 import workspace_pb2 as pb
 from folkmoot.kernel.deliberation import TESTS
-from folkmoot.kernel.errors import InvalidInput, NotFound, ResourceExhausted
-from folkmoot.kernel.evidence import CommandEnd, Examination, PreparedBase, SuiteKind, TestSuite
+from folkmoot.kernel.errors import FailedPrecondition, InvalidInput, NotFound, ResourceExhausted
+from folkmoot.kernel.evidence import ArtifactRef, CommandEnd, Examination, Exhibit, PreparedBase, SuiteKind, TestSuite
 from folkmoot.kernel.ids import CommitId, TaskId
 from folkmoot.orchestrator import reports
 from folkmoot.orchestrator.runner import Runner
@@ -17,8 +19,21 @@ from folkmoot.runtime.workspace.port import Completed, Workspace
 OUTPUT_BYTES = 4_000_000
 """Per stream of one examination; `go test -json` of a large module stays below."""
 REPORT_BYTES = 32_000_000
+EXHIBIT_TESTS = 5_000
+"""Of one exhibit on one commit: each is a cell of the matrix."""
 LEASE_MARGIN_S = 120.0
 """Opening, reading the report and closing, on a busy machine."""
+
+
+class _Place(msgspec.Struct, frozen=True, kw_only=True):
+    """The fresh workspace of one run of tests."""
+
+    task_id: TaskId
+    holder: str
+    attempt: int
+    base: PreparedBase
+    commit: CommitId
+    exhibit: ArtifactRef | None = None
 
 
 class Examiner:
@@ -43,26 +58,14 @@ class Examiner:
         name: str = TESTS,
     ) -> Examination:
         """Base's own tests on `commit`, with protected paths exactly as base has them. Raises WorkspaceLost."""
-        report = f".moot-report-{secrets.token_hex(8)}"
-        argv = ["sh", "-c", suite.command.replace("{report}", report)]
-        async with (
-            self._slots,
-            self._runner.examination(
-                task_id=task_id,
-                holder=f"x-{subject}-{name.replace(' ', '-')}-{run}",
-                attempt=attempt,
-                base=base,
-                commit=commit,
-                overlay=pb.OVERLAY_EXACT,
-                ttl_s=suite.timeout_s + LEASE_MARGIN_S,
-            ) as workspace,
-        ):
-            done = await workspace.run(
-                argv, env={"FOLKMOOT_REPORT": report}, timeout_s=suite.timeout_s, output_limit=OUTPUT_BYTES
-            )
-            left = await _report(workspace, report) if suite.report == "junit" else b""
-        # A hostile report takes seconds to read: other deliberations go on meanwhile.
-        outcomes, problem = await asyncio.to_thread(reports.parse, suite, report=left, stdout=done.stdout, end=done.end)
+        place = _Place(
+            task_id=task_id,
+            holder=f"x-{subject}-{name.replace(' ', '-')}-{run}",
+            attempt=attempt,
+            base=base,
+            commit=commit,
+        )
+        done, outcomes, problem = await self._suite(place, suite)
         return Examination(
             subject=subject,
             kind=SuiteKind.TESTS,
@@ -71,8 +74,79 @@ class Examiner:
             end=done.end,
             tests=outcomes,
             report_problem=problem,
-            output=await self._artifacts.put(await asyncio.to_thread(_transcript, done)),
+            output=await self._kept(done),
         )
+
+    async def exhibit(
+        self,
+        task_id: TaskId,
+        base: PreparedBase,
+        exhibit: Exhibit,
+        *,
+        subject: str,
+        commit: CommitId,
+        run: int,
+        attempt: int,
+    ) -> Examination:
+        """The exhibit's tests alone on `commit`: protected paths as base has them, then the exhibit's files over that.
+
+        Where these cannot lie, or more than EXHIBIT_TESTS are reported, there are no outcomes and `report_problem` says
+        why. Raises WorkspaceLost.
+        """
+        place = _Place(
+            task_id=task_id,
+            holder=f"x-{subject}-{exhibit.exhibit_id}-{run}",
+            attempt=attempt,
+            base=base,
+            commit=commit,
+            exhibit=exhibit.pack.files,
+        )
+        try:
+            done, outcomes, problem = await self._suite(place, exhibit.pack.suite)
+        except FailedPrecondition as refusal:
+            if refusal.guard != "exhibit":
+                raise
+            return _not_run(subject, exhibit, run, refusal.problem)
+        if len(outcomes) > EXHIBIT_TESTS:
+            outcomes, problem = {}, f"the report holds {len(outcomes)} tests; at most {EXHIBIT_TESTS} count"
+        return Examination(
+            subject=subject,
+            kind=SuiteKind.EXHIBIT,
+            name=exhibit.exhibit_id,
+            run=run,
+            end=done.end,
+            tests=outcomes,
+            report_problem=problem,
+            output=await self._kept(done),
+        )
+
+    async def _suite(self, place: "_Place", suite: TestSuite) -> tuple[Completed, reports.Outcomes, str]:
+        """How it ended, the outcomes by test id, and why these cannot be believed."""
+        report = f".moot-report-{secrets.token_hex(8)}"
+        argv = ["sh", "-c", suite.command.replace("{report}", report)]
+        async with (
+            self._slots,
+            self._runner.examination(
+                task_id=place.task_id,
+                holder=place.holder,
+                attempt=place.attempt,
+                base=place.base,
+                commit=place.commit,
+                overlay=pb.OVERLAY_EXACT,
+                ttl_s=suite.timeout_s + LEASE_MARGIN_S,
+                exhibit=place.exhibit,
+            ) as workspace,
+        ):
+            done = await workspace.run(
+                argv, env={"FOLKMOOT_REPORT": report}, timeout_s=suite.timeout_s, output_limit=OUTPUT_BYTES
+            )
+            left = await _report(workspace, report) if suite.report == "junit" else b""
+        # A hostile report takes seconds to read: other deliberations go on meanwhile.
+        outcomes, problem = await asyncio.to_thread(reports.parse, suite, report=left, stdout=done.stdout, end=done.end)
+        return done, outcomes, problem
+
+    async def _kept(self, done: Completed) -> ArtifactRef:
+        return await self._artifacts.put(await asyncio.to_thread(_transcript, done))
 
     async def check(
         self,
@@ -106,8 +180,20 @@ class Examiner:
             kind=SuiteKind.CHECK,
             name=name or command,
             end=done.end,
-            output=await self._artifacts.put(await asyncio.to_thread(_transcript, done)),
+            output=await self._kept(done),
         )
+
+
+def _not_run(subject: str, exhibit: Exhibit, run: int, problem: str) -> Examination:
+    """On this commit something else lies where the exhibit's files belong."""
+    return Examination(
+        subject=subject,
+        kind=SuiteKind.EXHIBIT,
+        name=exhibit.exhibit_id,
+        run=run,
+        end=CommandEnd(exit_code=None),
+        report_problem=f"not run: {problem}",
+    )
 
 
 async def _report(workspace: Workspace, path: str) -> bytes:

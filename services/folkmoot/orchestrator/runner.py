@@ -14,7 +14,7 @@ from folkmoot.agents.assignment import WorkspaceGrant
 from folkmoot.api.workspace.v1 import workspace_pb2 as pb
 from folkmoot.api.workspace.v1 import workspace_pb2_grpc as rpc
 from folkmoot.kernel.errors import FolkmootError, NotFound
-from folkmoot.kernel.evidence import Admission, ArtifactRef, PreparedBase, Refusal
+from folkmoot.kernel.evidence import Admission, ArtifactRef, PreparedBase, Refusal, TestPack
 from folkmoot.kernel.ids import AgentId, CommitId, TaskId, WorkspaceId, workspace_id
 from folkmoot.runtime.grpc.client import channel, credentials, mapped
 from folkmoot.runtime.workspace.client import GrpcWorkspace
@@ -28,6 +28,16 @@ LEAVE_S = 8.0
 """Of closing what is no longer needed: within the time that a stopping service has."""
 
 log = logging.getLogger(__name__)
+
+
+class Extracted(msgspec.Struct, frozen=True, kw_only=True):
+    """Tests that can be run alone, and what cannot."""
+
+    packs: tuple[TestPack, ...] = ()
+    production: tuple[str, ...] = ()
+    """Changed paths that are neither tests nor what tests need."""
+    problems: tuple[str, ...] = ()
+    """What is left out and why, in words; each begins with the path where it is about one."""
 
 
 class Runner:
@@ -48,13 +58,20 @@ class Runner:
         return msgspec.json.decode(reply.base, type=PreparedBase)
 
     async def admit(
-        self, *, task_id: TaskId, agent_id: AgentId, base: PreparedBase, bundle: ArtifactRef | None, message: str
+        self,
+        *,
+        task_id: TaskId,
+        agent_id: AgentId,
+        base: PreparedBase,
+        bundle: ArtifactRef | None,
+        message: str,
+        round_: int = 1,
     ) -> Admission | Refusal:
         """Without a bundle the merge that base starts with is proposed."""
         request = pb.AdmitProposalRequest(
             task_id=task_id,
             agent_id=agent_id,
-            round=1,
+            round=round_,
             base=msgspec.json.encode(base),
             bundle_sha256=bundle.sha256 if bundle else "",
             bundle_size=bundle.size if bundle else 0,
@@ -66,6 +83,33 @@ class Runner:
             return msgspec.json.decode(reply.admission, type=Admission)
         return msgspec.json.decode(reply.refusal, type=Refusal)
 
+    async def extract_tests(
+        self,
+        task_id: TaskId,
+        base: PreparedBase,
+        *,
+        commit: CommitId | None = None,
+        files: ArtifactRef | None = None,
+    ) -> Extracted:
+        """The tests of a commit that the task admitted, or of `files` (JSON of `PackedFile`s): to be run on any commit.
+
+        Raises InvalidInput("files", "commit"), NotFound, Unavailable.
+        """
+        request = pb.ExtractTestsRequest(
+            task_id=task_id,
+            base=msgspec.json.encode(base),
+            commit=commit or "",
+            files_sha256=files.sha256 if files else "",
+            files_size=files.size if files else 0,
+        )
+        with mapped():
+            reply = await self._repositories.ExtractTests(request, metadata=self._metadata, timeout=CALL_TIMEOUT_S)
+        return Extracted(
+            packs=tuple(msgspec.json.decode(pack, type=TestPack) for pack in reply.packs),
+            production=tuple(reply.production),
+            problems=tuple(reply.problems),
+        )
+
     async def publish(self, task_id: TaskId, base: PreparedBase, commit: CommitId) -> ArtifactRef | None:
         """Make it the task's branch. Returns the bundle from what base builds on, where base is a decided commit."""
         request = pb.PublishWinnerRequest(
@@ -76,10 +120,19 @@ class Runner:
         return ArtifactRef(sha256=reply.bundle_sha256, size=reply.bundle_size) if reply.bundle_sha256 else None
 
     async def claim(
-        self, *, task_id: TaskId, holder: str, attempt: int, base: PreparedBase, ttl_s: float
+        self,
+        *,
+        task_id: TaskId,
+        holder: str,
+        attempt: int,
+        base: PreparedBase,
+        ttl_s: float,
+        commit: CommitId | None = None,
     ) -> WorkspaceGrant:
-        """The workspace that this task, holder and attempt opened (it is opened if it is not there), and its token."""
+        """The workspace that this task, holder and attempt opened (it is opened if it is not there), and its token.
+        `commit` is what it begins with where that is not base."""
         request = _open_request(task_id, holder, attempt, base, ttl_s)
+        request.commit = commit or request.commit
         with mapped():
             reply = await self._workspaces.OpenWorkspace(request, metadata=self._metadata, timeout=CALL_TIMEOUT_S)
         return WorkspaceGrant(workspace_id=WorkspaceId(reply.workspace_id), endpoint=self.address, token=reply.token)
@@ -95,12 +148,18 @@ class Runner:
         commit: CommitId,
         overlay: pb.Overlay.ValueType,
         ttl_s: float,
+        exhibit: ArtifactRef | None = None,
     ) -> AsyncIterator[Workspace]:
-        """A fresh workspace with `commit` in it, closed afterwards."""
+        """A fresh workspace with `commit` in it, and over that the files of `exhibit`; closed afterwards.
+
+        Raises FailedPrecondition("exhibit") where one of them cannot lie there.
+        """
         request = _open_request(task_id, holder, attempt, base, ttl_s)
         request.commit = commit
         request.overlay = overlay
         request.protected_paths.extend(base.protected)
+        if exhibit is not None:
+            request.exhibit_sha256, request.exhibit_size = exhibit.sha256, exhibit.size
         ident = workspace_id(task_id, holder, attempt)
         # Within the block from before it is opened: a call that is cancelled may have opened it all the same.
         try:

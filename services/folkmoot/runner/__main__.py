@@ -12,6 +12,7 @@ from folkmoot.kernel.facts import WorkspaceReady, WorkspaceRefused, WorkspaceReq
 from folkmoot.runner import service, toolchain
 from folkmoot.runner.checkout import Tree
 from folkmoot.runner.mirrors import Mirrors
+from folkmoot.runner.places import Sources
 from folkmoot.runner.probe import require
 from folkmoot.runner.repository_service import RepositoryServicer
 from folkmoot.runner.service import WorkspaceServicer
@@ -48,8 +49,12 @@ async def serve(settings: Settings, announcement: Announcement, stop: asyncio.Ev
         async with workspaces(
             folder,
             toolchains,
-            objects=mirrors.objects,
-            bundles=mirrors.bundle_of,
+            sources=Sources(
+                objects=mirrors.objects,
+                bundles=mirrors.bundle_of,
+                changes=mirrors.changes,
+                exhibits=bus.artifacts.get,
+            ),
             settings=settings.runner,
             clock=clock,
         ) as registry:

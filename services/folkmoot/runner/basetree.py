@@ -66,7 +66,7 @@ def notices(nodes: Sequence[Node], lfs_pointers: int) -> list[str]:
     """What a person should know, in words. Pure."""
     submodules = [n.path for n in nodes if n.mode == "160000"]
     big = [n.path for n in nodes if n.size > BIG_FILE_BYTES]
-    odd = [n.path for n in nodes if not _is_utf8(n.path)]
+    odd = [n.path for n in nodes if not is_utf8(n.path)]
     said = []
     if submodules:
         said.append(f"{_some(submodules, 'submodule')}: their folders stay empty in workspaces")
@@ -139,7 +139,7 @@ async def blobs(git: Git, object_ids: Sequence[str]) -> list[bytes]:
     return bodies
 
 
-def _is_utf8(path: bytes) -> bool:
+def is_utf8(path: bytes) -> bool:
     try:
         path.decode("utf-8")
     except UnicodeDecodeError:

@@ -23,7 +23,7 @@ from folkmoot.runner.commits import packed, platform_commit
 from folkmoot.runner.fingerprint import Change, fingerprint
 from folkmoot.runner.git import Git, GitFailed, GitTooSlow, Memory
 from folkmoot.runner.objects import Objects, reading
-from folkmoot.runner.recent import Recent
+from folkmoot.runner.recent import Recent, Span
 from folkmoot.runtime.log.port import Artifacts
 from folkmoot.runtime.settings import RunnerSettings
 
@@ -85,7 +85,7 @@ def candidate_ref(candidate: Candidate) -> str:
 
 
 class Border:
-    def __init__(self, quarantine: Path, artifacts: Artifacts, recent: Recent, settings: RunnerSettings) -> None:
+    def __init__(self, quarantine: Path, artifacts: Artifacts, recent: Recent[Span], settings: RunnerSettings) -> None:
         self._quarantine = quarantine
         self._artifacts = artifacts
         self._recent = recent

@@ -4,20 +4,21 @@ A fresh `.git` is written by hand before anybody else can reach the folder: a fe
 the mirror's read-only `base.git`.
 """
 
+import functools
 import shutil
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
 
 from folkmoot.kernel.errors import FailedPrecondition, InvalidInput, Unavailable
+from folkmoot.kernel.evidence import ArtifactRef, PackedFile
 from folkmoot.kernel.ids import CommitId
 from folkmoot.runner import policy
 from folkmoot.runner.sandbox import Ended
 
 BASE = "/base.git"
 """Where the mirror's objects are inside."""
-LISTING_BYTES = 256 * 1024**2
 
 RESTORE, EXACT = 1, 2
 """Numbers of `Overlay` in the API."""
@@ -30,6 +31,8 @@ class Tree(msgspec.Struct, frozen=True, kw_only=True):
     """What the mirror has, where base is a decided commit on top of it; None: base."""
     overlay: int = 0
     protected: tuple[str, ...] = ()
+    exhibit: ArtifactRef | None = None
+    """JSON of `PackedFile`s, laid over what the overlay left."""
 
     @property
     def below(self) -> CommitId:
@@ -63,8 +66,42 @@ _AS_COMMITTED = "* !working-tree-encoding !ident !filter\n"
 """Where candidates are examined, no `.gitattributes` of theirs writes base's tests in another way than they are."""
 
 
-def skeleton(repo: Path, objects: Path, tree: Tree) -> None:
-    """`.git` of a repository on branch `work`, nothing checked out: at base, if that is there without a bundle.
+class Stock(msgspec.Struct, frozen=True, kw_only=True):
+    """All that a check-out needs besides the mirror's objects."""
+
+    bundle: bytes = b""
+    """Brings the commit where that is not there already."""
+    gone: tuple[bytes, ...] = ()
+    """Paths that are removed after the check-out."""
+    kept: tuple[bytes, ...] = ()
+    """Paths that are as base has them."""
+    files: tuple[PackedFile, ...] = ()
+    """Laid over, in the end."""
+
+
+_matcher = functools.lru_cache(maxsize=64)(policy.matcher)
+_TESTS = policy.matcher((*policy.TESTS, "conftest.py"))
+
+
+def overlaid(tree: Tree, changes: bytes) -> tuple[tuple[bytes, ...], tuple[bytes, ...]]:
+    """What is removed and what is put back, of `git diff-tree --raw -z` between base and commit.
+
+    Base's protected files are put back. What the candidate added of that kind goes in an exact overlay, and in either
+    what would steer the run.
+    """
+    if not tree.overlay:
+        return (), ()
+    protected, exact = _matcher(tree.protected), tree.overlay == EXACT
+    entries = policy.raw_entries(changes)
+    added = [e.path for e in entries if e.added]
+    gone = [p for p in added if policy.steers(p) or (exact and policy.matches(protected, p))]
+    kept = [e.path for e in entries if not e.added and policy.matches(protected, e.path)]
+    return tuple(sorted(gone)), tuple(sorted(kept))
+
+
+def skeleton(repo: Path, objects: Path, tree: Tree, stock: Stock) -> None:
+    """`.git` of a repository on branch `work`, nothing checked out: at base, if that is there without a bundle. What
+    the check-out needs lies beside it.
 
     Only for a folder nobody else can reach.
     """
@@ -82,72 +119,90 @@ def skeleton(repo: Path, objects: Path, tree: Tree) -> None:
         shutil.copyfile(objects / "shallow", git / "shallow")
     (git / "refs/heads/work").write_text(f"{tree.below}\n", "utf-8")
     (git / "HEAD").write_text("ref: refs/heads/work\n", "utf-8")
+    if stock != Stock():
+        _lay_in(git / _STOCK, stock)
+
+
+_STOCK = "moot"
+"""Folder in `.git`, gone after the check-out."""
+
+
+def _lay_in(place: Path, stock: Stock) -> None:
+    """Under names of our own: those of the files are hostile."""
+    place.mkdir()
+    named = {"bundle": stock.bundle, "gone": _ending(stock.gone), "kept": _ending(stock.kept)}
+    for name, body in named.items():
+        if body:
+            (place / name).write_bytes(body)
+    for number, file in enumerate(stock.files):
+        (place / str(number)).write_bytes(file.content)
+        (place / str(number)).chmod(0o755 if file.executable else 0o644)
 
 
 _FILL = """set -e
-if [ "$2" = bundle ]; then
-  cat >/tmp/.bundle
-  git bundle unbundle /tmp/.bundle >/dev/null
-  rm /tmp/.bundle
+in=.git/moot
+if [ -e $in/bundle ]; then
+  git bundle unbundle $in/bundle >/dev/null
   git update-ref refs/heads/work "$1"
 fi
 git reset -q --hard
 go=$(git ls-files -- go.mod '*/go.mod')
-if [ -n "$go" ]; then echo 1; else echo 0; fi
-if [ -n "$3" ]; then
-  git ls-tree -r -z --name-only --full-tree "$3"
-  printf '\\000'
-  git ls-tree -r -z --name-only --full-tree "$1"
+if [ -e $in/gone ]; then xargs -0 rm -f -- <$in/gone; fi
+if [ -e $in/kept ]; then
+  git --literal-pathspecs checkout -q -f "$2" --pathspec-from-file=$in/kept --pathspec-file-nul
 fi
+shift 2
+there() { [ -e "$1" ] || [ -L "$1" ]; }
+blocked() { echo "$1" >&2; exit 43; }
+number=0
+for wish; do
+  path=${wish#?} folder=.
+  case "$path" in */*) folder=${path%/*} above=$folder ;; *) above= ;; esac
+  while [ -n "$above" ]; do
+    if there "$above"; then [ -d "$above" ] && [ ! -L "$above" ] || blocked "$above is no folder"; fi
+    case "$above" in */*) above=${above%/*} ;; *) above= ;; esac
+  done
+  if there "$path"; then
+    case "$wish" in ="$path") blocked "$path is there already" ;; esac
+    rm -rf -- "$path" || exit 43
+  fi
+  [ -d "$folder" ] || mkdir -p -- "$folder" || exit 43
+  mv -- "$in/$number" "$path" || exit 43
+  number=$((number + 1))
+done
+if [ -d $in ]; then rm -rf $in; fi
+if [ -n "$go" ]; then echo 1; else echo 0; fi
 """
-"""After whether there is a Go module, names that end in NUL: base's, an empty one, the commit's."""
+"""Everything before any foreign code runs. A file that is laid over goes through no link; it replaces what is there
+where its path comes behind `+`, and not where it comes behind `=`."""
+_BLOCKED = 43
 
 
-async def fill(shell: Shell, tree: Tree, bundle: bytes) -> bool:
-    """Check `tree` out; `bundle` brings its commit where that is not base. Says whether Go is spoken there.
+async def fill(shell: Shell, tree: Tree, stock: Stock) -> bool:
+    """Check `tree` out, from what `skeleton` laid there. Says whether Go is spoken there.
 
-    Raises Unavailable when git fails.
+    Raises FailedPrecondition("exhibit") when a file cannot lie where it should, Unavailable when git fails.
     """
-    over = tree.base if tree.overlay and tree.commit != tree.base else ""
-    argv = ["sh", "-c", _FILL, "fill", tree.commit, "bundle" if bundle else "", over]
-    done = await shell(argv, bundle, LISTING_BYTES)
+    argv: list[str | bytes] = ["sh", "-c", _FILL, "fill", tree.commit, tree.base, *_wishes(stock.files)]
+    done = await shell(argv, b"", 4096)
+    if done.code == _BLOCKED:
+        raise FailedPrecondition("exhibit", done.complaint)
     if done.code != 0 or done.ended.truncated:
         raise Unavailable(f"check-out of {tree.commit}: {done.complaint}")
-    go, _, names = done.stdout.partition(b"\n")
-    if over:
-        entries = names.split(b"\0")
-        border = entries.index(b"")
-        await _overlay(shell, tree, entries[:border], entries[border + 1 : -1])
-    return int(go) > 0
+    return int(done.stdout) > 0
 
 
-_OVERLAY = """set -e
-cat >/tmp/.names
-head -c "$2" /tmp/.names | xargs -0 -r rm -f --
-tail -c "+$(($2 + 1))" /tmp/.names >/tmp/.kept
-if [ -s /tmp/.kept ]; then
-  git --literal-pathspecs checkout -q -f "$1" --pathspec-from-file=/tmp/.kept --pathspec-file-nul
-fi
-"""
-
-
-async def _overlay(shell: Shell, tree: Tree, base: Sequence[bytes], mine: Sequence[bytes]) -> None:
-    """Base's protected files are put back. What the candidate added of that kind goes in an exact overlay, and in
-    either what would steer the run."""
-    protected = policy.matcher(tree.protected)
-    exact = tree.overlay == EXACT
-    added = set(mine) - set(base)
-    gone = _ending([p for p in added if policy.steers(p) or (exact and policy.matches(protected, p))])
-    kept = _ending([p for p in base if policy.matches(protected, p)])
-    if not gone + kept:
-        return
-    done = await shell(["sh", "-c", _OVERLAY, "overlay", tree.base, str(len(gone))], gone + kept, 4096)
-    if done.code != 0:
-        raise Unavailable(f"base's protected files: {done.complaint}")
+def _wishes(files: Sequence[PackedFile]) -> Iterator[bytes]:
+    """Only what is a test by its path may take the place of another file. Raises InvalidInput("exhibit")."""
+    for file in files:
+        path = file.path.encode("utf-8", "surrogateescape")
+        if reason := policy.unfit(path):
+            raise InvalidInput("exhibit", reason)
+        yield (b"+" if policy.matches(_TESTS, path) else b"=") + path
 
 
 def _ending(names: Sequence[bytes]) -> bytes:
-    return b"".join(name + b"\0" for name in sorted(names))
+    return b"".join(name + b"\0" for name in names)
 
 
 _IMPORT = """cat >/tmp/.bundle

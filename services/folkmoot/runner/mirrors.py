@@ -21,7 +21,7 @@ from folkmoot.runner.commits import packed
 from folkmoot.runner.git import Git, GitFailed
 from folkmoot.runner.origin import Origin, explained, origin_of
 from folkmoot.runner.outline import Outline, outline_of
-from folkmoot.runner.recent import Recent
+from folkmoot.runner.recent import Recent, Span
 from folkmoot.runtime.log.port import Artifacts
 from folkmoot.runtime.settings import RunnerSettings
 
@@ -41,7 +41,7 @@ class Mirrors:
     def __init__(self, folder: Path, artifacts: Artifacts, settings: RunnerSettings) -> None:
         self._folder = folder
         self._settings = settings
-        self._recent = Recent(_RECENT_BYTES)
+        self._recent = Recent[Span](_RECENT_BYTES)
         self._border = Border(folder / "quarantine", artifacts, self._recent, settings)
         self._locks: dict[str, asyncio.Lock] = {}
         self._trees: dict[tuple[RepositoryId, CommitId], BaseTree] = {}
@@ -159,6 +159,20 @@ class Mirrors:
         while len(self._trees) > _TREES:
             del self._trees[next(iter(self._trees))]
         return tree
+
+    async def holding(self, base: PreparedBase, task_id: TaskId, commit: CommitId | None) -> Git:
+        """Where `base` can be read, and `commit`, which this task admitted. Raises NotFound, InvalidInput."""
+        await self._holding(base)
+        git = self._known(base.repository_id)
+        if commit is not None and not refs.naming(git.folder, commit_id(commit, "commit"), f"refs/moot/{task_id}/"):
+            raise NotFound(f"{commit} is no candidate of {task_id}")
+        return git
+
+    async def changes(self, repository_id: RepositoryId, base: CommitId, commit: CommitId) -> bytes:
+        """`git diff-tree --raw -z` of two commits that are here. Raises NotFound, InvalidInput, GitFailed."""
+        git = self._known(repository_id)
+        pair = commit_id(base, "base"), commit_id(commit, "commit")
+        return await git.out("diff-tree", "-r", "--raw", "-z", "--no-renames", *pair)
 
     def _place(self, repository_id: RepositoryId) -> Path:
         return self._folder / token(repository_id, "repository_id")

@@ -12,16 +12,19 @@ from pathlib import Path
 
 import msgspec
 
-from folkmoot.kernel.errors import NotFound
+from folkmoot.kernel.errors import InvalidInput, NotFound
+from folkmoot.kernel.evidence import ArtifactRef, PackedFile
 from folkmoot.kernel.ids import CommitId, RepositoryId
 from folkmoot.runner import checkout
 from folkmoot.runner.checkout import Tree
+from folkmoot.runner.extraction import decoded
 from folkmoot.runner.gocache import GoCache, Layers
 from folkmoot.runner.jobs import Jobs, Turns
+from folkmoot.runner.recent import Recent, Span
 from folkmoot.runner.sandbox import HOME, REPO, Limits, Mount, Profile
 from folkmoot.runner.stage import Stage
 from folkmoot.runner.toolchain import Toolchains, environment
-from folkmoot.runner.workspace import Manifest, Queues, Workspace
+from folkmoot.runner.workspace import Manifest, Queues, Wish, Workspace
 from folkmoot.runtime.settings import RunnerSettings
 
 log = logging.getLogger(__name__)
@@ -32,8 +35,25 @@ _TRASH = ".trash-"
 
 Bundles = Callable[[RepositoryId, CommitId, CommitId], Awaitable[bytes]]
 """What is there, and commit, to a bundle of what is between: `Mirrors.bundle_of`."""
+Changes = Callable[[RepositoryId, CommitId, CommitId], Awaitable[bytes]]
+"""Base and commit to what is between, as `git diff-tree --raw -z` says it: `Mirrors.changes`."""
+Exhibits = Callable[[ArtifactRef], Awaitable[bytes]]
+"""`Artifacts.get`."""
 Objects = Callable[[RepositoryId], Path]
 """`Mirrors.objects`."""
+_EXHIBIT_BYTES = 16 * 1024**2
+"""Twice what `ExtractTests` packs: in JSON bytes are a third longer."""
+_ROOM = 16 * 1024**2
+"""Bytes of each kind that are kept for the next check-out."""
+
+
+class Sources(msgspec.Struct, frozen=True, kw_only=True):
+    """Where what is checked out comes from."""
+
+    objects: Objects
+    bundles: Bundles
+    changes: Changes
+    exhibits: Exhibits
 
 
 class Places:
@@ -44,8 +64,7 @@ class Places:
         folder: Path,
         toolchains: Toolchains,
         *,
-        objects: Objects,
-        bundles: Bundles,
+        sources: Sources,
         settings: RunnerSettings,
         group: asyncio.TaskGroup,
         stage: Stage,
@@ -53,8 +72,10 @@ class Places:
     ) -> None:
         self.folder = folder
         self._toolchains = toolchains
-        self._objects = objects
-        self._bundles = bundles
+        self._objects = sources.objects
+        self._sources = sources
+        self._changes = Recent[Span](_ROOM)
+        self._exhibits = Recent[ArtifactRef](_ROOM)
         self._settings = settings
         self._group = group
         self._stage = stage
@@ -84,15 +105,43 @@ class Places:
         return await self._workspace(place, manifest, objects)
 
     async def fill(self, workspace: Workspace) -> None:
-        """Make the folder and check the commit out. Raises NotFound for an unknown commit, Unavailable when git fails;
-        what was made until then stays."""
+        """Make the folder and check the commit out. Raises NotFound for an unknown commit, Unavailable when git fails,
+        FailedPrecondition("exhibit"); what was made until then stays."""
         wish, place = workspace.manifest.wish, workspace.folder
-        tree = wish.tree
-        bundle = b"" if tree.commit == tree.below else await self._bundles(wish.repository_id, tree.below, tree.commit)
-        self._furnish(place, self._objects(wish.repository_id), tree)
-        if await checkout.fill(workspace.shell, tree, bundle):
+        stock = await self._stock(wish)
+        self._furnish(place, self._objects(wish.repository_id), wish.tree, stock)
+        if await checkout.fill(workspace.shell, wish.tree, stock):
             await self._with_go(workspace)
         write(place, workspace.manifest)
+
+    async def _stock(self, wish: Wish) -> checkout.Stock:
+        tree, of = wish.tree, wish.repository_id
+        bundle = b"" if tree.commit == tree.below else await self._sources.bundles(of, tree.below, tree.commit)
+        gone, kept = checkout.overlaid(tree, await self._changed(wish))
+        return checkout.Stock(bundle=bundle, gone=gone, kept=kept, files=await self._laid_over(tree.exhibit))
+
+    async def _changed(self, wish: Wish) -> bytes:
+        """What of the commit an overlay may concern."""
+        tree = wish.tree
+        span = (wish.repository_id, tree.base, tree.commit)
+        if not tree.overlay or tree.commit == tree.base:
+            return b""
+        known = self._changes.get(span)
+        if known is None:
+            known = await self._sources.changes(*span)
+            self._changes.put(span, known)
+        return known
+
+    async def _laid_over(self, exhibit: ArtifactRef | None) -> tuple[PackedFile, ...]:
+        if exhibit is None:
+            return ()
+        if exhibit.size > _EXHIBIT_BYTES:
+            raise InvalidInput("exhibit_size", f"{exhibit.size} bytes; at most {_EXHIBIT_BYTES}")
+        known = self._exhibits.get(exhibit)
+        if known is None:
+            known = await self._sources.exhibits(exhibit)
+            self._exhibits.put(exhibit, known)
+        return decoded(known, "exhibit_sha256")
 
     async def sweep(self) -> None:
         """Remove what could not be removed before."""
@@ -124,12 +173,12 @@ class Places:
             shown = (await self._stage.shown([self.folder]))[self.folder]
             workspace.go = Layers(place, shown / workspace.folder.name / _GO, shared, self._stage)
 
-    def _furnish(self, place: Path, objects: Path, tree: Tree) -> None:
+    def _furnish(self, place: Path, objects: Path, tree: Tree, stock: checkout.Stock) -> None:
         """The sandboxes' user passes through `place`, owns what lies in it, and reads nothing else there."""
         for part, mode in (("", 0o711), ("repo", 0o700), ("home", 0o700)):
             (place / part).mkdir()
             (place / part).chmod(mode)
-        checkout.skeleton(place / "repo", objects, tree)
+        checkout.skeleton(place / "repo", objects, tree, stock)
         for part in ("repo", "home"):
             self._stage.owned(place / part)
 

@@ -115,6 +115,15 @@ def forbidden(entry: Entry) -> str:
     return f"{shown(entry.path)[:200]}: {mode}" if mode else _forbidden_name(entry)
 
 
+def unfit(path: bytes) -> str:
+    """Why no file may be added under this name; empty when it may."""
+    return forbidden(new_file(path))
+
+
+def new_file(path: bytes) -> Entry:
+    return Entry(path=path, old_mode="0", new_mode=_FILE, old_object="", new_object="", operation="A")
+
+
 def link_escapes(path: bytes, target: bytes) -> bool:
     """Whether the link leads out of the repository or into `.git`.
 

@@ -1,6 +1,8 @@
-"""Bundles made lately: every examination of a candidate begins with the same one."""
+"""Bodies made or fetched lately: every examination of a candidate begins with the same ones."""
 
 from collections import OrderedDict
+from collections.abc import Hashable
+from typing import Generic, TypeVar
 
 from folkmoot.kernel.ids import CommitId, RepositoryId
 
@@ -8,22 +10,25 @@ Span = tuple[RepositoryId, CommitId, CommitId]
 """Repository, base, commit."""
 
 
-class Recent:
+Key = TypeVar("Key", bound=Hashable)
+
+
+class Recent(Generic[Key]):
     """At most `limit` bytes of them; the one that was asked for longest ago goes first."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._size = 0
-        self._kept: OrderedDict[Span, bytes] = OrderedDict()
+        self._kept: OrderedDict[Key, bytes] = OrderedDict()
 
-    def get(self, span: Span) -> bytes | None:
-        if span in self._kept:
-            self._kept.move_to_end(span)
-        return self._kept.get(span)
+    def get(self, key: Key) -> bytes | None:
+        if key in self._kept:
+            self._kept.move_to_end(key)
+        return self._kept.get(key)
 
-    def put(self, span: Span, bundle: bytes) -> None:
-        self._size += len(bundle) - len(self._kept.pop(span, b""))
-        self._kept[span] = bundle
+    def put(self, key: Key, body: bytes) -> None:
+        self._size += len(body) - len(self._kept.pop(key, b""))
+        self._kept[key] = body
         while self._size > self._limit:
             _, oldest = self._kept.popitem(last=False)
             self._size -= len(oldest)

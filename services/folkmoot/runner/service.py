@@ -8,6 +8,7 @@ from contextlib import aclosing
 from folkmoot.api.workspace.v1 import workspace_pb2 as pb
 from folkmoot.api.workspace.v1 import workspace_pb2_grpc as rpc
 from folkmoot.kernel.errors import InvalidInput, NotFound
+from folkmoot.kernel.evidence import ArtifactRef
 from folkmoot.kernel.ids import RepositoryId, TaskId, WorkspaceId, commit_id, token
 from folkmoot.runner.checkout import Tree
 from folkmoot.runner.files import inside
@@ -129,8 +130,13 @@ def _wish(request: pb.OpenWorkspaceRequest) -> Wish:
             origin=commit_id(request.origin_commit, "origin_commit") if request.origin_commit else None,
             overlay=int(request.overlay),
             protected=tuple(request.protected_paths),
+            exhibit=_artifact(request.exhibit_sha256, request.exhibit_size),
         ),
     )
+
+
+def _artifact(sha256: str, size: int) -> ArtifactRef | None:
+    return ArtifactRef(sha256=sha256, size=size) if sha256 else None
 
 
 def _command(request: pb.ExecRequest) -> Command:

@@ -23,13 +23,13 @@ which has no plugins: what would be loaded by itself could only lie in the repos
 GO = "go test -json ./..."
 NODE = "node --test --test-reporter=junit --test-reporter-destination={report}"
 
-_PYTHON_TEST = re.compile(r"(?:^|/)(?:test_[^/]*|[^/]*_test)\.py$")
-_GO_TEST = re.compile(r"_test\.go$")
-_NODE_TEST = re.compile(
+PYTHON_TEST = re.compile(r"(?:^|/)(?:test_[^/]*|[^/]*_test)\.py$")
+GO_TEST = re.compile(r"_test\.go$")
+NODE_TEST = re.compile(
     r"(?:^|/)(?:[^/]+[.\-_]test|test-[^/]+|test)\.(?:js|mjs|cjs)$|(?:^|/)test/(?:.+/)?[^/]+\.(?:js|mjs|cjs)$"
 )
 _FOREIGN_NODE_RUNNERS = ("jest", "vitest", "mocha", "ava", "tap", "jasmine", "karma")
-_SIMPLE_PYTEST = re.compile(r"\s*(?:\S*/)?(?:python[\d.]*\s+-m\s+pytest|pytest|py\.test)\b[^;&|<>`$()\n]*")
+SIMPLE_PYTEST = re.compile(r"\s*(?:\S*/)?(?:python[\d.]*\s+-m\s+pytest|pytest|py\.test)\b[^;&|<>`$()\n]*")
 
 _WORD = re.compile(r"[^\s;&|()<>'\"`=]+")
 _MAKE = ("Makefile", "makefile", "GNUmakefile", "*.mk")
@@ -49,11 +49,11 @@ _READ_BY = {
 def detected(paths: Sequence[str], contents: Mapping[str, str]) -> TestSuite | None:
     """`contents` has those of `READ` that exist. A suite that is configured goes before one that only lies there."""
     names = [p for p in paths if "node_modules/" not in p and "vendor/" not in p]
-    python = sum(1 for p in names if _PYTHON_TEST.search(p))
-    node = 0 if foreign_node_runner(contents) else sum(1 for p in names if _NODE_TEST.search(p))
+    python = sum(1 for p in names if PYTHON_TEST.search(p))
+    node = 0 if foreign_node_runner(contents) else sum(1 for p in names if NODE_TEST.search(p))
     if python and _configures_pytest(names, contents):
         return pytest_suite()
-    if "go.mod" in paths and any(_GO_TEST.search(p) for p in names):
+    if "go.mod" in paths and any(GO_TEST.search(p) for p in names):
         return TestSuite(runner=Runner.GO, command=GO, report="go-json")
     if node and "package.json" in paths and node >= python:
         return node_suite()
@@ -124,7 +124,7 @@ def foreign_node_runner(contents: Mapping[str, str]) -> str:
 
 
 def _usual_report(command: str) -> str:
-    if _SIMPLE_PYTEST.fullmatch(command):
+    if SIMPLE_PYTEST.fullmatch(command):
         return "junit"
     return "go-json" if re.search(r"\bgo\s+test\b.*\s-json\b", command) else ""
 
@@ -140,7 +140,7 @@ def _runner(command: str, report: str) -> Runner:
 def _reporting(command: str, report: str) -> str:
     if report != "junit" or "{report}" in command:
         return command
-    if _SIMPLE_PYTEST.fullmatch(command) and "--junit" not in command:
+    if SIMPLE_PYTEST.fullmatch(command) and "--junit" not in command:
         return f"{command.strip()} -p no:cacheprovider --junitxml={{report}}"
     return f"export FOLKMOOT_REPORT={{report}}; {command}"
 

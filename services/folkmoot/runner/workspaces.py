@@ -29,7 +29,7 @@ from folkmoot.kernel.errors import (
 from folkmoot.kernel.ids import WorkspaceId
 from folkmoot.runner import observed, orphans, store, watch
 from folkmoot.runner.gocache import GoCache
-from folkmoot.runner.places import Bundles, Objects, Places, remove, write
+from folkmoot.runner.places import Places, Sources, remove, write
 from folkmoot.runner.stage import staged
 from folkmoot.runner.toolchain import Toolchains
 from folkmoot.runner.workspace import Manifest, Wish, Workspace
@@ -232,8 +232,7 @@ async def workspaces(
     folder: Path,
     toolchains: Toolchains,
     *,
-    objects: Objects,
-    bundles: Bundles,
+    sources: Sources,
     settings: RunnerSettings,
     clock: Clock,
 ) -> AsyncIterator[Workspaces]:
@@ -253,9 +252,7 @@ async def workspaces(
             log.warning("%d sandboxes of a dead runner are ended", ended, extra={"action": "sweep"})
         shown = await stage.toolchains(toolchains)
         go = GoCache(folder / "go", shown, stage, group)
-        made = Places(
-            places, shown, objects=objects, bundles=bundles, settings=settings, group=group, stage=stage, go=go
-        )
+        made = Places(places, shown, sources=sources, settings=settings, group=group, stage=stage, go=go)
         registry = Workspaces(made, settings, clock, _key(folder / "key"))
         await registry.resume()
         try:

@@ -60,6 +60,8 @@ class OpenWorkspaceRequest(_message.Message):
     PROTECTED_PATHS_FIELD_NUMBER: _builtins.int
     TTL_S_FIELD_NUMBER: _builtins.int
     ORIGIN_COMMIT_FIELD_NUMBER: _builtins.int
+    EXHIBIT_SHA256_FIELD_NUMBER: _builtins.int
+    EXHIBIT_SIZE_FIELD_NUMBER: _builtins.int
     task_id: _builtins.str
     """task_id is the task that it serves."""
     holder: _builtins.str
@@ -80,6 +82,12 @@ class OpenWorkspaceRequest(_message.Message):
     """ttl_s is the lease in seconds; the sweeper removes what outlives it."""
     origin_commit: _builtins.str
     """origin_commit is what base_ref named, where base is a decided commit on top of it. Empty: it is base."""
+    exhibit_sha256: _builtins.str
+    """exhibit_sha256 names an artifact with files, JSON of kernel.evidence.PackedFile, that are laid over what overlay
+    left. Empty: none. Answered with the guard `exhibit` where the commit has something else in their place.
+    """
+    exhibit_size: _builtins.int
+    """exhibit_size is in bytes."""
     @_builtins.property
     def protected_paths(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """protected_paths are the gitignore-style patterns that overlay goes by."""
@@ -97,10 +105,12 @@ class OpenWorkspaceRequest(_message.Message):
         protected_paths: _abc.Iterable[_builtins.str] | None = ...,
         ttl_s: _builtins.float = ...,
         origin_commit: _builtins.str = ...,
+        exhibit_sha256: _builtins.str = ...,
+        exhibit_size: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "base_commit", b"base_commit", "commit", b"commit", "holder", b"holder", "origin_commit", b"origin_commit", "overlay", b"overlay", "protected_paths", b"protected_paths", "repository_id", b"repository_id", "task_id", b"task_id", "ttl_s", b"ttl_s"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "base_commit", b"base_commit", "commit", b"commit", "exhibit_sha256", b"exhibit_sha256", "exhibit_size", b"exhibit_size", "holder", b"holder", "origin_commit", b"origin_commit", "overlay", b"overlay", "protected_paths", b"protected_paths", "repository_id", b"repository_id", "task_id", b"task_id", "ttl_s", b"ttl_s"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -951,3 +961,77 @@ class PublishWinnerResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___PublishWinnerResponse: _TypeAlias = PublishWinnerResponse  # noqa: Y015
+
+@_typing.final
+class ExtractTestsRequest(_message.Message):
+    """ExtractTestsRequest says where the tests are: in an admitted commit, or in files."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TASK_ID_FIELD_NUMBER: _builtins.int
+    BASE_FIELD_NUMBER: _builtins.int
+    COMMIT_FIELD_NUMBER: _builtins.int
+    FILES_SHA256_FIELD_NUMBER: _builtins.int
+    FILES_SIZE_FIELD_NUMBER: _builtins.int
+    task_id: _builtins.str
+    """task_id is the task that admitted the commit."""
+    base: _builtins.bytes
+    """base is JSON of kernel.evidence.PreparedBase, as PrepareBase answered."""
+    commit: _builtins.str
+    """commit is what AdmitProposal answered. Empty: files."""
+    files_sha256: _builtins.str
+    """files_sha256 names an artifact, JSON of a list of kernel.evidence.PackedFile: at most 8 of 64 KiB."""
+    files_size: _builtins.int
+    """files_size is in bytes."""
+    def __init__(
+        self,
+        *,
+        task_id: _builtins.str = ...,
+        base: _builtins.bytes = ...,
+        commit: _builtins.str = ...,
+        files_sha256: _builtins.str = ...,
+        files_size: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["base", b"base", "commit", b"commit", "files_sha256", b"files_sha256", "files_size", b"files_size", "task_id", b"task_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExtractTestsRequest: _TypeAlias = ExtractTestsRequest  # noqa: Y015
+
+@_typing.final
+class ExtractTestsResponse(_message.Message):
+    """ExtractTestsResponse is what can be run, and what cannot."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PACKS_FIELD_NUMBER: _builtins.int
+    PRODUCTION_FIELD_NUMBER: _builtins.int
+    PROBLEMS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def packs(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """packs are JSON of kernel.evidence.TestPack, one for each runner that is needed."""
+
+    @_builtins.property
+    def production(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """production are the changed paths of the commit that are neither tests nor what tests need."""
+
+    @_builtins.property
+    def problems(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """problems are what is left out and why, in words; each begins with the path where it is about one."""
+
+    def __init__(
+        self,
+        *,
+        packs: _abc.Iterable[_builtins.bytes] | None = ...,
+        production: _abc.Iterable[_builtins.str] | None = ...,
+        problems: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["packs", b"packs", "problems", b"problems", "production", b"production"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExtractTestsResponse: _TypeAlias = ExtractTestsResponse  # noqa: Y015

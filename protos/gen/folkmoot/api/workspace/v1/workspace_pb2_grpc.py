@@ -486,6 +486,11 @@ class RepositoryServiceStub:
                 request_serializer=folkmoot_dot_api_dot_workspace_dot_v1_dot_workspace__pb2.PublishWinnerRequest.SerializeToString,
                 response_deserializer=folkmoot_dot_api_dot_workspace_dot_v1_dot_workspace__pb2.PublishWinnerResponse.FromString,
                 _registered_method=True)
+        self.ExtractTests = channel.unary_unary(
+                '/folkmoot.api.workspace.v1.RepositoryService/ExtractTests',
+                request_serializer=folkmoot_dot_api_dot_workspace_dot_v1_dot_workspace__pb2.ExtractTestsRequest.SerializeToString,
+                response_deserializer=folkmoot_dot_api_dot_workspace_dot_v1_dot_workspace__pb2.ExtractTestsResponse.FromString,
+                _registered_method=True)
 
 
 class RepositoryServiceServicer:
@@ -520,6 +525,13 @@ class RepositoryServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ExtractTests(self, request, context):
+        """ExtractTests takes tests out of a candidate, or takes files of tests, so that they can be run alone on any commit.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_RepositoryServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -542,6 +554,11 @@ def add_RepositoryServiceServicer_to_server(servicer, server):
                     servicer.PublishWinner,
                     request_deserializer=folkmoot_dot_api_dot_workspace_dot_v1_dot_workspace__pb2.PublishWinnerRequest.FromString,
                     response_serializer=folkmoot_dot_api_dot_workspace_dot_v1_dot_workspace__pb2.PublishWinnerResponse.SerializeToString,
+            ),
+            'ExtractTests': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExtractTests,
+                    request_deserializer=folkmoot_dot_api_dot_workspace_dot_v1_dot_workspace__pb2.ExtractTestsRequest.FromString,
+                    response_serializer=folkmoot_dot_api_dot_workspace_dot_v1_dot_workspace__pb2.ExtractTestsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -653,6 +670,33 @@ class RepositoryService:
             '/folkmoot.api.workspace.v1.RepositoryService/PublishWinner',
             folkmoot_dot_api_dot_workspace_dot_v1_dot_workspace__pb2.PublishWinnerRequest.SerializeToString,
             folkmoot_dot_api_dot_workspace_dot_v1_dot_workspace__pb2.PublishWinnerResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExtractTests(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/folkmoot.api.workspace.v1.RepositoryService/ExtractTests',
+            folkmoot_dot_api_dot_workspace_dot_v1_dot_workspace__pb2.ExtractTestsRequest.SerializeToString,
+            folkmoot_dot_api_dot_workspace_dot_v1_dot_workspace__pb2.ExtractTestsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -174,6 +174,8 @@ class RepositoryServiceStub:
     """AdmitProposal checks a candidate's bundle and turns it into one commit on base."""
     PublishWinner: _grpc.UnaryUnaryMultiCallable[_workspace_pb2.PublishWinnerRequest, _workspace_pb2.PublishWinnerResponse]
     """PublishWinner makes a candidate's commit the branch `moot/<task_id>` of the mirror."""
+    ExtractTests: _grpc.UnaryUnaryMultiCallable[_workspace_pb2.ExtractTestsRequest, _workspace_pb2.ExtractTestsResponse]
+    """ExtractTests takes tests out of a candidate, or takes files of tests, so that they can be run alone on any commit."""
 
 @_typing.type_check_only
 class RepositoryServiceAsyncStub(RepositoryServiceStub):
@@ -188,6 +190,8 @@ class RepositoryServiceAsyncStub(RepositoryServiceStub):
     """AdmitProposal checks a candidate's bundle and turns it into one commit on base."""
     PublishWinner: _aio.UnaryUnaryMultiCallable[_workspace_pb2.PublishWinnerRequest, _workspace_pb2.PublishWinnerResponse]  # type: ignore[assignment]
     """PublishWinner makes a candidate's commit the branch `moot/<task_id>` of the mirror."""
+    ExtractTests: _aio.UnaryUnaryMultiCallable[_workspace_pb2.ExtractTestsRequest, _workspace_pb2.ExtractTestsResponse]  # type: ignore[assignment]
+    """ExtractTests takes tests out of a candidate, or takes files of tests, so that they can be run alone on any commit."""
 
 class RepositoryServiceServicer(metaclass=_abc_1.ABCMeta):
     """RepositoryService keeps one mirror per repository and guards its border. Needs the service token."""
@@ -223,5 +227,13 @@ class RepositoryServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_workspace_pb2.PublishWinnerResponse, _abc.Awaitable[_workspace_pb2.PublishWinnerResponse]]:
         """PublishWinner makes a candidate's commit the branch `moot/<task_id>` of the mirror."""
+
+    @_abc_1.abstractmethod
+    def ExtractTests(
+        self,
+        request: _workspace_pb2.ExtractTestsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_workspace_pb2.ExtractTestsResponse, _abc.Awaitable[_workspace_pb2.ExtractTestsResponse]]:
+        """ExtractTests takes tests out of a candidate, or takes files of tests, so that they can be run alone on any commit."""
 
 def add_RepositoryServiceServicer_to_server(servicer: RepositoryServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
