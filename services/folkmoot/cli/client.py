@@ -16,10 +16,12 @@ from folkmoot.cli.connect import Target
 from folkmoot.cli.fleet.client import Fleet
 from folkmoot.cli.stories.client import Stories
 from folkmoot.cli.streams import Seen, resumed, seen
+from folkmoot.kernel import subjects
 from folkmoot.kernel.errors import Unavailable
-from folkmoot.kernel.events import Event
-from folkmoot.kernel.evidence import Admission, ArtifactRef, PreparedBase, Refusal
-from folkmoot.kernel.facts import DeliberationEnded, Examined
+from folkmoot.kernel.events import Event, Stored
+from folkmoot.kernel.evidence import Admission, ArtifactRef, Exhibit, PreparedBase, Refusal, Verdict
+from folkmoot.kernel.facts import CODEC, CandidatesRanked, DeliberationEnded, Examined, Reviewed, Staged
+from folkmoot.kernel.ids import TaskId
 from folkmoot.kernel.result import Result
 from folkmoot.runtime.grpc.client import channel, credentials, mapped, mapped_stream
 from folkmoot.runtime.grpc.results import bundle_from_wire, result_from_wire
@@ -40,6 +42,13 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     admissions: tuple[Admission, ...] = ()
     refusals: tuple[Refusal, ...] = ()
     examinations: tuple[Examined, ...] = ()
+    exhibits: tuple[Exhibit, ...] = ()
+    reviews: tuple[Reviewed, ...] = ()
+    verdicts: tuple[Verdict, ...] = ()
+    stages: tuple[Staged, ...] = ()
+    idle: dict[str, str] = {}
+    """Later works that brought nothing, as `agent phase round`, and why."""
+    ranked: CandidatesRanked | None = None
 
 
 class Client:
@@ -61,6 +70,13 @@ class Client:
         story: planning_pb.Story = reply.story
         return story
 
+    async def deliberate(self, task: pb.Task, key: str) -> str:
+        """Ask for a task of no story; its id."""
+        request = pb.DeliberateAsyncRequest(task=task, idempotency_key=key)
+        with mapped():
+            reply = await self._orchestrator.DeliberateAsync(request, timeout=CALL_S, **self._options)
+        return str(reply.task_id)
+
     async def result(self, task_id: str) -> Answer:
         request = pb.GetDeliberationResultRequest(task_id=task_id)
         with mapped():
@@ -81,6 +97,12 @@ class Client:
             admissions=tuple(msgspec.json.decode(b, type=Admission) for b in reply.admissions),
             refusals=tuple(msgspec.json.decode(b, type=Refusal) for b in reply.refusals),
             examinations=tuple(msgspec.json.decode(b, type=Examined) for b in reply.examinations),
+            exhibits=tuple(msgspec.json.decode(b, type=Exhibit) for b in reply.exhibits),
+            reviews=tuple(msgspec.json.decode(b, type=Reviewed) for b in reply.reviews),
+            verdicts=tuple(msgspec.json.decode(b, type=Verdict) for b in reply.verdicts),
+            stages=tuple(msgspec.json.decode(b, type=Staged) for b in reply.stages),
+            idle=dict(reply.idle),
+            ranked=msgspec.json.decode(reply.ranked, type=CandidatesRanked) if reply.ranked else None,
         )
 
     async def artifact(self, ref: ArtifactRef) -> bytes:
@@ -113,6 +135,17 @@ class Client:
         replies = mapped_stream(self._orchestrator.GetTrail(request, timeout=CALL_S, **self._options))
         found = [seen(0, reply.event).event async for reply in replies]
         return [event for event in found if event is not None]
+
+    async def log_of(self, task_id: str) -> list[Stored]:
+        """The task's own events with the links of their chain. Raises InvalidInput for one that is of a newer kind."""
+        request = pb.GetTrailRequest(task_id=task_id)
+        found: list[Stored] = []
+        async for reply in mapped_stream(self._orchestrator.GetTrail(request, timeout=CALL_S, **self._options)):
+            event = CODEC.decode(reply.event)
+            if event.subject != subjects.deliberation(TaskId(task_id)):
+                break  # they come first
+            found.append(Stored(seq=reply.sequence, digest=reply.digest, event=event))
+        return found
 
     async def history(self, task_id: str) -> AsyncIterator[Seen]:
         """What is there now, without steps."""

@@ -68,23 +68,6 @@ async def cancel(task: str, reason: str, *, as_json: bool) -> Code:
     return Code.DONE
 
 
-async def evidence(task: str, *, as_json: bool) -> Code:
-    from folkmoot.cli import draw
-    from folkmoot.cli.lanes import rows_of
-
-    async with platform() as client:
-        task = await task_of(client, task)
-        found = await client.evidence(task)
-    if as_json:
-        emit({"task_id": task, **msgspec.to_builtins(found)})
-        return Code.DONE
-    if not found.examinations and not found.admissions and not found.refusals:
-        say(f"Nothing was observed of {task} so far; `moot watch {task}` follows it")
-        return Code.DONE
-    console(sys.stdout).print(draw.matrix(rows_of(found.examinations), found.admissions, found.refusals))
-    return Code.DONE
-
-
 async def diff(task: str, candidate: str, *, as_json: bool) -> Code:
     """On a terminal in colour and harmless; to a pipe or a file byte for byte, for `git apply`."""
     from folkmoot.cli import draw

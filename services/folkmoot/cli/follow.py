@@ -33,6 +33,7 @@ async def follow(events: AsyncIterator[Seen], screen: Screen) -> View:
 async def follow_or_cancel(client: Client, story_id: str, task_id: str, screen: Screen) -> Answer:
     """Follow a fresh task to its end; within `interruptible`, Ctrl-C asks the platform to cancel it first.
 
+    `story_id` is empty for a task of no story: that is in the log as soon as it is asked for.
     Raises Stopped when it was cancelled before it began.
     """
     task = asyncio.current_task()

@@ -83,6 +83,8 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     suites: tuple[Examined, ...] = ()
     """The tests, each run."""
     checks: tuple[Examined, ...] = ()
+    exhibits: tuple[Examined, ...] = ()
+    """Tests of peers and test writers, each run."""
 
 
 class View(msgspec.Struct, frozen=True, kw_only=True):
@@ -266,9 +268,14 @@ def _recorded(rows: tuple[Row, ...], fact: Examined) -> tuple[Row, ...]:
 
 
 def _with(row: Row, fact: Examined) -> Row:
-    if fact.kind is SuiteKind.TESTS:
-        return msgspec.structs.replace(row, suites=(*row.suites, fact))
-    return msgspec.structs.replace(row, checks=(*row.checks, fact))
+    match fact.kind:
+        case SuiteKind.TESTS:
+            return msgspec.structs.replace(row, suites=(*row.suites, fact))
+        case SuiteKind.CHECK:
+            return msgspec.structs.replace(row, checks=(*row.checks, fact))
+        case SuiteKind.EXHIBIT:
+            return msgspec.structs.replace(row, exhibits=(*row.exhibits, fact))
+    return row
 
 
 def rows_of(examinations: tuple[Examined, ...]) -> tuple[Row, ...]:

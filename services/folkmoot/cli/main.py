@@ -10,7 +10,8 @@ from typing import Annotated, Any
 import typer
 from typer.exceptions import TyperException
 
-from folkmoot.cli import codes
+from folkmoot.cli import asking, codes
+from folkmoot.cli.evidence.arguments import evidence
 from folkmoot.cli.fleet.arguments import agent_app, council_app, parked_app
 from folkmoot.cli.output import complain
 from folkmoot.cli.stories.arguments import plan_app, story_app
@@ -108,59 +109,9 @@ def _root(
     """Several coding agents, one decision on evidence."""
 
 
-@app.command()
-def solve(
-    text: Annotated[
-        str, typer.Argument(help="The wish in words; `-` reads standard input.", show_default=False, metavar="TEXT")
-    ],
-    repo: Annotated[str, typer.Option(help="Path or URL of a git repository.", metavar="PATH|URL")] = ".",
-    base: Annotated[str, typer.Option(help="What to start from; HEAD unless given.", metavar="REF")] = "",
-    check: Annotated[
-        list[str] | None,
-        typer.Option(help="A shell command that a good change makes exit with 0; repeatable.", metavar="CMD"),
-    ] = None,
-    agents: Annotated[
-        int, typer.Option(help="How many agents; 0 is the rigor's own number.", min=0, max=16, metavar="N")
-    ] = 0,
-    rigor: Annotated[str, typer.Option(help="L0: one agent and the gate. L1: several agents.", metavar="L0..L3")] = "",
-    workspace: Annotated[str, typer.Option(help="Where agents work.", metavar="local|kubernetes")] = "",
-    model_url: Annotated[str, typer.Option(help="Base URL of an OpenAI-compatible server.", metavar="URL")] = "",
-    model: Annotated[str, typer.Option(help="The model's name at that URL.", metavar="NAME")] = "",
-    title: Annotated[str, typer.Option(help="One line; the text's first line unless given.", metavar="TEXT")] = "",
-    as_json: Json = False,
-) -> int:
-    """Submit a wish, follow it live, print the decision."""
-    from folkmoot.cli import solve as solving
-
-    wish = solving.Wish(
-        text=text,
-        title=title,
-        repo=repo,
-        base=base,
-        checks=tuple(check or ()),
-        agents=agents,
-        rigor=rigor,
-        workspace=workspace,
-        model_url=model_url,
-        model=model,
-    )
-    return _end(solving.solve(wish, as_json=as_json))
-
-
-@app.command()
-def demo(
-    script: Annotated[
-        Path | None, typer.Option(help="A rehearsal script instead of the bundled one.", metavar="FILE")
-    ] = None,
-    agents: Annotated[
-        int, typer.Option(help="How many agents; 0 is the rigor's own number.", min=0, max=16, metavar="N")
-    ] = 0,
-    as_json: Json = False,
-) -> int:
-    """See it work: a real repository with a bug, scripted agents, no model needed."""
-    from folkmoot.cli import solve as solving
-
-    return _end(solving.demo(script, agents, as_json=as_json))
+app.command()(asking.solve)
+app.command("continue")(asking.continue_)
+app.command()(asking.demo)
 
 
 @app.command()
@@ -202,14 +153,7 @@ def watch(
     return _end(commands.watch(task, after, as_json=as_json))
 
 
-@app.command()
-def evidence(task: Outcome, as_json: Json = False) -> int:
-    """What the platform itself observed: base and candidates against tests and checks."""
-    from folkmoot.cli import commands
-
-    return _end(commands.evidence(task, as_json=as_json))
-
-
+app.command()(evidence)
 app.command()(trace)
 
 

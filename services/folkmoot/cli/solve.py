@@ -14,6 +14,7 @@ from folkmoot.api.orchestrator.v1 import orchestrator_pb2 as pb
 from folkmoot.cli import connect, repository
 from folkmoot.cli.client import Answer, Client, connected
 from folkmoot.cli.codes import Code, Stopped
+from folkmoot.cli.fleet.values import Limits, limits_to_wire
 from folkmoot.cli.follow import follow_or_cancel, interruptible
 from folkmoot.cli.output import say
 from folkmoot.cli.person import person
@@ -45,6 +46,16 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
     workspace: str = ""
     model_url: str = ""
     model: str = ""
+    superseded: tuple[str, ...] = ()
+    max_agents: int = 0
+    total: Limits | None = None
+    """Of the whole task."""
+
+
+def total(tokens: int, cost_usd: float, wall_s: float) -> Limits | None:
+    """0 is no limit."""
+    given = Limits(tokens=tokens or None, cost_usd=cost_usd or None, wall_s=wall_s or None)
+    return given if given != Limits() else None
 
 
 async def solve(wish: Wish, *, as_json: bool) -> Code:
@@ -131,6 +142,9 @@ def to_task(wish: Wish) -> pb.Task:
         model_url=wish.model_url,
         model=wish.model,
         workspace=wish.workspace,
+        superseded=wish.superseded,
+        max_agents=wish.max_agents,
+        total=limits_to_wire(wish.total),
     )
 
 

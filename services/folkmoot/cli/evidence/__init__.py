@@ -1,0 +1,1 @@
+"""`moot evidence`: what the platform observed, and the decision made again from it."""

@@ -1,0 +1,92 @@
+"""What `moot evidence --replay` does: decides anew, and compares with what stands in the log."""
+
+import sys
+from pathlib import Path
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from folkmoot.cli import documents
+from folkmoot.cli.codes import Code, Stopped
+from folkmoot.cli.evidence import draw
+from folkmoot.cli.evidence.sources import Case, from_file, from_platform
+from folkmoot.cli.output import emit, say
+from folkmoot.cli.screen import console
+from folkmoot.cli.text import line
+from folkmoot.kernel import replay as kernel
+from folkmoot.kernel.errors import InvalidInput
+from folkmoot.kernel.facts import CandidatesRanked
+from folkmoot.kernel.jury import Policy
+from folkmoot.kernel.jury.policy import POLICY, VERSIONS, policy_from, shipped
+from folkmoot.runtime import settings as configuration
+
+
+async def replay(name: str, policy: Path | None, export: Path | None, *, as_json: bool) -> Code:
+    """Done when the stored decision is reproduced, or another policy was asked for; else an error of ours."""
+    given = policy_from(documents.read_text(str(policy)).encode()) if policy else None
+    case = from_file(name, export, configuration.load()) if export else await from_platform(name)
+    stored = case.found.ruling
+    used = given or _policy_of(stored)
+    again = kernel.again(case.found, case.examinations, used)
+    if as_json:
+        _emit(case, again, used)
+    else:
+        _print(stored, again, given)
+    return Code.DONE if given or kernel.same(stored, again) else Code.OURS
+
+
+def _policy_of(stored: CandidatesRanked) -> Policy:
+    """Raises Stopped for one that this version does not have."""
+    try:
+        return shipped(stored.policy)
+    except InvalidInput as error:
+        known = f"this version has {', '.join(VERSIONS)}; `--policy FILE` takes the one that it was decided by"
+        raise Stopped(Code.OURS, f"decided by policy {stored.policy!r}, which is not here", known) from error
+
+
+def _emit(case: Case, again: CandidatesRanked, used: Policy) -> None:
+    stored = case.found.ruling
+    emit(
+        {
+            "task_id": case.found.state.task_id,
+            "reproduced": kernel.same(stored, again),
+            "policy": used.version,
+            "stored": stored,
+            "again": again,
+            "differences": kernel.differences(stored, again),
+        }
+    )
+
+
+def _print(stored: CandidatesRanked, again: CandidatesRanked, given: Policy | None) -> None:
+    out, changed = console(sys.stdout), not kernel.same(stored, again)
+    if given and changed:
+        out.print(Text(f"With policy {line(given.version, 64)} it would have been decided so:", style="bold"))
+        out.print(draw.ruling(again))
+        out.print(_changed(stored, again, "stored", "with this policy"))
+    elif given:
+        out.print(Text(f"policy {line(given.version, 64)} changes nothing: the stored decision is reproduced"))
+    elif changed:
+        out.print(Text("the stored decision is NOT reproduced", style="bold red"))
+        out.print(_changed(stored, again, "stored", "now"))
+        _say_of_older(stored)
+    else:
+        out.print(Text(f"the stored decision is reproduced (policy {line(stored.policy, 64)})", style="green"))
+        out.print(draw.ruling(stored))
+
+
+def _say_of_older(stored: CandidatesRanked) -> None:
+    if stored.policy != POLICY.version:
+        say(f"It was decided by policy {stored.policy}, by an older jury: this version weighs evidence in another way.")
+
+
+def _changed(stored: CandidatesRanked, again: CandidatesRanked, one: str, other: str) -> RenderableType:
+    lines: list[RenderableType] = [Text("")]
+    for found in kernel.differences(stored, again):
+        lines.append(Text(line(found.field, 80), style="bold"))
+        lines += [
+            Text(f"  {name}: {line(value, 400)}", style=style)
+            for name, value, style in ((one, found.stored, "red"), (other, found.again, "green"))
+            if value
+        ]
+    return Group(*lines)

@@ -1,0 +1,78 @@
+"""The decision of one deliberation, made again from its log. Pure: the same evidence and policy give the same bytes."""
+
+from collections.abc import Iterable, Iterator
+
+import msgspec
+
+from folkmoot.kernel.deliberation import Deliberation, apply, begin
+from folkmoot.kernel.errors import FailedPrecondition, NotFound
+from folkmoot.kernel.events import Stored
+from folkmoot.kernel.evidence import Examination
+from folkmoot.kernel.facts import CandidatesRanked
+from folkmoot.kernel.jury import Policy, collect, judge
+
+
+class Ranked(msgspec.Struct, frozen=True, kw_only=True):
+    """A deliberation as its jury found it, and what the jury said."""
+
+    state: Deliberation
+    ruling: CandidatesRanked
+
+
+class Difference(msgspec.Struct, frozen=True, kw_only=True):
+    """One place in which two rulings differ."""
+
+    field: str
+    """As `confidence`, `ranking[2].acceptable`."""
+    stored: str
+    """JSON; empty where there is nothing."""
+    again: str
+
+
+def ranked(events: Iterable[Stored]) -> Ranked:
+    """Fold a task's events up to its ranking.
+
+    Raises NotFound without events, FailedPrecondition (`not_ranked`), BrokenChain.
+    """
+    state: Deliberation | None = None
+    for stored in events:
+        if state and isinstance(stored.event.data, CandidatesRanked):
+            apply(state, stored)  # for its place in the chain
+            return Ranked(state=state, ruling=stored.event.data)
+        state = apply(state, stored) if state else begin(stored)
+    if state is None:
+        raise NotFound("there is no such deliberation")
+    raise FailedPrecondition("not_ranked", f"task {state.task_id} has no ranking: it is {state.state}")
+
+
+def again(found: Ranked, examinations: Iterable[Examination], policy: Policy) -> CandidatesRanked:
+    """The jury's word on the same evidence. `examinations` are the bodies behind `found.state.examined`, in order."""
+    return judge(collect(found.state, examinations), policy)
+
+
+def same(one: CandidatesRanked, other: CandidatesRanked) -> bool:
+    """Bit for bit, as they would be stored."""
+    return msgspec.json.encode(one, order="deterministic") == msgspec.json.encode(other, order="deterministic")
+
+
+def differences(stored: CandidatesRanked, now: CandidatesRanked) -> tuple[Difference, ...]:
+    """None where they are the same."""
+    before, after = _leaves("", msgspec.to_builtins(stored)), _leaves("", msgspec.to_builtins(now))
+    old, new = dict(before), dict(after)
+    fields = dict.fromkeys((*old, *new))
+    return tuple(
+        Difference(field=field, stored=old.get(field, ""), again=new.get(field, ""))
+        for field in fields
+        if old.get(field) != new.get(field)
+    )
+
+
+def _leaves(field: str, value: object) -> Iterator[tuple[str, str]]:
+    if isinstance(value, dict):
+        for name, item in value.items():
+            yield from _leaves(f"{field}.{name}".lstrip("."), item)
+    elif isinstance(value, (list, tuple)) and value:
+        for i, item in enumerate(value):
+            yield from _leaves(f"{field}[{i}]", item)
+    else:
+        yield field, msgspec.json.encode(value).decode()

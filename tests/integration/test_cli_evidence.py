@@ -1,0 +1,81 @@
+"""`moot evidence` and its replay, as a user runs them."""
+
+import json
+import re
+from collections.abc import AsyncIterator
+from importlib.resources import files
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from folkmoot.kernel.jury.policy import POLICY
+from folkmoot.kernel.result import State
+from tests.fixtures.cli_platform import Canned, Platform, ended, playing
+from tests.fixtures.deliberated import TASK, chained, told
+
+TOLD = told()
+
+
+@pytest.fixture
+async def platform(tmp_path: Path) -> AsyncIterator[Platform]:
+    """Knows a decision as it was made, one that is forged, and a task that is not decided."""
+    result = ended(TASK, State.ABSTAINED).result
+    facts = [stored.event.data for stored in TOLD.events]
+    forged = [msgspec.structs.replace(f, chosen="dev-9-r1") if hasattr(f, "chosen") else f for f in facts]
+    logs = {TASK: TOLD.events, "t-forged": chained(forged), "t-running": told(ranked=False).events}
+    tasks = {name: Canned(result=result, events=[s.event for s in log]) for name, log in logs.items()}
+    async with playing(tmp_path, tasks, TOLD.artifacts) as running:
+        yield running
+
+
+async def test_evidence_as_json_has_all_of_it(platform: Platform) -> None:
+    """Every test with its cells, findings with what came of them, verdicts, stages, and the decision."""
+    document = json.loads((await platform.moot("evidence", TASK, "--json")).out)
+    first = document["matrix"][0]
+    assert (first["test"], first["source"], first["author"]) == ("t::counts all", "candidate", "dev-1")
+    assert first["cells"] == {"base": "fail", "dev-1-r1": "pass", "dev-2-r1": "fail"}
+    assert len(document["matrix"]) == 5
+    assert [(f["reviewer"], f["reproduced"]) for f in document["findings"]] == [("dev-1", True), ("dev-2", False)]
+    assert [v["consistent"] for v in document["verdicts"]] == [False]
+    assert [s["stage"] for s in document["stages"]] == ["propose", "critique", "revise", "judge", "rank"]
+    assert document["ranked"]["policy"] == POLICY.version
+
+
+async def test_a_decision_is_reproduced(platform: Platform) -> None:
+    """From what the platform's log holds: the code is success."""
+    said = await platform.moot("evidence", TASK, "--replay")
+    assert (said.code, "the stored decision is reproduced" in said.out) == (0, True)
+    assert json.loads((await platform.moot("evidence", TASK, "--replay", "--json")).out)["reproduced"] is True
+
+
+async def test_a_decision_that_does_not_follow_is_told_apart(platform: Platform) -> None:
+    """With what differs, and a code of ours."""
+    said = await platform.moot("evidence", "t-forged", "--replay")
+    assert said.code == 1
+    assert "NOT reproduced" in said.out
+    assert 'stored: "dev-9-r1"' in said.out
+
+
+async def test_another_policy_says_what_it_would_change(platform: Platform, tmp_path: Path) -> None:
+    """That is no failure; a file that is no policy is."""
+    (tmp_path / "strict.toml").write_text(_strict())
+    said = await platform.moot("evidence", TASK, "--replay", "--policy", "strict.toml")
+    assert said.code == 0
+    assert "With policy strict it would have been decided so" in said.out
+    assert "chosen" in said.out
+    (tmp_path / "none.toml").write_text("version = 3")
+    assert (await platform.moot("evidence", TASK, "--replay", "--policy", "none.toml")).code == 2
+
+
+async def test_what_has_no_decision_is_not_replayed(platform: Platform) -> None:
+    """Usage, as is a policy without a replay."""
+    said = await platform.moot("evidence", "t-running", "--replay")
+    assert (said.code, "not_ranked" in said.err) == (2, True)
+    assert (await platform.moot("evidence", TASK, "--policy", "x.toml")).code == 2
+
+
+def _strict() -> str:
+    """The policy that ships, with which nothing is ever sure enough."""
+    text = files("folkmoot.kernel.jury").joinpath("policies", f"{POLICY.version}.toml").read_text()
+    return re.sub(r"threshold = [0-9.]+", "threshold = 1.0", text.replace(f'"{POLICY.version}"', '"strict"'))

@@ -1,0 +1,161 @@
+"""What `moot evidence` shows of tests, findings and verdicts, and what it decides again."""
+
+import io
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
+
+from folkmoot.cli.client import Evidence
+from folkmoot.cli.evidence import draw
+from folkmoot.cli.evidence.matrix import Cell, Line, findings, matrix
+from folkmoot.kernel.deliberation import BASE, fold
+from folkmoot.kernel.evidence import CommandEnd, Examination, Source, SuiteKind, Verdict
+from folkmoot.kernel.facts import Reviewed, Work
+from tests.fixtures.cli_platform import EVIL
+from tests.fixtures.deliberated import ONE, RIGHT, TWO, WRONG, examination, exhibit, finding, told
+
+OWN = exhibit("own-dev-1-r1", ONE)
+TOLD = told()
+
+
+def run(subject: str, tests: dict[str, str], number: int = 1) -> Examination:
+    return examination(subject, SuiteKind.EXHIBIT, OWN.exhibit_id, tests, run=number)
+
+
+def evidence(evil: str = "") -> tuple[Evidence, tuple[Line, ...]]:
+    log = told(evil=evil)
+    state = fold(log.events)
+    found = Evidence(
+        base=state.base,
+        admissions=state.admissions,
+        examinations=state.examined,
+        exhibits=state.exhibits,
+        reviews=state.reviews,
+        verdicts=state.verdicts,
+        stages=state.staged,
+        idle=state.idle,
+        ranked=state.ranked,
+    )
+    return found, matrix(found.exhibits, log.examinations)
+
+
+def drawn(found: Evidence, lines: tuple[Line, ...], limit: int | None = None) -> str:
+    out = io.StringIO()
+    shown = findings(found.reviews, lines)
+    Console(file=out, width=140, markup=False, emoji=False, highlight=False).print(
+        draw.evidence(found, lines, shown, limit)
+    )
+    return out.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("outcome", "cell"),
+    [("passed", Cell.PASSED), ("failed", Cell.FAILED), ("error", Cell.ERROR), ("skipped", Cell.SKIPPED)],
+)
+def test_a_cell_is_what_the_test_did(outcome: str, cell: Cell) -> None:
+    """On that subject, in the run's own words."""
+    (line,) = matrix([OWN], [run(RIGHT, {"t::a": outcome})])
+    assert line.cells == {RIGHT: cell}
+
+
+def test_what_a_run_does_not_tell_of_is_missing_or_ended_by_the_time_limit() -> None:
+    """A test that is seen elsewhere was there to be run."""
+    late = msgspec.structs.replace(run(WRONG, {}), end=CommandEnd(exit_code=None, limit="time"))
+    (line,) = matrix([OWN], [run(BASE, {"t::a": "passed"}), run(RIGHT, {}), late])
+    assert line.cells == {BASE: Cell.PASSED, RIGHT: Cell.MISSING, WRONG: Cell.TIMEOUT}
+
+
+def test_runs_that_differ_are_flaky() -> None:
+    """And tell no candidates apart."""
+    runs = [run(RIGHT, {"t::a": "passed"}), run(WRONG, {"t::a": "passed"}), run(WRONG, {"t::a": "failed"}, 2)]
+    (line,) = matrix([OWN], runs)
+    assert line.cells == {RIGHT: Cell.PASSED, WRONG: Cell.FLAKY}
+    assert not line.discriminates
+
+
+def test_tests_that_tell_candidates_apart_come_first() -> None:
+    """What base does makes no difference to that."""
+    tests = {"t::a": "passed", "t::b": "passed", "t::c": "failed"}
+    runs = [run(BASE, tests), run(RIGHT, tests | {"t::c": "passed"}), run(WRONG, tests)]
+    assert [(line.test, line.discriminates) for line in matrix([OWN], runs)] == [
+        ("t::c", True),
+        ("t::a", False),
+        ("t::b", False),
+    ]
+
+
+def test_an_exhibit_that_never_ran_a_test_has_a_line() -> None:
+    """Nobody should look for it in vain."""
+    (line,) = matrix([OWN], [run(RIGHT, {})])
+    assert (line.test, line.cells) == ("", {RIGHT: Cell.MISSING})
+    assert matrix([OWN], [])[0].cells == {}
+
+
+@given(st.permutations(TOLD.examinations))
+def test_the_order_of_examinations_does_not_matter(examinations: list[Examination]) -> None:
+    """Whoever was examined first."""
+    exhibits = fold(TOLD.events).exhibits
+    assert matrix(exhibits, examinations) == matrix(exhibits, TOLD.examinations)
+
+
+def test_a_finding_is_reproduced_where_its_test_fails_on_what_it_speaks_of() -> None:
+    """Not by a test that passes there, nor by one of another finding."""
+    found, lines = evidence()
+    assert [(s.reviewer, s.reproduced) for s in findings(found.reviews, lines)] == [(ONE, True), (TWO, False)]
+
+
+def test_a_finding_that_was_not_run_is_neither() -> None:
+    """Nobody knows yet; one whose reproducer cannot be made a test says why."""
+    broken = msgspec.structs.replace(finding(ONE, WRONG, "x"), exhibit_id="", problem="it is no test")
+    work = Work(agent_id=ONE, phase="review")
+    review = Reviewed(work=work, findings=(finding(ONE, WRONG, "drops a cent"), broken))
+    shown = findings([review], matrix([exhibit("finding-dev-1-r1", ONE, Source.FINDING)], []))
+    assert [s.reproduced for s in shown] == [None, None]
+    assert "could not be run (it is no test)" in drawn(Evidence(base=None, reviews=(review,)), ())
+
+
+def test_everything_is_shown() -> None:
+    """The matrix, who wrote what, findings, verdicts, what was done and why, the decision with its weights."""
+    text = drawn(*evidence())
+    for piece in (
+        "t::counts all",
+        "flaky",
+        "finding-dev-1-r1: written by dev-1 as a finding",
+        "dev-1 of dev-2-r1 (high): reproduced: drops a cent",
+        "dev-2 of dev-1-r1 (low): not reproduced: is slow",
+        "dev-1-r1 or dev-2-r1: a tie, for the two orders got different answers (by judge-1, m)",
+        "critique 1: confidence 0.5: peers look for faults  dev-1, dev-2",
+        "nothing came of dev-2 revise 2: the tree is the same",
+        "from log-odds",
+        "(policy ",
+    ):
+        assert piece in text
+    row = next(line for line in text.splitlines() if "t::counts all" in line)
+    assert row.split()[-3:] == ["fail", "pass", "fail"]
+
+
+def test_a_long_matrix_is_cut_and_the_rest_counted() -> None:
+    """With how many of the rest tell candidates apart."""
+    found, lines = evidence()
+    text = drawn(found, lines, 1)
+    assert "… 4 more tests, 1 of which tell candidates apart; --all shows them" in text
+    assert "more test" not in drawn(found, lines)
+
+
+def test_words_of_agents_steer_nothing() -> None:
+    """Test ids, claims, reasons of judges: all of them are foreign."""
+    text = drawn(*evidence(EVIL))
+    assert "owned" not in text
+    assert not {"\x1b", "\x9b", "\u202e", "\x07"} & set(text)
+
+
+def test_a_verdict_without_an_answer_says_why() -> None:
+    """It is no tie, and no vote."""
+    verdict = Verdict(one=RIGHT, other=WRONG, better=None, consistent=False, judge=ONE, model="m", problem="no JSON")
+    better = msgspec.structs.replace(verdict, better=RIGHT, consistent=True, problem="")
+    text = drawn(Evidence(base=None, verdicts=(verdict, better)), ())
+    assert "no usable answer: no JSON" in text
+    assert "dev-1-r1 or dev-2-r1: dev-1-r1 (by dev-1, m)" in text
