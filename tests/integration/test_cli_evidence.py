@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from folkmoot.kernel.ids import TaskId
 from folkmoot.kernel.jury.policy import POLICY
 from folkmoot.kernel.result import State
 from tests.fixtures.cli_platform import Canned, Platform, ended, playing
@@ -23,8 +24,12 @@ async def platform(tmp_path: Path) -> AsyncIterator[Platform]:
     result = ended(TASK, State.ABSTAINED).result
     facts = [stored.event.data for stored in TOLD.events]
     forged = [msgspec.structs.replace(f, chosen="dev-9-r1") if hasattr(f, "chosen") else f for f in facts]
-    logs = {TASK: TOLD.events, "t-forged": chained(forged), "t-running": told(ranked=False).events}
-    tasks = {name: Canned(result=result, events=[s.event for s in log]) for name, log in logs.items()}
+    unranked = [stored.event.data for stored in told(ranked=False).events]
+    logs = {TASK: facts, "t-forged": forged, "t-running": unranked}
+    tasks = {
+        name: Canned(result=result, events=[stored.event for stored in chained(log, TaskId(name))])
+        for name, log in logs.items()
+    }
     async with playing(tmp_path, tasks, TOLD.artifacts) as running:
         yield running
 
