@@ -61,7 +61,7 @@ def _class_key(members: Iterable[Entry]) -> str:
 def cheapest_first(best: list[Entry]) -> list[Entry]:
     """Cheapest first; a level pair falls by content, so that the same evidence always gives the same answer."""
     classes = [(_class_key(c), e) for c in classes_of(best) for e in c]
-    return [e for _, e in sorted(classes, key=lambda c: (c[1].size, c[0], *_content(c[1])))]
+    return [e for _, e in sorted(classes, key=lambda c: (c[1].cost, c[0], *_content(c[1])))]
 
 
 def _content(entry: Entry) -> tuple[str, str, str]:
@@ -70,10 +70,8 @@ def _content(entry: Entry) -> tuple[str, str, str]:
     return (a.tree, a.commit, entry.proposal) if a else ("", "", entry.proposal)
 
 
-def odds_of(best: list[Entry], acceptable: list[Entry], baseline: Baseline, policy: Policy) -> list[tuple[str, float]]:
-    """What speaks for the first of `best`, as named log-odds that add up."""
-    winner, rivals = best[0], len(classes_of(best))
-    peers = len({e.agent for e in same_change(winner, acceptable)} - {winner.agent})
+def gate_odds(winner: Entry, baseline: Baseline, policy: Policy) -> list[tuple[str, float]]:
+    """What the gates say for one that passes them, as named log-odds that add up."""
     further = min(len(baseline.open_checks) - 1, policy.further_checks)
     guard = ("base's tests still pass", policy.guarded) if baseline.passing else ("no tests guard", policy.unguarded)
     terms = [
@@ -81,14 +79,20 @@ def odds_of(best: list[Entry], acceptable: list[Entry], baseline: Baseline, poli
         (bool(baseline.open_checks), "a check that fails at base passes", math.log(policy.first_check)),
         (further > 0, f"{count(further, 'further check')}", further * math.log(policy.further_check)),
         (winner.repaired > 0, "failing tests of base pass", math.log(policy.repaired)),
-        (
-            peers > 0,
-            f"{count(peers, 'other agent')} made the same change",
-            min(peers, policy.peers) * math.log(policy.peer),
-        ),
-        (rivals > 1, f"{rivals} different changes are level", -policy.level * math.log(rivals)),
     ]
     return [(words, value) for holds, words, value in terms if holds]
+
+
+def odds_of(best: list[Entry], acceptable: list[Entry], baseline: Baseline, policy: Policy) -> list[tuple[str, float]]:
+    """What speaks for the first of `best` where tests of candidates are no evidence."""
+    winner, rivals = best[0], len(classes_of(best))
+    peers = len({e.agent for e in same_change(winner, acceptable)} - {winner.agent})
+    same = f"{count(peers, 'other agent')} made the same change"
+    terms = [
+        (peers > 0, same, min(peers, policy.peers) * math.log(policy.peer)),
+        (rivals > 1, f"{rivals} different changes are level", -policy.level * math.log(rivals)),
+    ]
+    return gate_odds(winner, baseline, policy) + [(words, value) for holds, words, value in terms if holds]
 
 
 def same_change(entry: Entry, entries: list[Entry]) -> list[Entry]:

@@ -68,6 +68,11 @@ def collect(state: Deliberation, examinations: Iterable[Examination]) -> Evidenc
         ),
         refusals=state.refusals,
         failures=state.failures,
+        exhibits=state.exhibits,
+        findings=tuple(f for review in state.reviews for f in review.findings),
+        verdicts=state.verdicts,
+        superseded=state.spec.superseded,
+        paths=state.spec.paths,
     )
 
 
@@ -87,15 +92,17 @@ def baseline_of(evidence: Evidence) -> Baseline:
     runs = [e for e in evidence.base if e.kind is SuiteKind.TESTS and e.name == TESTS]
     seen = {test for run in runs for test in run.tests}
     ever, reliable = _ever_and_always(runs)
-    always = reliable | (_at_sides(evidence) - ever)
+    superseded = set(evidence.superseded)
+    always = (reliable | (_at_sides(evidence) - ever)) - superseded
     ran = {t for run in runs for t, outcome in run.tests.items() if outcome is not Outcome.SKIPPED} - always
+    flaky, failing = ever - always - superseded, ran - ever - superseded
     at_base = {e.name: e.end for e in evidence.base if e.kind is SuiteKind.CHECK}
     return Baseline(
         passing=frozenset(always),
-        failing=frozenset((seen & ran) - ever),
+        failing=frozenset(seen & failing),
         clean_exit=bool(runs) and all(ended_well(r.end) for r in runs),
         open_checks=frozenset(name for name, end in at_base.items() if not ended_well(end)),
-        words=(*_baseline_words(evidence, runs, always, ever - always, ran - ever), *_check_words(at_base)),
+        words=(*_baseline_words(evidence, runs, always, flaky, failing), *_check_words(at_base)),
     )
 
 
@@ -125,6 +132,9 @@ def _baseline_words(
         words.append("none of base's tests passes reliably: nothing guards against regressions")
     if flaky:
         words.append(f"{tests(flaky)} flaky at base, which gates nothing: {named(flaky)}")
+    if evidence.superseded:
+        gone = evidence.superseded
+        words.append(f"{tests(gone)} of base superseded by the story, which gates nothing: {named(gone)}")
     if failing:
         words.append(f"{tests(failing)} failing at base, which gates nothing: {named(failing)}")
     return words

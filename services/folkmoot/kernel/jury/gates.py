@@ -5,6 +5,7 @@ import msgspec
 from folkmoot.kernel.evidence import Admission, CommandEnd, Examination, Outcome, Refusal, SuiteKind
 from folkmoot.kernel.ids import AgentId, ProposalId
 from folkmoot.kernel.jury.evidence import Baseline, Candidate, Evidence, ended_well, unbelievable
+from folkmoot.kernel.jury.policy import Policy
 from folkmoot.kernel.jury.words import NAMED, count, cut, ending, listed_flags, named, tests
 from folkmoot.kernel.result import DecidedBy
 
@@ -21,14 +22,25 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     """By gate: what it does not pass, in words."""
     broken: int = 0
     """Tests that pass at base and not here."""
+    failing: frozenset[str] = frozenset()
+    """Those of them that ran here and failed; empty where more than that is wrong with the run."""
+    held: bool = False
+    """It fails nothing but what all otherwise good candidates fail, which is a question."""
     repaired: int = 0
     """Tests that fail at base and pass here."""
     merits: tuple[str, ...] = ()
     scores: dict[str, float] = {}
+    extra: int = 0
+    """Cost besides its size, in files: findings of linters, and files outside what the story is about."""
+
+    @property
+    def cost(self) -> tuple[int, int]:
+        files, lines = self.size
+        return files + self.extra, lines
 
     @property
     def size(self) -> tuple[int, int]:
-        """Files and lines: the cost of the change."""
+        """Files and lines."""
         a = self.admission
         return (len(a.files), a.lines_added + a.lines_removed) if a else (0, 0)
 
@@ -38,7 +50,7 @@ def refused(refusal: Refusal) -> Entry:
     return Entry(proposal=refusal.proposal_id, agent=refusal.agent_id, faults={DecidedBy.INTEGRITY: (fault,)})
 
 
-def entry_of(candidate: Candidate, evidence: Evidence, baseline: Baseline) -> Entry:
+def entry_of(candidate: Candidate, evidence: Evidence, baseline: Baseline, policy: Policy) -> Entry:
     a, agent = candidate.admission, candidate.admission.agent_id
     run = next((e for e in candidate.examinations if e.kind is SuiteKind.TESTS), None)
     passed = {t for t, outcome in run.tests.items() if outcome is Outcome.PASSED} if run else set()
@@ -55,6 +67,8 @@ def entry_of(candidate: Candidate, evidence: Evidence, baseline: Baseline) -> En
         admission=a,
         faults={gate: tuple(words) for gate, words in found.items() if words},
         broken=len(broken),
+        failing=frozenset(broken) if run and _only_fails(run, broken) else frozenset(),
+        extra=_extra(candidate, evidence, policy),
         repaired=len(repaired),
         merits=_merits(candidate, evidence, baseline, repaired),
     )
@@ -75,6 +89,34 @@ def _regressions(agent: str, run: Examination | None, baseline: Baseline) -> lis
     if absent:
         words.append(f"{agent}: {tests(absent)} of base did not run: {named(absent)}")
     return words or _unexplained_exit(agent, run, baseline)
+
+
+def _only_fails(run: Examination, broken: frozenset[str]) -> bool:
+    return not unbelievable(run) and all(run.tests.get(t) in (Outcome.FAILED, Outcome.ERROR) for t in broken)
+
+
+def _extra(candidate: Candidate, evidence: Evidence, policy: Policy) -> int:
+    fresh, outside = new_findings(candidate, evidence), len(outside_paths(candidate.admission, evidence))
+    return fresh * policy.finding_files + outside * policy.outside_files
+
+
+def new_findings(candidate: Candidate, evidence: Evidence) -> int:
+    """What linters find here and not at base, by number and tool."""
+    counts = [
+        next((e.counts for e in of if e.kind is SuiteKind.LINT), {}) for of in (candidate.examinations, evidence.base)
+    ]
+    return sum(max(0, number - counts[1].get(tool, 0)) for tool, number in counts[0].items())
+
+
+def outside_paths(admission: Admission, evidence: Evidence) -> list[str]:
+    """Changed files outside what the story is about, where it says so; tests may lie anywhere."""
+    tests_ = {path for e in evidence.exhibits for path in e.pack.paths}
+    places = [p.strip("/") for p in evidence.paths]
+    return [
+        f
+        for f in admission.files
+        if places and f not in tests_ and not any(p in ("", ".", f) or f.startswith(p + "/") for p in places)
+    ]
 
 
 def _unexplained_exit(agent: str, run: Examination, baseline: Baseline) -> list[str]:
@@ -98,6 +140,10 @@ def _merits(candidate: Candidate, evidence: Evidence, baseline: Baseline, repair
     a = candidate.admission
     merits = [f"changes {count(len(a.files), 'file')} and {count(a.lines_added + a.lines_removed, 'line')}"]
     merits += listed_flags(a.flags, NAMED)
+    if fresh := new_findings(candidate, evidence):
+        merits.append(f"brings {count(fresh, 'new finding')} of linters")
+    if outside := outside_paths(a, evidence):
+        merits.append(f"changes {count(len(outside), 'file')} outside the story's paths: {named(outside)}")
     if baseline.passing:
         merits.append(f"keeps {tests(baseline.passing)} of base")
     if repaired:

@@ -42,6 +42,34 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """Pairs that a model judges, at most."""
 
 
+class Weights(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Of opinions, each an author with all his tests. In a duel of two classes, the ratio by which one voice moves the
+    odds; for a class alone, by which it is likelier (`kept`) or less likely (`broken`) to be right."""
+
+    own: Ratio
+    """For a class that the author has a change in."""
+    third: Ratio
+    """Of an author with a change in neither."""
+    against: Ratio
+    """Against the class that the author has a change in."""
+    blind: Ratio
+    """Of a writer who saw no candidate, or two without names."""
+    unreached: Share
+    """Part of the log-odds that counts where no assertion fails: the test does not get that far, or never ends."""
+    verdict: Ratio
+    """Of a judge whose answer is the same in both orders."""
+    kept: Ratio
+    """Passes all tests of an author elsewhere that tell something."""
+    broken: Ratio
+    """Fails such a test."""
+    alone_broken: Ratio
+    """Fails tests that pass on nothing but their author's own change."""
+    blind_kept: Ratio
+    blind_broken: Ratio
+    agree: Ratio
+    """Each further different change of the same behaviour, up to `peers`."""
+
+
 class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Probabilities are of being right; ratios multiply odds. The files say where each number is from."""
 
@@ -65,6 +93,14 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     weak: Share
     """Below it an answer is called weakly supported."""
     profile: dict[Rigor, Profile]
+    finding_files: Count = 0
+    """Cost of a new finding of a linter, in files."""
+    outside_files: Count = 0
+    """Further cost of a file outside what the story is about."""
+    asks: bool = False
+    """A test of base that all otherwise good candidates fail is a question."""
+    weights: Weights | None = None
+    """None: tests of candidates are no evidence."""
 
     def __post_init__(self) -> None:
         if unnamed := [str(r) for r in Rigor if r not in self.profile]:

@@ -1,5 +1,7 @@
 """The ranking: acceptable ones first, equal evidence on a level rank."""
 
+from collections.abc import Mapping
+
 from folkmoot.kernel.jury.choice import cheapest_first, classes_of
 from folkmoot.kernel.jury.gates import GATES, Entry
 from folkmoot.kernel.jury.words import capped, listed
@@ -9,21 +11,25 @@ MAX_REASONS = 6
 """Per candidate."""
 
 
-def ranking_of(entries: list[Entry]) -> tuple[Ranked, ...]:
-    """Acceptable ones first. Equal evidence is a level rank; the order within it falls by content."""
+def ranking_of(entries: list[Entry], places: Mapping[str, int] | None = None) -> tuple[Ranked, ...]:
+    """Acceptable ones first. Equal evidence is a level rank; the order within it falls by content. `places`: of the
+    behaviour class of an acceptable one, by proposal; level classes have one place."""
+    at = places or {}
     classes = {e.proposal: c for c in classes_of(entries) for e in c}
     listed = cheapest_first([e for e in entries if e.admission]) + sorted(
         (e for e in entries if not e.admission), key=lambda e: e.proposal
     )
-    listed.sort(key=standing)
-    standings = [standing(e) for e in listed]
-    return tuple(_ranked(e, standings.index(standing(e)) + 1, classes[e.proposal]) for e in listed)
+    listed.sort(key=lambda e: standing(e, at))
+    standings = [standing(e, at) for e in listed]
+    return tuple(_ranked(e, standings.index(standing(e, at)) + 1, classes[e.proposal]) for e in listed)
 
 
-def standing(entry: Entry) -> tuple[int, ...]:
+def standing(entry: Entry, places: Mapping[str, int]) -> tuple[int, ...]:
     """Sorts the best first: the further it came through the gates, the better."""
     if not entry.faults:
-        return (0, -entry.repaired, *entry.size)
+        return (0, -entry.repaired, places.get(entry.proposal, 0), *entry.cost)
+    if entry.held:
+        return (0, 1, *entry.cost)
     first = next(i for i, gate in enumerate(GATES) if gate in entry.faults)
     return (len(GATES) - first, int(entry.admission is None), sum(map(len, entry.faults.values())), entry.broken)
 

@@ -1,30 +1,63 @@
 """Why a candidate was chosen, or none, in words."""
 
-from folkmoot.kernel.jury.choice import Fields, classes_of, decider, same_change
-from folkmoot.kernel.jury.evidence import Evidence
+from collections.abc import Callable
+
+from folkmoot.kernel.evidence import Finding
+from folkmoot.kernel.jury.case import Case
+from folkmoot.kernel.jury.choice import cheapest_first, classes_of, same_change
 from folkmoot.kernel.jury.gates import GATES, Entry
+from folkmoot.kernel.jury.matrix import Cell
 from folkmoot.kernel.jury.policy import Policy
 from folkmoot.kernel.jury.ranking import standing
-from folkmoot.kernel.jury.words import count, listed_flags
+from folkmoot.kernel.jury.voices import PASS, Pattern
+from folkmoot.kernel.jury.words import NAMED, count, cut, listed, listed_flags, named, tests
 from folkmoot.kernel.result import DecidedBy
 
 FLAGS = 8
 """Findings on the chosen change that a ruling tells, the gravest first."""
 
 
-def why(chosen: Entry, best: list[Entry], fields: Fields) -> list[str]:
+def why(case: Case, chosen: Entry, by: DecidedBy) -> list[str]:
+    if by in _BY:
+        second = next((e for e in case.best if e not in _behaving_like(case, chosen)), None)
+        after = f"; the runner-up is {second.agent}" if second else ""
+        return [f"{chosen.agent} is chosen by {_BY[by]}{after}", *_like(case, chosen)]
+    best = case.best if case.weighed is None else _level(case)
     rivals = [e for e in best if e not in same_change(chosen, best)]
     if rivals:
-        return [_by_cost(chosen, rivals, len(classes_of(best)))]
-    match decider(fields):
+        return [_by_cost(chosen, rivals, len(classes_of(best))), *_like(case, chosen)]
+    match by:
         case DecidedBy.ONLY_CANDIDATE:
-            alone = len(fields[0][1]) == 1
+            alone = len(case.fields[0][1]) == 1
             return [f"{chosen.agent} is chosen: " + ("the only proposal" if alone else "all proposals are one change")]
         case DecidedBy.INTEGRITY:
             return [f"{chosen.agent} is chosen by integrity: the others were turned back or changed protected files"]
         case DecidedBy.REGRESSION:
             return [f"{chosen.agent} is chosen by base's tests: no other proposal keeps them"]
     return [f"{chosen.agent} is chosen by acceptance: no other proposal that came so far does as well"]
+
+
+_BY = {
+    DecidedBy.CROSS_EXAMINATION: "cross-examination: the tests of all authors speak for it",
+    DecidedBy.SEALED_TESTS: "tests whose writers saw no candidate, or two without names",
+    DecidedBy.JUDGING: "judging, which evidence leaves level",
+}
+
+
+def _level(case: Case) -> list[Entry]:
+    """All that opinions leave level with the first, the cheapest first."""
+    assert case.weighed is not None
+    return cheapest_first([e for n in case.weighed.level for e in case.hearing.classes[n].entries])
+
+
+def _behaving_like(case: Case, chosen: Entry) -> list[Entry]:
+    return next((c.entries for c in case.hearing.classes if chosen in c.entries), [chosen])
+
+
+def _like(case: Case, chosen: Entry) -> list[str]:
+    alike = sorted({e.agent for e in _behaving_like(case, chosen)} - {chosen.agent})
+    told = case.weighed is not None and len(case.hearing.classes) > 1
+    return [f"in all tests {listed(alike)} behave{'s' if len(alike) == 1 else ''} like it"] if alike and told else []
 
 
 def _by_cost(chosen: Entry, rivals: list[Entry], classes: int) -> str:
@@ -55,17 +88,92 @@ def support(odds: list[tuple[str, float]], confidence: float, policy: Policy) ->
     return words
 
 
-def why_none(evidence: Evidence, entries: list[Entry], confidence: float, policy: Policy) -> list[str]:
+def why_none(case: Case, confidence: float) -> list[str]:
+    entries, rigor = case.entries, case.evidence.rigor
     if not entries:
         return ["no agent made a proposal: nothing could be judged", "another try, or another model, would settle it"]
+    if case.disputed:
+        held = sorted({e.agent for e in entries if e.held})
+        return [f"{listed(held)} fail nothing but what all otherwise good proposals fail", *settle(case)]
     if any(not e.faults for e in entries):
-        least = policy.profile[evidence.rigor].threshold
+        least = case.policy.profile[rigor].threshold
+        return [f"the best candidate has a confidence of {confidence:.2f}; {rigor} asks for {least:.2f}", *settle(case)]
+    who = "the only proposal is not" if len(entries) == 1 else f"none of {len(entries)} proposals is"
+    return [f"{who} acceptable", *settle(case)]
+
+
+def settle(case: Case) -> list[str]:
+    """What would help where none is chosen: questions and steps for the product owner."""
+    if not case.entries:
+        return ["another try, or another model, would settle it"]
+    if case.disputed:
+        few = sorted(case.disputed)[:NAMED]
+        return [f"is `{cut(t, 120)}` of base meant to change? Name it as superseded, or it stays" for t in few]
+    if any(not e.faults for e in case.entries):
         return [
-            f"the best candidate has a confidence of {confidence:.2f}; {evidence.rigor} asks for {least:.2f}",
+            *_questions(case),
             "an acceptance check that fails at base and passes on a right change would settle it",
         ]
-    who = "the only proposal is not" if len(entries) == 1 else f"none of {len(entries)} proposals is"
-    return [f"{who} acceptable", _settle(entries)]
+    return [_settle(case.entries)]
+
+
+def _questions(case: Case) -> list[str]:
+    """What the first two classes differ in; else what speaks against the only one."""
+    if case.weighed is None:
+        return []
+    order, classes = case.weighed.order, case.hearing.classes
+    if len(order) > 1:
+        one, other = classes[order[0]].changes[0][0].agent, classes[order[1]].changes[0][0].agent
+        tests_ = _tests(case, lambda p: (p.marks[order[0]] == PASS) != (p.marks[order[1]] == PASS))
+        return [f"`{one}` and `{other}` differ on test `{t}` by {v}: which is right?" for t, v in tests_[:NAMED]]
+    tests_ = _tests(case, lambda p: p.marks[0] != PASS)
+    return [f"`{classes[0].changes[0][0].agent}` fails test `{t}` by {v}: is it right?" for t, v in tests_[:NAMED]]
+
+
+def _tests(case: Case, wanted: Callable[[Pattern], bool]) -> list[tuple[str, str]]:
+    """One test of each pattern that is wanted, with its author; those that others pass too come first."""
+    found = [(p.alone, p.tests[0][1], v.name) for v in case.hearing.voices for p in v.patterns if wanted(p)]
+    return [(cut(test, 60), name) for _, test, name in sorted(found)]
+
+
+def opinions(case: Case) -> list[str]:
+    """What each voice says between the first two classes, and which tests do not count."""
+    if case.weighed is None:
+        return []
+    words = list[str]()
+    if len(case.weighed.order) > 1:
+        one, other = case.weighed.order[:2]
+        named_ = [case.hearing.classes[n].changes[0][0].agent for n in (one, other)]
+        sign, pair = (1, (one, other)) if one < other else (-1, (other, one))
+        said = [f"{o.voice} {sign * o.duels[pair]:+.2f}" for o in case.voiced if pair in o.duels]
+        words.append(f"{named_[0]} against {named_[1]}: " + ("; ".join(said) or "no test or judge tells them apart"))
+    for why_ in sorted({why_ for _, why_ in case.hearing.thrown}):
+        out = [t.test for t, w in case.hearing.thrown if w == why_]
+        words.append(f"{tests(out)} without weight, for {why_}: {named(out)}")
+    return [*words, *_findings(case)]
+
+
+def _findings(case: Case) -> list[str]:
+    """Findings that were not reproduced, by reviewer."""
+    by_id = {e.exhibit_id: e.author for e in case.evidence.exhibits}
+    lost: dict[str, int] = {}
+    for finding in case.evidence.findings:
+        if finding.exhibit_id in by_id and not reproduced(case, finding):
+            author = by_id[finding.exhibit_id]
+            lost[author] = lost.get(author, 0) + 1
+    return [
+        f"{count(n, 'finding')} of {author} {'was' if n == 1 else 'were'} not reproduced: without weight"
+        for author, n in sorted(lost.items())
+    ]
+
+
+def reproduced(case: Case, finding: Finding) -> bool:
+    """A test of its file fails on the accused and passes on another candidate, or on base."""
+    return any(
+        t.cells.get(finding.proposal_id) in (Cell.FAILED, Cell.ERROR, Cell.TIMEOUT) and Cell.PASSED in t.cells.values()
+        for t in case.trials
+        if t.exhibit.exhibit_id == finding.exhibit_id and finding.path in t.test
+    )
 
 
 def _settle(entries: list[Entry]) -> str:
@@ -80,5 +188,5 @@ def _settle(entries: list[Entry]) -> str:
 
 def why_out(entries: list[Entry]) -> list[str]:
     """The first fault of each that is out."""
-    out = sorted((e for e in entries if e.faults), key=lambda e: (standing(e), e.proposal))
+    out = sorted((e for e in entries if e.faults), key=lambda e: (standing(e, {}), e.proposal))
     return [next(e.faults[gate][0] for gate in GATES if gate in e.faults) for e in out]

@@ -1,0 +1,126 @@
+"""The evidence of one task, sorted once for ruling and standing: gates passed, classes heard, opinions weighed."""
+
+import math
+from collections.abc import Sequence
+
+import msgspec
+
+from folkmoot.kernel.jury.choice import Fields, cheapest_first, classes_of, fields_of, gate_odds, probability
+from folkmoot.kernel.jury.evidence import Baseline, Evidence, baseline_of
+from folkmoot.kernel.jury.gates import Entry, entry_of, refused
+from folkmoot.kernel.jury.matrix import Trial, matrix_of
+from folkmoot.kernel.jury.policy import Policy, Weights
+from folkmoot.kernel.jury.voices import PASS, Class, Hearing, hear
+from folkmoot.kernel.jury.weighing import Opinion, Weighed, opinions, rivals, weigh
+from folkmoot.kernel.jury.words import count
+from folkmoot.kernel.result import DecidedBy
+
+Odds = list[tuple[str, float]]
+"""Named log-odds that add up."""
+
+
+class Case(msgspec.Struct, frozen=True, kw_only=True):
+    evidence: Evidence
+    policy: Policy
+    baseline: Baseline
+    entries: list[Entry]
+    fields: Fields
+    disputed: frozenset[str] = frozenset()
+    """Tests of base that all otherwise good candidates fail."""
+    trials: tuple[Trial, ...] = ()
+    hearing: Hearing = Hearing()
+    voiced: tuple[Opinion, ...] = ()
+    weighed: Weighed | None = None
+    """None: tests of candidates are no evidence here."""
+
+    @property
+    def best(self) -> list[Entry]:
+        """Of the last field, the first to be chosen first."""
+        if self.weighed is None:
+            return cheapest_first(self.fields[-1][1])
+        return [e for n in self.weighed.order for e in self.hearing.classes[n].entries]
+
+
+def case_of(evidence: Evidence, policy: Policy) -> Case:
+    baseline = baseline_of(evidence)
+    entries = [entry_of(c, evidence, baseline, policy) for c in evidence.candidates]
+    disputed = _disputed(entries) if policy.asks else frozenset()
+    if disputed:
+        entries = [msgspec.structs.replace(e, held=_held(e) and e.failing <= disputed) for e in entries]
+    entries += [refused(r) for r in evidence.refusals]
+    case = Case(
+        evidence=evidence,
+        policy=policy,
+        baseline=baseline,
+        entries=entries,
+        fields=fields_of(entries),
+        disputed=disputed,
+    )
+    if policy.weights is None or not (evidence.exhibits or evidence.verdicts):
+        return case
+    return _heard(case, policy.weights)
+
+
+def _heard(case: Case, weights: Weights) -> Case:
+    trials = matrix_of(case.evidence)
+    hearing = hear(case.entries, case.fields[-1][1], trials)
+    voiced = opinions(hearing, case.evidence.verdicts, weights)
+    return msgspec.structs.replace(
+        case, trials=trials, hearing=hearing, voiced=voiced, weighed=weigh(voiced, hearing.classes)
+    )
+
+
+def _disputed(entries: Sequence[Entry]) -> frozenset[str]:
+    """What all candidates fail that pass the other gates: at least two different changes, by different agents."""
+    if any(not e.faults for e in entries):
+        return frozenset()
+    good = [e for e in entries if set(e.faults) == {DecidedBy.REGRESSION}]
+    common = frozenset.intersection(*(e.failing for e in good)) if good else frozenset()
+    independent = len(classes_of(good)) > 1 and len({e.agent for e in good}) > 1
+    return common if independent and any(_held(e) and e.failing == common for e in good) else frozenset()
+
+
+def _held(entry: Entry) -> bool:
+    return set(entry.faults) == {DecidedBy.REGRESSION} and bool(entry.failing)
+
+
+# --- confidence --------------------------------------------------------------------------------------------------
+
+
+def class_odds(case: Case, number: int, voiced: Sequence[Opinion]) -> Odds:
+    """What speaks for a class, as named log-odds that add up."""
+    weights, classes = case.policy.weights, case.hearing.classes
+    assert weights is not None
+    of = classes[number]
+    return [
+        *gate_odds(of.entries[0], case.baseline, case.policy),
+        *_alike(case, of, weights),
+        *((_said(o, odds), odds) for o in voiced if (odds := o.doubts.get(number, 0.0))),
+        *([(_rivals(len(classes) - 1), rivals(number, voiced, len(classes)))] if len(classes) > 1 else []),
+    ]
+
+
+def _said(opinion: Opinion, odds: float) -> str:
+    return f"tests of {opinion.voice} {'bear it out' if odds > 0 else 'contradict it'}"
+
+
+def _rivals(number: int) -> str:
+    return f"{count(number, 'class')} behave{'s' if number == 1 else ''} otherwise".replace("classs", "classes")
+
+
+def _alike(case: Case, of: Class, weights: Weights) -> Odds:
+    """Different changes that behave alike bear each other out where a test tells something; else they are level."""
+    further = len(of.changes) - 1
+    if not further:
+        return []
+    told = any(p.base != PASS for v in case.hearing.voices for p in v.patterns if PASS in p.marks)
+    if len(case.hearing.classes) > 1 or told:
+        agents = len({e.agent for change in of.changes for e in change}) - 1
+        alike = min(further, agents, case.policy.peers)
+        words = f"{count(alike, 'different change')} by others behaves alike"
+        return [(words, alike * math.log(weights.agree))] if alike else []
+    return [(f"{further + 1} different changes are level", -case.policy.level * math.log(further + 1))]
+
+
+def confidence(case: Case, number: int, voiced: Sequence[Opinion]) -> float:
+    return probability(class_odds(case, number, voiced))

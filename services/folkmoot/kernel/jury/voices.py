@@ -1,0 +1,195 @@
+"""Who says what: acceptable changes in classes of equal behaviour, and one voice per independent author.
+
+A voice is an author with all his tests and findings in all rounds; authors of one and the same change are one voice.
+Its patterns are what its tests say of the classes, each once: more tests that say the same change nothing.
+"""
+
+from collections.abc import Iterable, Sequence
+from collections.abc import Set as AbstractSet
+from itertools import chain
+
+import msgspec
+
+from folkmoot.kernel.deliberation import BASE
+from folkmoot.kernel.evidence import Source
+from folkmoot.kernel.jury.choice import cheapest_first, classes_of
+from folkmoot.kernel.jury.gates import Entry
+from folkmoot.kernel.jury.matrix import Cell, Trial
+from folkmoot.kernel.result import DecidedBy
+
+PASS, FAIL, WEAK, BLANK = "P", "F", "E", "?"
+"""Of a test on a change: passes; an assertion fails; it does not get that far; says nothing."""
+_MARKS = {
+    Cell.PASSED: PASS,
+    Cell.FAILED: FAIL,
+    Cell.ERROR: WEAK,
+    Cell.TIMEOUT: WEAK,
+    Cell.MISSING: WEAK,
+    Cell.SKIPPED: WEAK,
+    Cell.FLAKY: BLANK,
+}
+_BLIND = frozenset({Source.SEALED, Source.SPLIT})
+
+
+class Pattern(msgspec.Struct, frozen=True, kw_only=True):
+    """What tests of one voice say alike."""
+
+    marks: str
+    """One mark per class."""
+    base: str
+    alone: bool
+    """Passes on nothing but what the voice itself proposed."""
+    tests: tuple[tuple[str, str], ...]
+    """Exhibit and test id of those that say it."""
+
+
+class Voice(msgspec.Struct, frozen=True, kw_only=True):
+    name: str
+    blind: bool
+    """Saw no candidate, or none by name, and has none of its own."""
+    homes: frozenset[int]
+    """Classes that it has a change in."""
+    patterns: tuple[Pattern, ...]
+
+
+class Class(msgspec.Struct, frozen=True, kw_only=True):
+    """Changes that behave alike."""
+
+    changes: tuple[tuple[Entry, ...], ...]
+    """The cheapest first; the members of each are one and the same change."""
+    marks: str
+    """One per trial that counts."""
+
+    @property
+    def entries(self) -> list[Entry]:
+        return list(chain.from_iterable(self.changes))
+
+
+class Hearing(msgspec.Struct, frozen=True, kw_only=True):
+    """All that was said of the acceptable changes, sorted."""
+
+    classes: tuple[Class, ...] = ()
+    """By content."""
+    voices: tuple[Voice, ...] = ()
+    thrown: tuple[tuple[Trial, str], ...] = ()
+    """Tests that do not count, and why."""
+
+
+class _Row(msgspec.Struct, frozen=True):
+    """A trial, and its mark on each change and on base."""
+
+    trial: Trial
+    marks: str
+    base: str
+
+
+def hear(entries: Sequence[Entry], acceptable: Sequence[Entry], trials: Sequence[Trial]) -> Hearing:
+    """`entries`: of all proposals, in any order; `acceptable`: those among them that may win."""
+    changes = [tuple(cheapest_first(c)) for c in classes_of(cheapest_first(list(acceptable)))]
+    cheats = {e.agent for e in entries if DecidedBy.INTEGRITY in e.faults}
+    outside = [e.proposal for e in entries if _only_checks_fail(e)]
+    rows, thrown = list[_Row](), list[tuple[Trial, str]]()
+    for trial in trials:
+        row = _Row(trial, _marks(trial, changes), _mark(trial.cells.get(BASE)))
+        problem = _problem(row, trial, cheats, outside)
+        (thrown.append((trial, problem)) if problem else rows.append(row))
+    classes, of_change = _classes(changes, rows)
+    return Hearing(classes=classes, voices=_voices(changes, classes, of_change, rows, entries), thrown=tuple(thrown))
+
+
+def _only_checks_fail(entry: Entry) -> bool:
+    return set(entry.faults) == {DecidedBy.ACCEPTANCE}
+
+
+def _mark(cell: Cell | None) -> str:
+    return _MARKS[cell] if cell else BLANK
+
+
+def _marks(trial: Trial, changes: Sequence[tuple[Entry, ...]]) -> str:
+    marks = ""
+    for change in changes:
+        seen = {_mark(trial.cells.get(e.proposal)) for e in change}
+        marks += seen.pop() if len(seen) == 1 else BLANK if PASS in seen or BLANK in seen else WEAK
+    return marks
+
+
+def _problem(row: _Row, trial: Trial, cheats: AbstractSet[str], outside: Sequence[str]) -> str:
+    """Why a test says nothing; empty when it counts."""
+    if trial.exhibit.author in cheats:
+        return "its author's change is out by integrity"
+    if Cell.SKIPPED in trial.cells.values() and PASS not in row.marks and FAIL not in row.marks:
+        return "it is skipped"
+    flaky = row.marks.count(BLANK) + (trial.cells.get(BASE) is Cell.FLAKY)
+    if trial.cells.get(BASE) is Cell.FLAKY or (flaky > 1 and Cell.FLAKY in trial.cells.values()):
+        return "it is flaky"
+    if row.marks and PASS not in row.marks and any(trial.cells.get(p) is Cell.PASSED for p in outside):
+        return "it passes only where a check of the story fails"
+    return ""
+
+
+# --- classes -----------------------------------------------------------------------------------------------------
+
+
+def _classes(changes: Sequence[tuple[Entry, ...]], rows: Sequence[_Row]) -> tuple[tuple[Class, ...], list[int]]:
+    """Classes, cheapest first, and the class of each change."""
+    by_marks: dict[str, list[int]] = {}
+    for number in range(len(changes)):
+        marks = "".join(["E" if (m := row.marks[number]) == FAIL else m for row in rows])
+        by_marks.setdefault(marks, []).append(number)
+    classes = tuple(Class(changes=tuple(changes[n] for n in of), marks=marks) for marks, of in by_marks.items())
+    number_of = {n: number for number, of in enumerate(by_marks.values()) for n in of}
+    return classes, [number_of[n] for n in range(len(changes))]
+
+
+# --- voices ------------------------------------------------------------------------------------------------------
+
+
+def _voices(
+    changes: Sequence[tuple[Entry, ...]],
+    classes: Sequence[Class],
+    of_change: Sequence[int],
+    rows: Sequence[_Row],
+    entries: Sequence[Entry],
+) -> tuple[Voice, ...]:
+    groups = _authors(changes, entries)
+    said: dict[tuple[str, bool], list[_Row]] = {}
+    for row in rows:
+        author = str(row.trial.exhibit.author)
+        blind = row.trial.exhibit.source in _BLIND and author not in groups
+        said.setdefault((groups.get(author, author), blind), []).append(row)
+    first = [of_change.index(n) for n in range(len(classes))]
+    voices = []
+    for (name, blind), of in sorted(said.items()):
+        own = [n for n, change in enumerate(changes) if any(groups[e.agent] == name for e in change)]
+        others = [row for row in rows if groups.get(row.trial.exhibit.author, row.trial.exhibit.author) != name]
+        moved = any(row.marks[n] == PASS and row.base != PASS for n in own for row in others)
+        homes = frozenset(of_change[n] for n in own)
+        patterns = _patterns(of, first, None if blind else own, moved)
+        voices.append(Voice(name=name, blind=blind, homes=homes, patterns=patterns))
+    return tuple(voices)
+
+
+def _authors(changes: Sequence[tuple[Entry, ...]], entries: Sequence[Entry]) -> dict[str, str]:
+    """Which authors are one voice, for they made the same change: by agent, the names of all of them."""
+    groups: dict[str, set[str]] = {e.agent: {e.agent} for e in entries}
+    for change in changes:
+        joined = set().union(*(groups[e.agent] for e in change))
+        groups |= dict.fromkeys(joined, joined)
+    return {agent: " and ".join(sorted(of)) for agent, of in groups.items()}
+
+
+def _patterns(
+    rows: Iterable[_Row], first: Sequence[int], own: Sequence[int] | None, moved: bool
+) -> tuple[Pattern, ...]:
+    """`first`: a change of each class; `own`: the voice's changes, None where it cannot have any; `moved`: other
+    voices' tests show that those differ from base."""
+    found: dict[tuple[str, str, bool], list[tuple[str, str]]] = {}
+    for row in rows:
+        marks = "".join([row.marks[n] for n in first])
+        witnesses = {m for n, m in enumerate(row.marks) if own is None or n not in own}
+        alone = own is not None and PASS not in witnesses and not (moved and row.base == PASS)
+        found.setdefault((marks, row.base, alone), []).append((row.trial.exhibit.exhibit_id, row.trial.test))
+    return tuple(
+        Pattern(marks=marks, base=base, alone=alone, tests=tuple(tests))
+        for (marks, base, alone), tests in sorted(found.items())
+    )
