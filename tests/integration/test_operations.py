@@ -131,9 +131,13 @@ async def test_what_is_registered_is_answered_as_it_stands(call: Caller) -> None
     assert isinstance(agents, pb.ListAgentsResponse)
     assert [(a.name, a.shipped) for a in agents.agents] == [
         ("ann", False),
+        ("judge-1", True),
         ("qa-1", True),
         ("qa-2", True),
         ("qa-3", True),
+        ("splitter-1", True),
+        ("tester-1", True),
+        ("tester-2", True),
     ]
 
 

@@ -9,7 +9,7 @@ from folkmoot.kernel.fleet import AgentProfile, Council
 from folkmoot.kernel.ids import TaskId
 from folkmoot.kernel.registry import Registry, fold
 from folkmoot.kernel.task import Budget, ModelChoice, Role, TaskSpec
-from folkmoot.orchestrator.councils import seated
+from folkmoot.orchestrator.councils import helper_seats, seated
 from folkmoot.runtime.settings import ModelSettings
 
 SPEC = TaskSpec(task_id=TaskId("t-1"), title="Add it", text="Please.", repository="/repo", agents=3)
@@ -103,3 +103,57 @@ def test_more_words_than_one_event_holds_are_refused() -> None:
     assert len(seated(spec(agents=3, council="c"), registry(wordy, c=("own",)), MODEL).seats) == 3
     with pytest.raises(InvalidInput, match="agents: 16 seats of c"):
         seated(spec(agents=16, council="c"), registry(wordy, c=("own",)), MODEL)
+
+
+# --- helpers -----------------------------------------------------------------------------------------------------
+
+
+def test_helpers_sit_beside_any_council() -> None:
+    """As many as are asked for; more writers than there are profiles take turns."""
+    seats = helper_seats(spec(role=Role.DATA), fold(SHIPPED), MODEL, sealed=3, split=1, judge=True)
+    assert [s.agent_id for s in seats] == ["tester-1", "tester-2", "tester-3", "splitter-1", "judge-1"]
+    assert {s.role for s in seats} == {"QA"}
+    assert (seats[0].persona, seats[2].persona) == ("contract", "contract")
+    assert {s.model for s in seats} == {ModelChoice(url="http://configured/v1", name="configured")}
+    assert helper_seats(SPEC, fold(SHIPPED), MODEL, sealed=0, split=0, judge=False) == ()
+
+
+def test_a_helper_never_has_an_authors_name() -> None:
+    """A council may have an agent of that name, or come to one when it seats more."""
+    tester = msgspec.structs.replace(OWN, name="tester")
+    known = registry(tester, msgspec.structs.replace(OWN, name="judge-1"), c=("tester", "judge-1"))
+    task = spec(council="c", agents=2, max_agents=5)
+    authors = seated(spec(council="c", agents=5), known, MODEL).seats
+    helpers = helper_seats(task, known, MODEL, sealed=2, split=0, judge=True)
+    assert not {s.agent_id for s in authors} & {s.agent_id for s in helpers}
+    assert len({s.agent_id for s in helpers}) == 3
+
+
+def test_the_judge_has_a_model_that_wrote_nothing_where_there_is_one() -> None:
+    """His own first; else one that the registry knows of another agent; else the task's."""
+    here, there = (
+        ModelChoice(url="http://configured/v1", name="configured"),
+        ModelChoice(url="http://own/v1", name="own"),
+    )
+    rival = AgentProfile(name="rival", role=Role.QA, model=there)
+    named = AgentProfile(name="judge-1", role=Role.QA, model=ModelChoice(name="special"))
+
+    def judge(*agents: AgentProfile, council: str = "") -> ModelChoice:
+        known = registry(*agents, c=("own",))
+        (seat,) = helper_seats(spec(council=council), known, MODEL, sealed=0, split=0, judge=True)
+        return seat.model
+
+    assert judge(OWN) == there
+    assert judge(OWN, council="c") == here
+    assert judge(OWN, rival, named) == ModelChoice(url="http://configured/v1", name="special")
+    assert helper_seats(SPEC, fold(SHIPPED), MODEL, sealed=0, split=0, judge=True)[0].model == here
+
+
+def test_helpers_are_counted_with_the_seats() -> None:
+    """All of them stand in one event."""
+    wordy = [AgentProfile(name=name, role=Role.QA, instructions="字" * 4_000) for name in ("tester-1", "tester-2")]
+    own = msgspec.structs.replace(OWN, instructions="字" * 4_000)
+    known = registry(own, *wordy, c=("own",))
+    assert helper_seats(spec(council="c", agents=1), known, MODEL, sealed=2, split=0, judge=False)
+    with pytest.raises(InvalidInput, match="agents: 3 seats of c"):
+        helper_seats(spec(council="c", agents=3), known, MODEL, sealed=2, split=0, judge=False)

@@ -94,7 +94,7 @@ def test_parts_are_given_out_in_any_order() -> None:
 
 def test_a_part_that_does_not_exist_is_refused() -> None:
     """With the names that do."""
-    with pytest.raises(InvalidInput, match="right, stops, wrong"):
+    with pytest.raises(InvalidInput, match="plausible, right, sealed"):
         compose({AgentId("dev-1"): "genius"})
 
 

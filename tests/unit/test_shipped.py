@@ -63,6 +63,9 @@ def test_every_persona_and_role_says_something() -> None:
         ("councils/qa.toml", 'name = "qa-2"', 'name = "dev-2"', "qa.toml: agents: 'dev-2' stands in another file"),
         ("councils/qa.toml", "default = true", "default = false", "QA has 0 defaults"),
         ("personas.toml", "text =", "words =", r"personas.toml: personas\[0\]"),
+        ("helpers.toml", 'name = "judge-1"', 'name = "judge"', "helpers.toml: agents: 'judge-1' is missing"),
+        ("helpers.toml", 'persona = "sceptic"', 'persona = "nobody"', "helpers.toml: agent.persona: 'nobody'"),
+        ("helpers.toml", 'name = "tester-2"', 'name = "qa-1"', "helpers.toml: agents: 'qa-1' stands in another file"),
     ],
 )
 def test_a_wrong_file_is_named_with_its_field(tmp_path: Path, file: str, old: str, new: str, words: str) -> None:

@@ -1,4 +1,4 @@
-"""The data files that ship: roles, personas, councils with agents. Read once, strictly: errors name file and field.
+"""The data files that ship: roles, personas, councils, helpers. Read once, strictly: errors name file and field.
 
 A file of a council is what `moot council set` takes, so whoever wants another copies one.
 """
@@ -18,6 +18,9 @@ from folkmoot.kernel.task import Role as RoleName
 from folkmoot.tools.table import TOOLS
 
 T = TypeVar("T")
+
+HELPERS = ("tester-1", "splitter-1", "judge-1")
+"""Without these no task of high rigor is seated."""
 
 
 class Role(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -59,6 +62,10 @@ class _Council(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     description: str = ""
 
 
+class _Helpers(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    agents: tuple[_Agent, ...]
+
+
 class Library(msgspec.Struct, frozen=True, kw_only=True):
     """All of it."""
 
@@ -68,7 +75,7 @@ class Library(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def load(folder: Traversable) -> Library:
-    """`roles/*.toml`, `councils/*.toml` and `personas.toml` below `folder`.
+    """`roles/*.toml`, `councils/*.toml`, `personas.toml` and `helpers.toml` below `folder`.
 
     Raises Misconfigured naming file and field.
     """
@@ -82,7 +89,8 @@ def load(folder: Traversable) -> Library:
         agents={},
         councils={},
     )
-    return Library(roles=roles, personas=personas, shipped=_with_councils(bare, folder / "councils"))
+    shipped = _with_helpers(_with_councils(bare, folder / "councils"), folder / "helpers.toml")
+    return Library(roles=roles, personas=personas, shipped=shipped)
 
 
 def _role(file: Traversable) -> Role:
@@ -100,7 +108,6 @@ def _with_councils(bare: Shipped, folder: Traversable) -> Shipped:
     shipped = bare
     for file in _files(folder):
         found = _read(file, _Council)
-        agents = {a.name: _profile(a) for a in found.agents}
         council = Council(
             name=found.name,
             role=found.role,
@@ -108,18 +115,33 @@ def _with_councils(bare: Shipped, folder: Traversable) -> Shipped:
             default=found.default,
             description=found.description,
         )
-        if taken := [name for name in agents if name in shipped.agents]:
-            raise Misconfigured(f"{file.name}: agents: {taken[0]!r} stands in another file too")
+        shipped = _with_agents(shipped, file, found.agents)
         try:
-            for agent in agents.values():
-                require(fold(shipped), AgentRegistered(actor="", agent=agent))
-            shipped = msgspec.structs.replace(shipped, agents={**shipped.agents, **agents})
             require(fold(shipped), CouncilCreated(actor="", council=council))
         except InvalidInput as error:
             raise Misconfigured(f"{file.name}: {error}") from error
         shipped = msgspec.structs.replace(shipped, councils={**shipped.councils, council.name: council})
     _require_defaults(shipped)
     return shipped
+
+
+def _with_helpers(shipped: Shipped, file: Traversable) -> Shipped:
+    helpers = _read(file, _Helpers).agents
+    if missing := [name for name in HELPERS if name not in {a.name for a in helpers}]:
+        raise Misconfigured(f"{file.name}: agents: {missing[0]!r} is missing")
+    return _with_agents(shipped, file, helpers)
+
+
+def _with_agents(shipped: Shipped, file: Traversable, found: tuple[_Agent, ...]) -> Shipped:
+    agents = {a.name: _profile(a) for a in found}
+    if taken := [name for name in agents if name in shipped.agents]:
+        raise Misconfigured(f"{file.name}: agents: {taken[0]!r} stands in another file too")
+    try:
+        for agent in agents.values():
+            require(fold(shipped), AgentRegistered(actor="", agent=agent))
+    except InvalidInput as error:
+        raise Misconfigured(f"{file.name}: {error}") from error
+    return msgspec.structs.replace(shipped, agents={**shipped.agents, **agents})
 
 
 def _require_defaults(shipped: Shipped) -> None:

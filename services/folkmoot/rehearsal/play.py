@@ -4,7 +4,9 @@ from collections.abc import Iterable
 
 import msgspec
 
+from folkmoot.agents.quoting import diffs_in
 from folkmoot.kernel.errors import InvalidInput, NotFound
+from folkmoot.rehearsal.places import filled
 from folkmoot.rehearsal.script import PHASES, Script, Turn
 
 BYTES_PER_TOKEN = 4
@@ -15,6 +17,7 @@ class Message(msgspec.Struct, frozen=True):
     """Of a conversation, as far as the turn depends on it."""
 
     role: str
+    content: msgspec.Raw = msgspec.Raw(b"null")
     tool_calls: tuple["CallId", ...] | None = None
     tool_call_id: str | None = None
 
@@ -53,6 +56,8 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
     prompt_tokens: int
     cached_tokens: int
     """What the same agent sent with its call before this one: everything up to its last answer."""
+    shown: tuple[tuple[str, str], ...] = ()
+    """Candidates that the conversation begins with: name and diff."""
 
 
 def understand(body: bytes, phase: str) -> Ask:
@@ -77,17 +82,19 @@ def understand(body: bytes, phase: str) -> Ask:
         stream_usage=request.stream_options is not None and request.stream_options.include_usage,
         prompt_tokens=tokens(request.messages) + tokens([request.tools]),
         cached_tokens=tokens(request.messages[:before]) + (tokens([request.tools]) if answers else 0),
+        shown=_shown(messages),
     )
 
 
 def turn_for(script: Script, ask: Ask) -> Turn:
-    """The turn to play; past the last one, a text that says so. Raises NotFound for an agent without a part."""
+    """The turn to play, its places filled; past the last one, a text that says so. Raises NotFound for an agent without
+    a part."""
     name = script.behaviour(ask.agent)
     if name is None:
         raise NotFound(f"the script has no part for agent {ask.agent!r}; it has {', '.join(script.agents) or 'none'}")
     turns = script.behaviours[name].get(ask.phase, ())
     if ask.turn < len(turns):
-        return turns[ask.turn]
+        return filled(turns[ask.turn], ask.shown)
     return Turn(text=f"The script is over: behaviour {name!r} has {len(turns)} turns in phase {ask.phase}.")
 
 
@@ -117,3 +124,12 @@ def _answered(messages: list[Message]) -> None:
         open_calls = {call.id for call in message.tool_calls or ()}
     if open_calls:
         raise InvalidInput("messages", f"ends before the results of {', '.join(sorted(open_calls))}")
+
+
+def _shown(messages: list[Message]) -> tuple[tuple[str, str], ...]:
+    """In the first message that is the user's: what comes later may quote anything."""
+    for message in messages:
+        if message.role == "user":
+            content = msgspec.json.decode(message.content)
+            return tuple(diffs_in(content)) if isinstance(content, str) else ()
+    return ()

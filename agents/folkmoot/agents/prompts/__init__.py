@@ -7,13 +7,14 @@ from folkmoot.agents.assignment import Assignment
 from folkmoot.agents.chat import Message
 from folkmoot.agents.quoting import quoted
 from folkmoot.agents.roles import persona, role
+from folkmoot.agents.shown import DIFF_CHARS
 from folkmoot.tools.review import MOST_FINDINGS
 
 _AGENTS = ("system", "role", "task", "paths", "context", "reviewer", "review", "revise", "test", "split")
-_NAMES = (*_AGENTS, "assess", "plan")
+_NAMES = (*_AGENTS, "judging", "judge", "assess", "plan")
 
-DIFF_CHARS = 24_000
-"""Of one candidate."""
+DIFFS_CHARS = 120_000
+"""Of all candidates in one prompt: with many of them, each gets less."""
 
 
 def _text(name: str) -> str:
@@ -34,7 +35,8 @@ def opening(assignment: Assignment) -> tuple[Message, ...]:
 
 def _phase(assignment: Assignment) -> list[str]:
     """What is asked for beyond the task, or instead of it."""
-    facts = {"candidates": _candidates(assignment), "evidence": assignment.evidence or "Nothing yet."}
+    shown = diffs({c.alias: c.diff for c in assignment.shown})
+    facts = {"candidates": shown, "evidence": assignment.evidence or "Nothing yet."}
     match assignment.phase:
         case "review":
             rubric = _rubric(assignment.role)
@@ -46,8 +48,16 @@ def _phase(assignment: Assignment) -> list[str]:
     return []
 
 
-def _candidates(assignment: Assignment) -> str:
-    return "\n\n".join(quoted("diff", c.diff, name=c.alias, chars=DIFF_CHARS) for c in assignment.shown)
+def diffs(named: Mapping[str, str]) -> str:
+    """Each quoted under its name; how the rehearsal model finds them too."""
+    chars = min(DIFF_CHARS, DIFFS_CHARS // max(1, len(named)))
+    return "\n\n".join(quoted("diff", diff, name=name, chars=chars) for name, diff in named.items())
+
+
+def judging(role_name: str, facts: Mapping[str, str]) -> tuple[Message, ...]:
+    """What a judge is asked; the role's rubric comes last."""
+    question = filled("judge", {**facts, "rubric": _rubric(role_name)})
+    return {"role": "system", "content": _TEXTS["judging"]}, {"role": "user", "content": question}
 
 
 def _role(name: str) -> str:
