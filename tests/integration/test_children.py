@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from folkmoot.kernel.errors import Misconfigured
-from folkmoot.platform.children import Child, Family, Recipe, family
+from folkmoot.platform.children import STOP_S, Child, Family, Recipe, family
 from folkmoot.runtime.process import session
 from folkmoot.runtime.settings import inherited
 
@@ -51,6 +51,17 @@ async def test_a_dead_child_comes_back_though_what_it_left_holds_its_output(kin:
     leader = child.pid
     assert leader is not None
     await _replaced(child)
+    assert _session(leader) == []
+
+
+async def test_a_child_that_is_given_up_is_not_waited_for(kin: Family) -> None:
+    """One that takes its time to end is killed when the time that it was given is over."""
+    child = kin.start(recipe("import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)\n", READY, FOR_EVER))
+    await child.ready()
+    leader = child.pid
+    assert leader is not None
+    async with asyncio.timeout(STOP_S / 2):
+        await kin.stop(["one"], drain_s=0.1)
     assert _session(leader) == []
 
 

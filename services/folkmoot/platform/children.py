@@ -67,7 +67,8 @@ class Child:
         self._cwd = folder / "empty"
         self._process: Process | None = None
         self._ready: asyncio.Future[Announced] = asyncio.get_running_loop().create_future()
-        self._stopping = False
+        self.drain_s = STOP_S
+        """After SIGTERM; then it is killed."""
 
     @property
     def pid(self) -> int | None:
@@ -148,9 +149,10 @@ class Child:
             return
         process.send_signal(signal.SIGTERM)
         try:
-            await asyncio.wait_for(process.wait(), STOP_S)
+            await asyncio.wait_for(process.wait(), self.drain_s)
         except TimeoutError:
-            log.warning("%s did not end within %.0f s and is killed", self.recipe.name, STOP_S)
+            level = logging.WARNING if self.drain_s == STOP_S else logging.INFO
+            log.log(level, "%s did not end within %.0f s and is killed", self.recipe.name, self.drain_s)
             process.kill()
             await process.wait()
         end_session(process.pid)
@@ -226,8 +228,10 @@ class Family:
         """Does `work` for as long as the children are kept that do not end last."""
         self._tasks[name] = self._group.create_task(work, name=name)
 
-    async def stop(self, names: Sequence[str]) -> None:
+    async def stop(self, names: Sequence[str], *, drain_s: float = STOP_S) -> None:
         """End these and wait until they are gone."""
+        for name in self.children.keys() & set(names):
+            self.children[name].drain_s = drain_s
         stopping = [self._tasks.pop(n) for n in names if n in self._tasks]
         for task in stopping:
             task.cancel()

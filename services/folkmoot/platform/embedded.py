@@ -26,12 +26,15 @@ from folkmoot.runtime.clock import SystemClock
 from folkmoot.runtime.log.beside import beside
 from folkmoot.runtime.log.nats import ensure_topology
 from folkmoot.runtime.log.server import free_port, new_passwords, server_argv, server_config
+from folkmoot.runtime.ray import remove_session
 from folkmoot.runtime.settings import Settings, inherited, variables
 
 SERVICES = ("planning", "runner", "context", "orchestrator")
 PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR", "PYTHONDONTWRITEBYTECODE")
 """Of our own environment: what a service may know. Credentials reach a service by its own settings only."""
 STOP_WAIT_S = 30.0
+GIVEN_UP_S = 2.0
+"""What ends before it was ever up gets this long."""
 
 Say = Callable[[str], None]
 
@@ -67,7 +70,8 @@ async def running(
     with locked(folder) as lock:
         shutil.rmtree(folder / "logs", ignore_errors=True)
         async with family(folder, last=("ray", "nats"), recast=recast) as children:
-            info = await _start(children, settings, rehearsal_script, on_event, lock)
+            async with _given_up_quickly(children, folder):
+                info = await _start(children, settings, rehearsal_script, on_event, lock)
             _write(folder, info)
             try:
                 async with beside(retention.keep(settings, info.nats, SystemClock()), name="retention"):
@@ -170,6 +174,20 @@ async def _start(children: Family, settings: Settings, script: Path | None, say:
         await child.ready()
         say(f"{child.recipe.name} is up")
     return msgspec.structs.replace(_info(settings), metrics=metrics)
+
+
+@asynccontextmanager
+async def _given_up_quickly(children: Family, folder: Path) -> AsyncIterator[None]:
+    """Who gives up a start waits for nobody: no caller was told where the services are, and what they took up from
+    earlier times is kept in the log, which alone ends in peace."""
+    up = False
+    try:
+        yield
+        up = True
+    finally:
+        if not up:
+            await children.stop([n for n in children.kept if n != "nats"], drain_s=GIVEN_UP_S)
+            remove_session(folder)
 
 
 async def _start_nats(children: Family, settings: Settings, passwords: dict[str, str], lock: int) -> str:

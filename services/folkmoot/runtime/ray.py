@@ -189,7 +189,7 @@ def _signals_kept() -> Iterator[None]:
 async def serve(settings: Settings, announcement: Announcement, stop: asyncio.Event) -> None:
     """A head until the event is set; its processes and files go with it. Raises Unavailable when one of them dies."""
     with _session(settings.data_folder) as session:
-        with _signals_kept():
+        with _ending_at_once(), _signals_kept():
             address = start_head(settings, session)
         announcement.ready(address)
         node = _node()
@@ -199,6 +199,25 @@ async def serve(settings: Settings, announcement: Announcement, stop: asyncio.Ev
         if os.getsid(0) == os.getpid():
             end_session(os.getpid())
         await _removed(session)
+
+
+@contextmanager
+def _ending_at_once() -> Iterator[None]:
+    """While Ray starts, the loop stands still and would hear of a signal too late."""
+
+    def end(*_: object) -> None:
+        raise SystemExit(0)
+
+    before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    except SystemExit:
+        if os.getsid(0) == os.getpid():
+            end_session(os.getpid())
+        raise
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _node() -> Any:
@@ -242,10 +261,9 @@ async def _removed(folder: Path) -> None:
 @contextmanager
 def _session(data: Path) -> Iterator[Path]:
     """A folder with a short path, removed at the end; what a predecessor on `data` left is removed first."""
-    note = data / "ray" / "session"
+    note = _note(data)
     note.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    if note.exists():
-        shutil.rmtree(note.read_text("utf-8"), ignore_errors=True)
+    remove_session(data)
     session = Path(tempfile.mkdtemp(prefix="moot-ray-"))
     note.write_text(str(session), "utf-8")
     try:
@@ -253,6 +271,18 @@ def _session(data: Path) -> Iterator[Path]:
     finally:
         shutil.rmtree(session, ignore_errors=True)
         note.unlink(missing_ok=True)
+
+
+def remove_session(data: Path) -> None:
+    """What a head on `data` that was killed has left."""
+    note = _note(data)
+    if note.exists():
+        shutil.rmtree(note.read_text("utf-8"), ignore_errors=True)
+
+
+def _note(data: Path) -> Path:
+    """Says where the session is."""
+    return data / "ray" / "session"
 
 
 def _main() -> int:
