@@ -121,6 +121,8 @@ def main() -> int:
         except (asyncio.CancelledError, KeyboardInterrupt):
             stopped = True
     rows, runs = read(options.keep)
+    if options.replay:  # others may be at work beside it
+        rows, runs = [r for r in rows if r.seed == options.replay], [r for r in runs if r.seed == options.replay]
     _say("\n".join(summary(rows, runs)))
     return 1 if stopped or any(run.findings for run in runs) else 0
 
