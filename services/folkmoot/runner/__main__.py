@@ -73,7 +73,10 @@ async def _serve(
         serving(settings.grpc, _services(settings, registry, mirrors, bus)) as address,
         asyncio.TaskGroup() as group,
     ):
-        tasks = [group.create_task(registry.keep_swept(), name="sweeper")]
+        tasks = [
+            group.create_task(registry.keep_swept(), name="sweeper"),
+            group.create_task(mirrors.keep_packed(), name="packer"),
+        ]
         opener = Opener(registry, bus.log, address, spare=settings.runner.max_workspaces // _SPARE_SHARE)
         readers = [bus.queues.deliveries("runner-requests") for _ in range(OPENERS)]
         tasks += [

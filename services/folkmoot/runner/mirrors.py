@@ -13,7 +13,7 @@ from pathlib import Path
 from folkmoot.kernel.errors import FailedPrecondition, InvalidInput, NotFound
 from folkmoot.kernel.evidence import Admission, PreparedBase, Refusal
 from folkmoot.kernel.ids import AgentId, CommitId, RepositoryId, TaskId, commit_id, token
-from folkmoot.runner import merges, refs, store
+from folkmoot.runner import merges, packing, refs, store
 from folkmoot.runner.basetree import BaseTree, read_tree
 from folkmoot.runner.border import Border, Candidate, candidate_ref
 from folkmoot.runner.bundle import written
@@ -21,6 +21,7 @@ from folkmoot.runner.commits import packed
 from folkmoot.runner.git import Git, GitFailed
 from folkmoot.runner.origin import Origin, explained, origin_of
 from folkmoot.runner.outline import Outline, outline_of
+from folkmoot.runner.packing import Packer
 from folkmoot.runner.recent import Recent, Span
 from folkmoot.runtime.log.port import Artifacts
 from folkmoot.runtime.settings import RunnerSettings
@@ -45,10 +46,17 @@ class Mirrors:
         self._border = Border(folder / "quarantine", artifacts, self._recent, settings)
         self._locks: dict[str, asyncio.Lock] = {}
         self._trees: dict[tuple[RepositoryId, CommitId], BaseTree] = {}
+        self._packer = Packer(lambda folder: self._alone(RepositoryId(folder.parent.name)), every=settings.pack_every)
 
     def sweep(self) -> int:
         """At start: remove what processes that died left in quarantine; says how many."""
         return store.sweep(self._folder / "quarantine")
+
+    async def keep_packed(self) -> None:
+        """For ever: pack mirrors as they wear, first those that a predecessor left so."""
+        for folder in self._folder.glob("*/*.git"):
+            self._packer.look(folder)
+        await self._packer.keep()
 
     async def prepare(self, repository: str, base_ref: str, merge: Sequence[str] = ()) -> PreparedBase:
         """Bring the repository's refs into its mirror, resolve `base_ref`, join `merge`, read base's configuration.
@@ -103,7 +111,10 @@ class Mirrors:
         content = await self._own_merge(base) if bundle is None else bundle
         candidate = Candidate(task_id=task_id, agent_id=agent_id, round=round_, bundle=content, message=message)
         candidate_ref(candidate)
-        return await self._border.admit(candidate, base, mirror, self._candidates(base.repository_id))
+        home = self._candidates(base.repository_id)
+        verdict = await self._border.admit(candidate, base, mirror, home)
+        self._packer.look(home.folder)
+        return verdict
 
     async def publish(self, task_id: TaskId, repository_id: RepositoryId, commit: CommitId) -> str:
         """Make an admitted commit the branch `moot/<task_id>`; answers the branch's name.
@@ -228,7 +239,9 @@ class Mirrors:
         borrows = "../../base.git/objects"
         store.make_bare(self._candidates(origin.id).folder, borrows=borrows, object_format=kind)
         if _current(git) != theirs:
+            packing.clear(git.folder)
             await self._fetch(git, origin, head="HEAD" in theirs)
+            self._packer.look(git.folder)
         # Also when nothing was fetched: whoever did may have died before this.
         await _point_head(git, head="HEAD" in theirs)
         return git

@@ -124,6 +124,9 @@ class RunnerSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Most commits in one candidate."""
     fetch_timeout_s: Seconds = 600.0
     """To bring a repository into its mirror."""
+    pack_every: Count = 50
+    """Candidates of one repository between two packings of its mirror: each is a pack and a ref that git looks through
+    one by one, and a packing takes as long as a few admissions."""
 
 
 class OrchestratorSettings(msgspec.Struct, frozen=True, kw_only=True):
