@@ -1,5 +1,6 @@
 """Tests of one candidate, run alone on all others: taken out by the runner, laid over fresh check-outs."""
 
+import shutil
 from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from folkmoot.kernel.ids import AgentId, CommitId, TaskId
 from folkmoot.orchestrator.examiner import Examiner
 from folkmoot.orchestrator.runner import Extracted, Runner
 from folkmoot.runner.toolchain import Toolchains
+from tests.fixtures import need
 from tests.fixtures.workspace import TOKEN, Bench, bench, toolchains
 from tests.repositories import File
 
@@ -200,3 +202,30 @@ async def test_only_what_the_task_admitted(court: Court) -> None:
         await court.runner.extract_tests(TaskId("t-2"), court.bench.base, commit=commit)
     with pytest.raises(InvalidInput, match=r"^commit: is missing"):
         await court.runner.extract_tests(TASK, court.bench.base)
+
+
+NODE: Mapping[str, File] = {
+    "package.json": "{}",
+    "calc.js": "exports.add = (a, b) => a - b;\n",
+    "test/zero.test.js": "const { test } = require('node:test');\nconst { add } = require('../calc.js');\n"
+    "test('zero', () => { if (add(0, 0) !== 0) throw new Error('zero'); });\n",
+}
+
+
+async def test_node(tmp_path: Path, toolchains: Toolchains) -> None:
+    """Files by name, ids as in base's own run."""
+    need(shutil.which("node"), "needs node")
+    zero = str(NODE["test/zero.test.js"])
+    added = {"calc.js": "exports.add = (a, b) => a + b;\n", "test/sum.test.js": zero.replace("zero", "sum")}
+    added["test/sum.test.js"] = added["test/sum.test.js"].replace("add(0, 0) !== 0", "add(2, 3) !== 5")
+    added["test/zero.test.js"] = f"{zero}test('one', () => {{}});\n"
+    async with bench(tmp_path, toolchains, files=dict(NODE)) as runner:
+        court = Court(runner)
+        await court.admit("author", added)
+        [pack] = (await court.extracted("author")).packs
+        cells = {s: (await court.examined(pack, s)).tests for s in ("base", "author")}
+    groups = "groups of tests"
+    assert cells == {
+        "base": {"sum": FAILED, "zero": PASSED, "one": PASSED, groups: PASSED},
+        "author": {"sum": PASSED, "zero": PASSED, "one": PASSED, groups: PASSED},
+    }

@@ -82,3 +82,34 @@ async def test_odd_names_are_overlaid(runner: Bench) -> None:
         commit=verdict.commit, overlay=pb.OVERLAY_EXACT, protected_paths=["/-*", "/tests*", "/\u00fc*"]
     )
     assert [e.path for e in await workspace.list(depth=2)] == ["README.md", "adder.py", "tests", "tests/test_adder.py"]
+
+
+async def test_a_file_in_the_place_of_a_folder(runner: Bench) -> None:
+    """And the other way round, and a link in the place of either: base's protected files are there all the same."""
+    base, repo = runner.base, runner.repo
+    x = repo.blob(b"x = 1\n")
+    rows = [row for row in repo.rows(base.commit) if row[1] not in (b"tests", b"README.md")]
+    inside = repo.tree([("100644", b"inside", x)])
+    swaps = {
+        "folder": [("100644", b"tests", x), ("40000", b"README.md", inside)],
+        "link": [("120000", b"tests", repo.blob(b".")), ("120000", b"README.md", repo.blob(b"adder.py"))],
+    }
+    for number, (name, swap) in enumerate(swaps.items()):
+        tip = repo.commit_tree(repo.tree([*rows, *swap]), base.commit)
+        verdict = await runner.mirrors.admit(
+            task_id=TaskId("t-1"),
+            agent_id=AgentId(f"a-{number}"),
+            round_=1,
+            base=base,
+            bundle=repo.bundle(tip, base.commit),
+            message=name,
+        )
+        assert isinstance(verdict, Admission), verdict
+        for overlay in (pb.OVERLAY_RESTORE, pb.OVERLAY_EXACT):
+            workspace = await runner.workspace(
+                commit=verdict.commit, overlay=overlay, protected_paths=["tests/**", "README.md"]
+            )
+            assert [e.path for e in await workspace.list(depth=2) if e.kind == "file"] == [
+                "README.md", "adder.py", "tests/test_adder.py",
+            ]  # fmt: skip
+            assert await workspace.read("README.md") == b"adder\n"
