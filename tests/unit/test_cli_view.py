@@ -10,8 +10,10 @@ from rich.console import Console
 from rich.spinner import Spinner
 
 from folkmoot.cli import draw, words
-from folkmoot.cli.lanes import BASE, TRAIL, LaneState, View, fold, row, rows_of
+from folkmoot.cli.lane import TRAIL, LaneState
+from folkmoot.cli.lanes import View, fold, row, rows_of
 from folkmoot.cli.steps import Steps
+from folkmoot.kernel.deliberation import BASE
 from folkmoot.kernel.events import Fact
 from folkmoot.kernel.evidence import (
     Admission,

@@ -14,9 +14,11 @@ from rich.table import Table
 from rich.text import Text
 
 from folkmoot.cli import words
-from folkmoot.cli.lanes import BASE, Lane, LaneState, Row, View, passed, row
+from folkmoot.cli.lane import Lane, LaneState
+from folkmoot.cli.lanes import USUAL, Row, View, passed, peers, row
 from folkmoot.cli.steps import Steps
 from folkmoot.cli.text import count, line, span, visible
+from folkmoot.kernel.deliberation import BASE
 from folkmoot.kernel.evidence import Admission, Refusal
 from folkmoot.kernel.facts import Examined
 from folkmoot.kernel.result import Ranked, Result, State
@@ -24,7 +26,6 @@ from folkmoot.kernel.result import Ranked, Result, State
 DIFF_LINES = 60
 """Of a diff that are shown at the end; `moot diff` shows all."""
 
-_PHASES = (State.REQUESTED, State.CONVENED, State.PROPOSING, State.EXAMINING, State.RANKED)
 _MARKS = {"model": "·", "read": "○", "edit": "◆", "test": "▲", "run": "▸", "commit": "●", "other": "?"}
 _COLOURS = {"model": "dim", "read": "cyan", "edit": "yellow", "run": "blue", "commit": "green", "other": "magenta"}
 _ENDS = {
@@ -39,7 +40,9 @@ _LANES = {
     LaneState.PROPOSED: Text("●", style="green"),
     LaneState.REFUSED: Text("✗", style="red"),
     LaneState.FAILED: Text("✗", style="red"),
+    LaneState.DONE: Text("●", style="cyan"),
 }
+_DOES = {"review": "reviews", "revise": "revises", "test": "writes tests", "judge": "judges"}
 
 
 # --- while it runs -----------------------------------------------------------------------------------------------
@@ -47,7 +50,7 @@ _LANES = {
 
 def live(view: View, spinner: Spinner, now: datetime) -> RenderableType:
     """The whole view: title, phases, one lane per agent."""
-    parts: list[RenderableType] = [_title(view, now), _phases(view.state)]
+    parts: list[RenderableType] = [_title(view, now), _phases(view)]
     if view.lanes:
         parts.append(lanes(view, spinner, now))
     parts += [Text(f"! {line(notice)}", style="yellow") for notice in view.notices[:3]]
@@ -66,14 +69,16 @@ def _title(view: View, now: datetime) -> RenderableType:
     return grid
 
 
-def _phases(state: State) -> Text:
-    """Where it stands, as a line of dots."""
-    reached = _PHASES.index(state) if state in _PHASES else len(_PHASES)
+def _phases(view: View) -> Text:
+    """Where it stands, as a line of dots; a phase that comes again is where it stands again."""
+    course = (*view.course, str(State.RANKED))
+    now = len(course) if view.state.terminal else course.index(view.phase)
     out = Text(" ")
-    for number, phase in enumerate(_PHASES):
-        mark, style = ("●", "green") if number < reached else ("◉", "bold cyan") if number == reached else ("○", "dim")
+    for number, phase in enumerate(course):
+        been = number < now or len(USUAL) <= number < len(course) - 1
+        mark, style = ("◉", "bold cyan") if number == now else ("●", "green") if been else ("○", "dim")
         out.append(f"{mark} {phase}", style).append(" ─ ", "dim")
-    return out.append(f"◉ {state}", _ENDS[state]) if state in _ENDS else out.append("○ decided", "dim")
+    return out.append(f"◉ {view.state}", _ENDS[view.state]) if view.state in _ENDS else out.append("○ decided", "dim")
 
 
 def lanes(view: View, spinner: Spinner, now: datetime) -> Table:
@@ -85,10 +90,10 @@ def lanes(view: View, spinner: Spinner, now: datetime) -> Table:
     for _ in range(3):
         table.add_column(no_wrap=True, justify="right")
     table.add_column(ratio=1, no_wrap=True, overflow="ellipsis")
-    for lane in view.lanes:
+    for lane in (lane for lane in view.lanes if lane.asked):
         table.add_row(*_lane(lane, view, spinner, now))
     base = row(view, BASE)
-    if base.suites or base.checks:
+    if base.suites or base.checks or base.exhibits:
         table.add_row("", Text("base", style="dim"), "", "", "", "", examined(base))
     return table
 
@@ -118,14 +123,16 @@ def _trail(lane: Lane) -> Text:
 def _activity(lane: Lane, view: View) -> Text:
     match lane.state:
         case LaneState.WORKING:
-            out = Text(line(lane.doing, 80))
+            out = Text(": ".join(filter(None, (_DOES.get(lane.phase, ""), line(lane.doing, 80)))))
             return out if lane.tests is None else _tick(out.append("  own tests "), lane.tests)
         case LaneState.PROPOSED:
             out = examined(row(view, lane.proposal_id))
             out.append(f"{'  ' if out else ''}{lane.change}", "dim")
-            return out.append(f"  {line(lane.note, 80)}", "red") if lane.note else out
+            return out.append(f"  {line(lane.note, 80)}", "yellow") if lane.note else out
         case LaneState.WAITING:
             return Text("waits", style="dim")
+        case LaneState.DONE:
+            return Text(line(lane.note, 160), style="dim")
         case _:
             return Text(
                 f"{lane.state}: {line(lane.note, 160)}", style="yellow" if lane.state is LaneState.LOST else "red"
@@ -141,6 +148,9 @@ def examined(found: Row) -> Text:
         out.append("  checks " if found.suites else "checks ")
         for check in found.checks:
             _tick(out, passed(check))
+    if found.exhibits:
+        good, run = peers(found)
+        out.append(f"{'  ' if out else ''}others' tests ").append(f"{good}/{run}", "green" if good == run else "red")
     return out
 
 
@@ -159,6 +169,9 @@ def decision(result: Result) -> RenderableType:
     if result.reasons:
         parts += [Text(""), Text("Why", style="bold")]
         parts += [Text(f"  - {line(reason, 600)}") for reason in result.reasons]
+    if result.settle:
+        parts += [Text(""), Text("What would settle it", style="bold")]
+        parts += [Text(f"  ? {line(words, 600)}", style="yellow") for words in result.settle]
     return Group(*parts)
 
 

@@ -4,76 +4,31 @@ Tolerant on purpose: a view never stops at an event that it cannot place, becaus
 """
 
 from datetime import datetime
-from enum import StrEnum
 
 import msgspec
 
+from folkmoot.cli.lane import Lane, LaneState, called, moved, proposed
+from folkmoot.kernel.deliberation import BASE
 from folkmoot.kernel.events import Event
 from folkmoot.kernel.evidence import SuiteKind
 from folkmoot.kernel.facts import (
-    AgentFailed,
-    AttemptLost,
-    AttemptStarted,
     CancelRequested,
     CandidatesRanked,
     Convened,
     DeliberationEnded,
     DeliberationRequested,
     Examined,
-    ProposalAdmitted,
-    ProposalRefused,
-    StepTaken,
+    Seat,
+    Stage,
+    Staged,
+    Work,
 )
+from folkmoot.kernel.ids import AgentId
 from folkmoot.kernel.result import Ranked, Result, State
 
-BASE = "base"
-TRAIL = 14
-"""Steps that a lane shows."""
-
-
-class LaneState(StrEnum):
-    WAITING = "waiting"
-    WORKING = "working"
-    LOST = "lost"
-    """Its attempt died; another one may follow."""
-    PROPOSED = "proposed"
-    REFUSED = "refused"
-    FAILED = "failed"
-
-    @property
-    def ended(self) -> bool:
-        return self in (LaneState.PROPOSED, LaneState.REFUSED, LaneState.FAILED)
-
-
-class Mark(msgspec.Struct, frozen=True, kw_only=True):
-    """One step in a lane's trail."""
-
-    kind: str
-    """`model`, `read`, `edit`, `test`, `run`, `commit` or `other`."""
-    ok: bool
-
-
-class Lane(msgspec.Struct, frozen=True, kw_only=True):
-    """One agent."""
-
-    agent_id: str
-    persona: str = ""
-    state: LaneState = LaneState.WAITING
-    attempt: int = 0
-    steps: int = 0
-    doing: str = ""
-    """The last step, in a few words."""
-    trail: tuple[Mark, ...] = ()
-    tests: bool | None = None
-    """How the last run of tests by the agent itself went; None before the first."""
-    tokens: int = 0
-    started_at: datetime | None = None
-    ended_at: datetime | None = None
-    proposal_id: str = ""
-    change: str = ""
-    """Size of the proposal, as `+3 -1 in 1 file`."""
-    note: str = ""
-    """Why it was lost, refused or failed; what it tampered with."""
+USUAL = (State.REQUESTED, State.CONVENED, State.PROPOSING, State.EXAMINING)
+"""Every deliberation goes through these; those of higher rigor through more, once or again."""
+_PHASES = {Stage.CRITIQUE: "critiquing", Stage.REVISE: "revising", Stage.TEST: "testing", Stage.JUDGE: "judging"}
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,6 +46,12 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
     task_id: str = ""
     title: str = ""
     state: State = State.REQUESTED
+    agents: int = 0
+    """Of whom something is asked at first."""
+    stage: Stage | None = None
+    """The last that was begun."""
+    course: tuple[str, ...] = USUAL
+    """Phases, those that came besides the usual ones behind them."""
     checks: tuple[str, ...] = ()
     requested_at: datetime | None = None
     seen_at: datetime | None = None
@@ -99,10 +60,24 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
     has_tests: bool = True
     notices: tuple[str, ...] = ()
     lanes: tuple[Lane, ...] = ()
+    """Also of agents of whom nothing was asked so far."""
     rows: tuple[Row, ...] = ()
     ranking: tuple[Ranked, ...] = ()
     cancelled_by: str = ""
     result: Result | None = None
+
+    @property
+    def busy(self) -> bool:
+        """Somebody has something to do."""
+        return any(lane.asked and not lane.state.ended for lane in self.lanes)
+
+    @property
+    def phase(self) -> str:
+        """The state, or what it does in words of its own where there is no such state."""
+        over = self.ranking or self.result
+        if not over and (self.stage is Stage.JUDGE or (self.stage is Stage.TEST and self.busy)):
+            return _PHASES[self.stage]
+        return self.state
 
 
 def fold(view: View, event: Event) -> View:
@@ -116,10 +91,12 @@ def _moved(view: View, event: Event) -> View:
     change = msgspec.structs.replace
     match event.data:
         case DeliberationRequested(spec=spec):
-            named = change(view, task_id=spec.task_id, title=spec.title, checks=spec.checks)
+            named = change(view, task_id=spec.task_id, title=spec.title, checks=spec.checks, agents=spec.agents)
             return change(named, requested_at=event.time)
         case Convened() as fact:
             return _convened(view, fact)
+        case Staged() as fact:
+            return _staged(view, fact)
         case Examined() as fact:
             return change(view, rows=_recorded(view.rows, fact))
         case CandidatesRanked(ranking=ranking):
@@ -129,17 +106,39 @@ def _moved(view: View, event: Event) -> View:
         case DeliberationEnded(result=result):
             return change(view, result=result, ranking=result.ranking or view.ranking)
         case _:
-            return change(view, lanes=tuple(_lane(lane, event) for lane in view.lanes))
+            return change(view, lanes=tuple(moved(lane, event) for lane in view.lanes))
 
 
 def _convened(view: View, fact: Convened) -> View:
+    """Where candidates are inherited, their authors have proposed already, and nobody else will."""
+    first = 0 if fact.inherited else view.agents or len(fact.seats)
+    seats = [_seated(seat, asked=n < first) for n, seat in enumerate(fact.seats)]
+    candidates = {admission.agent_id: admission for admission in fact.inherited}
     return msgspec.structs.replace(
         view,
         base_commit=fact.base.commit,
         has_tests=fact.base.suite is not None,
         notices=fact.base.notices,
-        lanes=tuple(Lane(agent_id=s.agent_id, persona=s.persona or s.role) for s in fact.seats),
+        lanes=(
+            *(proposed(lane, candidates[a]) if (a := AgentId(lane.agent_id)) in candidates else lane for lane in seats),
+            *(_seated(helper, asked=False) for helper in fact.helpers),
+        ),
     )
+
+
+def _seated(seat: Seat, *, asked: bool) -> Lane:
+    return Lane(agent_id=seat.agent_id, persona=seat.persona or seat.duty or seat.role, duty=seat.duty, asked=asked)
+
+
+def _staged(view: View, fact: Staged) -> View:
+    works = {work.agent_id: work for work in fact.works}
+    if fact.stage is Stage.JUDGE:
+        judges = (AgentId(lane.agent_id) for lane in view.lanes if lane.duty == "judge")
+        works |= {judge: Work(agent_id=judge, phase="judge", round=fact.round) for judge in judges}
+    lanes = tuple(called(lane, works[a]) if (a := AgentId(lane.agent_id)) in works else lane for lane in view.lanes)
+    phase = _PHASES.get(fact.stage)
+    course = (*view.course, phase) if phase and phase not in view.course else view.course
+    return msgspec.structs.replace(view, lanes=lanes, stage=fact.stage, course=course)
 
 
 def _state(view: View) -> State:
@@ -149,113 +148,12 @@ def _state(view: View) -> State:
         return State.RANKED
     if not view.lanes:
         return State.REQUESTED
-    if all(lane.state.ended for lane in view.lanes):
+    if not view.busy:
         return State.EXAMINING
-    return State.CONVENED if all(lane.state is LaneState.WAITING for lane in view.lanes) else State.PROPOSING
-
-
-# --- lanes -------------------------------------------------------------------------------------------------------
-
-
-def _lane(lane: Lane, event: Event) -> Lane:
-    """The lane after an event that may be another lane's."""
-    match event.data:
-        case AttemptStarted(agent_id=agent) as begun if agent == lane.agent_id:
-            return _begun(lane, begun, event.time)
-        case StepTaken(agent_id=agent) as step if agent == lane.agent_id:
-            return _stepped(lane, step, event.time)
-        case AttemptLost(agent_id=agent, reason=reason) if agent == lane.agent_id:
-            return msgspec.structs.replace(lane, state=LaneState.LOST, note=reason)
-        case AgentFailed(agent_id=agent, reason=reason) as failed if agent == lane.agent_id:
-            return _closed(lane, LaneState.FAILED, event, note=reason, tokens=_tokens(lane, failed))
-        case ProposalRefused(refusal=refusal) as refused if refusal.agent_id == lane.agent_id:
-            named = msgspec.structs.replace(lane, proposal_id=refusal.proposal_id)
-            return _closed(named, LaneState.REFUSED, event, note=refusal.reason, tokens=_tokens(lane, refused))
-        case ProposalAdmitted() as admitted if admitted.admission.agent_id == lane.agent_id:
-            return _proposed(lane, admitted, event)
-        case _:
-            return lane
-
-
-def _begun(lane: Lane, fact: AttemptStarted, at: datetime) -> Lane:
-    change = msgspec.structs.replace
-    fresh = change(lane, state=LaneState.WORKING, attempt=fact.attempt, started_at=lane.started_at or at)
-    return fresh if fact.attempt == lane.attempt else change(fresh, steps=0, trail=(), doing="", tests=None, note="")
-
-
-def _stepped(lane: Lane, step: StepTaken, at: datetime) -> Lane:
-    """Steps come on a stream of their own: one may arrive before its attempt's event, or after the end."""
-    if lane.state.ended or step.attempt < lane.attempt:
-        return lane
-    used = step.usage.prompt_tokens + step.usage.completion_tokens
-    kind = _kind(step)
-    return msgspec.structs.replace(
-        lane,
-        state=LaneState.WORKING,
-        attempt=step.attempt,
-        started_at=lane.started_at or at,
-        steps=max(lane.steps, step.step),
-        doing="thinks" if kind == "model" else _words(step),
-        trail=(*lane.trail, Mark(kind=kind, ok=step.ok and step.exit_code in (None, 0)))[-TRAIL:],
-        tests=_passed(step) if kind == "test" else lane.tests,
-        tokens=lane.tokens + used,
-    )
-
-
-def _proposed(lane: Lane, fact: ProposalAdmitted, event: Event) -> Lane:
-    admission = fact.admission
-    files = len(admission.files)
-    size = f"+{admission.lines_added} -{admission.lines_removed} in {files} file{'s' if files != 1 else ''}"
-    note = "changed what is protected: " + ", ".join(t.path for t in admission.tampered) if admission.tampered else ""
-    named = msgspec.structs.replace(lane, proposal_id=admission.proposal_id, change=size)
-    return _closed(named, LaneState.PROPOSED, event, note=note, tokens=_tokens(lane, fact))
-
-
-def _closed(lane: Lane, state: LaneState, event: Event, *, note: str, tokens: int) -> Lane:
-    return msgspec.structs.replace(lane, state=state, ended_at=event.time, note=note, tokens=tokens, doing="")
-
-
-def _tokens(lane: Lane, fact: AgentFailed | ProposalRefused | ProposalAdmitted) -> int:
-    """The log's sum counts also what was spent before one began to watch."""
-    return max(lane.tokens, fact.usage.prompt_tokens + fact.usage.completion_tokens)
-
-
-_KINDS = {
-    "read_file": "read",
-    "list_files": "read",
-    "search": "read",
-    "git_status": "read",
-    "git_diff": "read",
-    "git_log": "read",
-    "write_file": "edit",
-    "append_file": "edit",
-    "edit_file": "edit",
-    "run_tests": "test",
-    "run": "run",
-    "commit": "commit",
-    "submit": "commit",
-}
-_SUBJECTS = ("path", "command", "pattern", "targets", "message", "summary")
-"""The argument that says what a call is about, the first that is there."""
-
-
-def _kind(step: StepTaken) -> str:
-    return "model" if step.kind == "model" else _KINDS.get(step.name, "other")
-
-
-def _passed(step: StepTaken) -> bool:
-    return step.ok and step.exit_code in (None, 0)
-
-
-def _words(step: StepTaken) -> str:
-    """Tool and what it is about; arguments may be cut off in the middle of their JSON."""
-    try:
-        arguments = msgspec.json.decode(step.arguments or "{}")
-    except msgspec.DecodeError:
-        return step.name
-    given = arguments if isinstance(arguments, dict) else {}
-    subject = next((given[name] for name in _SUBJECTS if given.get(name)), "")
-    return f"{step.name} {subject}".strip()
+    if view.stage in (Stage.CRITIQUE, Stage.REVISE):
+        return State(_PHASES[view.stage])
+    asked = [lane for lane in view.lanes if lane.asked]
+    return State.CONVENED if all(lane.state is LaneState.WAITING for lane in asked) else State.PROPOSING
 
 
 # --- what the platform observed ----------------------------------------------------------------------------------
@@ -289,6 +187,13 @@ def rows_of(examinations: tuple[Examined, ...]) -> tuple[Row, ...]:
 def row(view: View, subject: str) -> Row:
     """What was observed of `subject`; empty when nothing was, so far."""
     return next((r for r in view.rows if r.subject == subject), Row(subject=subject))
+
+
+def peers(found: Row) -> tuple[int, int]:
+    """Of the tests of authors, reviewers and test writers: how many pass here in their last run, and how many ran."""
+    last = {fact.name: fact for fact in found.exhibits}.values()
+    good = sum(fact.passed for fact in last)
+    return good, good + sum(fact.failed for fact in last)
 
 
 def passed(fact: Examined) -> bool:

@@ -3,7 +3,7 @@
 from folkmoot.cli.lanes import passed
 from folkmoot.cli.text import count, line, span
 from folkmoot.kernel.events import Event
-from folkmoot.kernel.evidence import CommandEnd, SuiteKind
+from folkmoot.kernel.evidence import CommandEnd, SuiteKind, Verdict
 from folkmoot.kernel.facts import (
     AgentFailed,
     AttemptLost,
@@ -14,10 +14,17 @@ from folkmoot.kernel.facts import (
     DeliberationEnded,
     DeliberationRequested,
     Examined,
+    ExhibitAdmitted,
+    Judged,
     OwnerTook,
     ProposalAdmitted,
     ProposalRefused,
+    Reviewed,
+    Stage,
+    Staged,
     StepTaken,
+    TestsWritten,
+    WorkEnded,
 )
 from folkmoot.kernel.result import DecidedBy, Result, State
 
@@ -33,19 +40,33 @@ _BECAUSE = {
 }
 
 
+_STARTS = {"review": " to review", "revise": " to revise its proposal", "test": " to write tests"}
+_STAGES = {
+    Stage.PROPOSE: "agents propose",
+    Stage.CRITIQUE: "peers review",
+    Stage.REVISE: "authors revise",
+    Stage.TEST: "tests are written",
+    Stage.JUDGE: "near candidates are compared",
+    Stage.RANK: "time to rank",
+}
+
+
 def sentence(event: Event) -> str:
     """One line about an event; empty for those that only machines care about."""
     match event.data:
         case DeliberationRequested(spec=spec):
             return f"{spec.task_id}: {line(spec.title, 120)}"
-        case Convened(base=base, seats=seats):
-            return f"{several(len(seats), 'agent')} on base {base.commit[:12]}"
+        case Convened(base=base, seats=seats, helpers=helpers):
+            more = f" and {several(len(helpers), 'helper')}" if helpers else ""
+            return f"{several(len(seats), 'agent')}{more} on base {base.commit[:12]}"
         case CandidatesRanked(ranking=ranking):
             return f"ranked {several(len(ranking), 'candidate')}"
         case CancelRequested(actor=actor, reason=reason):
             return f"{actor} asks to cancel" + (f": {line(reason)}" if reason else "")
         case Examined() as fact:
             return _examined(fact)
+        case Staged() as fact:
+            return _staged(fact)
         case DeliberationEnded(result=result):
             return verdict(result)
         case OwnerTook():
@@ -60,8 +81,8 @@ def several(number: int, what: str) -> str:
 
 def _of_agent(event: Event) -> str:
     match event.data:
-        case AttemptStarted(agent_id=agent, attempt=attempt):
-            return f"{agent} starts" + (f" again (attempt {attempt})" if attempt > 1 else "")
+        case AttemptStarted(agent_id=agent, attempt=attempt, phase=phase):
+            return f"{agent} starts{_STARTS.get(phase) or (f' again (attempt {attempt})' if attempt > 1 else '')}"
         case AttemptLost(agent_id=agent, reason=reason):
             return f"{agent} was lost: {line(reason)}"
         case AgentFailed(agent_id=agent, reason=reason):
@@ -73,11 +94,40 @@ def _of_agent(event: Event) -> str:
         case StepTaken(kind="tool") as step:
             return f"{step.agent_id} {step.step}: {step.name}" + ("" if step.ok else " failed")
         case _:
+            return _of_evidence(event)
+
+
+def _of_evidence(event: Event) -> str:
+    match event.data:
+        case ExhibitAdmitted(exhibit=found):
+            size = several(len(found.pack.paths), "file")
+            return f"{found.author}'s tests join the evidence as {found.exhibit_id} ({size})"
+        case Reviewed(work=work, findings=findings):
+            of = ", ".join(dict.fromkeys(line(f.proposal_id, 40) for f in findings))
+            return f"{work.agent_id} finds {several(len(findings), 'fault')}{f' in {of}' if of else ''}"
+        case TestsWritten(work=work, exhibits=exhibits):
+            return f"{work.agent_id} has written {', '.join(exhibits) or 'no tests'}"
+        case WorkEnded(work=work, reason=reason):
+            return f"{work.agent_id} brings nothing more ({work.phase}): {line(reason)}"
+        case Judged(verdict=verdict):
+            return _judged(verdict)
+        case _:
             return ""
 
 
+def _staged(fact: Staged) -> str:
+    return f"{_STAGES[fact.stage]}: {'; '.join(line(r, 200) for r in fact.reasons)}".removesuffix(": ")
+
+
+def _judged(verdict: Verdict) -> str:
+    says = f"{verdict.better} is better" if verdict.better else "level"
+    if not verdict.consistent:
+        says = "level, for its two answers differ"
+    return f"{verdict.judge} compares {verdict.one} with {verdict.other}: {line(verdict.problem) or says}"
+
+
 def _examined(fact: Examined) -> str:
-    what = line(fact.name, 60) if fact.kind is SuiteKind.TESTS else f"check {line(fact.name, 60)!r}"
+    what = f"check {line(fact.name, 60)!r}" if fact.kind is SuiteKind.CHECK else line(fact.name, 60)
     return f"examined {fact.subject}: {what}: {outcome(fact)}"
 
 
@@ -135,6 +185,8 @@ def next_steps(result: Result) -> list[tuple[str, str]]:
         steps.append((f"moot diff {task}", "the whole change"))
     elif result.ranking:
         steps.append((f"moot diff {task} --candidate {result.ranking[0].proposal_id}", "the change that came closest"))
+        if any(ranked.commit for ranked in result.ranking):
+            steps.append((f"moot continue {task} --check CMD", "add what would settle it; nobody proposes again"))
     if not result.state.terminal:
         steps = [(f"moot watch {task}", "follow it")]
     return steps

@@ -10,9 +10,10 @@ from rich.text import Text
 from folkmoot.cli import draw
 from folkmoot.cli.client import Evidence
 from folkmoot.cli.evidence.matrix import Cell, Line, Shown
-from folkmoot.cli.lanes import BASE, rows_of
+from folkmoot.cli.lanes import rows_of
 from folkmoot.cli.text import line
 from folkmoot.cli.words import several
+from folkmoot.kernel.deliberation import BASE
 from folkmoot.kernel.evidence import Source, Verdict
 from folkmoot.kernel.facts import CandidatesRanked, Staged
 

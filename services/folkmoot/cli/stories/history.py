@@ -10,6 +10,7 @@ import msgspec
 from folkmoot.cli.client import Client
 from folkmoot.cli.codes import Code
 from folkmoot.cli.commands import platform
+from folkmoot.cli.lane import agent_of
 from folkmoot.cli.output import emit
 from folkmoot.cli.stories import view as views
 from folkmoot.cli.stories import words
@@ -107,7 +108,7 @@ def _described(seen: Seen, name: str) -> tuple[str, str, str]:
 
 def actor(event: Event) -> str:
     """The person or agent that the event is about, else the service that wrote it."""
-    named = getattr(event.data, "actor", "") or getattr(event.data, "agent_id", "")
+    named = getattr(event.data, "actor", "") or agent_of(event)
     return line(named, 24) or _service(event.source)
 
 
