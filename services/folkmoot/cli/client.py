@@ -147,9 +147,9 @@ class Client:
             found.append(Stored(seq=reply.sequence, digest=reply.digest, event=event))
         return found
 
-    async def history(self, task_id: str) -> AsyncIterator[Seen]:
-        """What is there now, without steps."""
-        request = pb.WatchDeliberationRequest(task_id=task_id, once=True)
+    async def history(self, task_id: str, *, steps: bool = False) -> AsyncIterator[Seen]:
+        """What is there now."""
+        request = pb.WatchDeliberationRequest(task_id=task_id, once=True, steps=steps)
         async for reply in mapped_stream(self._orchestrator.WatchDeliberation(request, **self._options)):
             yield seen(reply.sequence, reply.event)
 

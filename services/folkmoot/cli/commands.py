@@ -16,6 +16,7 @@ from folkmoot.cli.follow import follow
 from folkmoot.cli.output import emit, say
 from folkmoot.cli.report import chosen, report, winner_bundle
 from folkmoot.cli.screen import JsonScreen, console, progress
+from folkmoot.cli.spent import so_far
 from folkmoot.cli.stories.result import require_task, task_of
 from folkmoot.cli.text import line
 from folkmoot.kernel.errors import FailedPrecondition
@@ -36,7 +37,7 @@ async def platform() -> AsyncIterator[Client]:
 async def result(task: str, *, as_json: bool) -> Code:
     async with platform() as client:
         task = await task_of(client, task)
-        return await report(client, await client.result(task), as_json=as_json)
+        return await report(client, await so_far(client, await client.result(task)), as_json=as_json)
 
 
 async def watch(task: str, after: int, *, as_json: bool) -> Code:
