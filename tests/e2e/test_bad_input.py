@@ -61,7 +61,6 @@ def case(moot: Moot, tmp_path: Path) -> Iterator[Case]:
         (["x", "--repo", "{repo}", "--model-url", "nonsense", "--model", "m"], "no base URL"),
         (["x", "--repo", "{repo}", "--model-url", NOWHERE], "does not list its models: nobody answers there"),
         (["x", "--repo", "{repo}"], "no model is configured"),
-        (["x", "--repo", "{repo}", "--rigor", "L3", "--model-url", NOWHERE, "--model", "m"], "use L0 or L1"),
         (["x", "--repo", "{repo}", "--agents", "17"], "equal to 16"),
     ],
 )

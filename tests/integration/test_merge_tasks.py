@@ -18,6 +18,7 @@ from folkmoot.kernel.deliberation import NO_MARKERS, Deliberation
 from folkmoot.kernel.events import START
 from folkmoot.kernel.facts import AgentFinished
 from folkmoot.kernel.ids import CommitId, TaskId
+from folkmoot.kernel.jury import POLICY
 from folkmoot.kernel.result import DecidedBy, State
 from folkmoot.kernel.task import TaskKind, TaskSpec
 from folkmoot.orchestrator.councils import Councils
@@ -25,20 +26,21 @@ from folkmoot.orchestrator.earlier import Nothing
 from folkmoot.orchestrator.examiner import Examiner
 from folkmoot.orchestrator.fleet import Fleet
 from folkmoot.orchestrator.journal import Journal, request
-from folkmoot.orchestrator.owner import Owner, Parts
+from folkmoot.orchestrator.owner import Owner
+from folkmoot.orchestrator.parts import Parts
 from folkmoot.orchestrator.runner import Runner
 from folkmoot.runner.__main__ import Opener
 from folkmoot.runner.toolchain import Toolchains
 from folkmoot.runtime.clock import SystemClock
 from folkmoot.runtime.log.consume import consume
 from folkmoot.runtime.log.memory import MemoryBus
-from folkmoot.runtime.settings import ModelSettings, OrchestratorSettings
+from folkmoot.runtime.settings import OrchestratorSettings
+from tests.fixtures.orchestrator import MODEL, NoModel
 from tests.fixtures.workspace import TOKEN, Bench, bench, toolchains
 from tests.repositories import File, Repo
 
 __all__ = ["toolchains"]
 
-MODEL = ModelSettings(url="http://127.0.0.1:1/v1", name="m")
 FILES: dict[str, File] = {"README.md": "numbers\n", "number.py": "def number():\n    return 1\n"}
 TWO: Mapping[str, File] = {"number.py": "def number():\n    return 2\n"}
 HEADING = '"""Numbers\n=======\n"""\n\n\n'
@@ -116,6 +118,8 @@ class Stage:
             clock=SystemClock(),
             settings=OrchestratorSettings(),
             model=MODEL,
+            policy=POLICY,
+            judge=NoModel(),
         )
 
 

@@ -30,6 +30,7 @@ from folkmoot.kernel.facts import (
 )
 from folkmoot.kernel.fleet import AgentProfile
 from folkmoot.kernel.ids import AgentId, CommitId, RepositoryId, TaskId, WorkspaceId
+from folkmoot.kernel.jury import POLICY
 from folkmoot.kernel.registry import fold
 from folkmoot.kernel.result import State
 from folkmoot.kernel.task import Budget, ModelChoice, Role, TaskSpec
@@ -38,17 +39,18 @@ from folkmoot.orchestrator.earlier import Earlier, Nothing
 from folkmoot.orchestrator.examiner import Examiner
 from folkmoot.orchestrator.fleet import Fleet
 from folkmoot.orchestrator.journal import Journal, request
-from folkmoot.orchestrator.owner import Owner, Parts
+from folkmoot.orchestrator.owner import Owner
+from folkmoot.orchestrator.parts import Parts
 from folkmoot.orchestrator.runner import Runner
 from folkmoot.runtime.clock import VirtualClock
 from folkmoot.runtime.log.memory import MemoryBus
-from folkmoot.runtime.settings import ModelSettings, OrchestratorSettings
+from folkmoot.runtime.settings import OrchestratorSettings
+from tests.fixtures.orchestrator import MODEL, NoModel
 
 AGENT = AgentId("dev-1")
 TASK = TaskId("t-1")
 SPEC = TaskSpec(task_id=TASK, title="Add it", text="Please add it.", repository="/repo", agents=1)
 SUBJECT = subjects.deliberation(TASK)
-MODEL = ModelSettings(url="http://127.0.0.1:1/v1", name="m")
 BASE = PreparedBase(
     repository_id=RepositoryId("r-1"),
     commit=CommitId("a" * 40),
@@ -69,12 +71,26 @@ class NoRunner(Runner):
         return BASE
 
     async def admit(
-        self, *, task_id: TaskId, agent_id: AgentId, base: PreparedBase, bundle: ArtifactRef | None, message: str
+        self,
+        *,
+        task_id: TaskId,
+        agent_id: AgentId,
+        base: PreparedBase,
+        bundle: ArtifactRef | None,
+        message: str,
+        round_: int = 1,
     ) -> Admission | Refusal:
         return Refusal(proposal_id=ids.proposal_id(agent_id, 1), agent_id=agent_id, reason="touches .git")
 
     async def claim(
-        self, *, task_id: TaskId, holder: str, attempt: int, base: PreparedBase, ttl_s: float
+        self,
+        *,
+        task_id: TaskId,
+        holder: str,
+        attempt: int,
+        base: PreparedBase,
+        ttl_s: float,
+        commit: CommitId | None = None,
     ) -> WorkspaceGrant:
         return WorkspaceGrant(workspace_id=WorkspaceId(f"ws-{attempt}"), endpoint="", token="t")
 
@@ -134,6 +150,8 @@ class Bench:
             clock=VirtualClock(),
             settings=OrchestratorSettings(),
             model=MODEL,
+            policy=POLICY,
+            judge=NoModel(),
         )
         return Owner(parts, await Journal.take(self.bus.log, SUBJECT, name))
 

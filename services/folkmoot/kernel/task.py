@@ -36,7 +36,6 @@ class Rigor(StrEnum):
     L3 = "L3"
 
 
-AVAILABLE_RIGOR = (Rigor.L0, Rigor.L1)
 DEFAULT_AGENTS = {Rigor.L0: 1, Rigor.L1: 3, Rigor.L2: 3, Rigor.L3: 3}
 DEFAULT_MAX_AGENTS = {Rigor.L0: 0, Rigor.L1: 0, Rigor.L2: 5, Rigor.L3: 5}
 """Where the caller leaves both numbers to the rigor."""
@@ -154,10 +153,6 @@ def validated(spec: TaskSpec) -> TaskSpec:
     for i, check in enumerate(spec.checks):
         _text(f"checks[{i}]", check, MAX_CHECK_CHARS)
     _seats(spec)
-    if spec.rigor not in AVAILABLE_RIGOR:
-        raise InvalidInput(
-            "rigor", f"{spec.rigor} needs cross-examination, which this version does not have; use L0 or L1"
-        )
     if spec.workspace != "local":
         raise InvalidInput("workspace", f"this version has no backend {spec.workspace!r}; use 'local'")
     checked_budget("budget", spec.budget)

@@ -3,14 +3,18 @@
 import asyncio
 import logging
 import os
+from pathlib import Path
 
 import msgspec
 
 from folkmoot.agents.errors import AttemptLost
+from folkmoot.agents.model import model_client
 from folkmoot.agents.pool import AgentPool, RayPool
 from folkmoot.agents.roles import SHIPPED
+from folkmoot.agents.structured import Model
 from folkmoot.api.orchestrator.v1 import orchestrator_pb2_grpc as rpc
-from folkmoot.kernel.errors import Misconfigured
+from folkmoot.kernel.errors import InvalidInput, Misconfigured
+from folkmoot.kernel.jury.policy import POLICY, Policy, policy_from
 from folkmoot.orchestrator.councils import Councils
 from folkmoot.orchestrator.desk import Desk
 from folkmoot.orchestrator.earlier import Earlier, earlier_work
@@ -19,8 +23,8 @@ from folkmoot.orchestrator.fleet import Fleet
 from folkmoot.orchestrator.gate import Gate
 from folkmoot.orchestrator.ledger import Ledger
 from folkmoot.orchestrator.operations import Operations
-from folkmoot.orchestrator.owner import Parts
 from folkmoot.orchestrator.parked import ParkedMessages
+from folkmoot.orchestrator.parts import Parts
 from folkmoot.orchestrator.runner import Runner, connected
 from folkmoot.orchestrator.service import OrchestratorServicer
 from folkmoot.orchestrator.worker import Worker
@@ -51,9 +55,10 @@ async def serve(settings: Settings, announcement: Announcement, stop: asyncio.Ev
         connected(settings.grpc.runner, settings.grpc.token) as runner,
         earlier_work(settings) as earlier,
         RayPool(settings) as pool,
+        model_client(settings.model, clock.sleep) as judge,
     ):
         fleet, ledger = Fleet(bus.log, SHIPPED), Ledger(bus.log, clock)
-        parts = _parts(settings, bus, runner, pool, fleet, earlier, clock)
+        parts = _parts(settings, bus, runner, pool, fleet, earlier, clock, judge)
         gate = _gate(settings.orchestrator, bus, ledger, clock)
         desk = Desk(bus.log, bus.queues, parts.councils, gate)
         worker = Worker(name, parts, desk, max_deliver=settings.log.max_deliver)
@@ -119,6 +124,7 @@ def _parts(
     fleet: Fleet,
     earlier: Earlier,
     clock: SystemClock,
+    judge: Model,
 ) -> Parts:
     return Parts(
         log=bus.log,
@@ -137,7 +143,19 @@ def _parts(
         clock=clock,
         settings=settings.orchestrator,
         model=settings.model,
+        policy=_policy(settings.orchestrator.policy),
+        judge=judge,
     )
+
+
+def _policy(path: str) -> Policy:
+    """Raises Misconfigured."""
+    if not path:
+        return POLICY
+    try:
+        return policy_from(Path(path).read_bytes())
+    except (OSError, InvalidInput) as error:
+        raise Misconfigured(f"orchestrator.policy: {path}: {error}") from error
 
 
 if __name__ == "__main__":

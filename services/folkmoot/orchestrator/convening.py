@@ -1,20 +1,102 @@
-"""Beside preparing base: the context service is asked, and its words are kept for all agents of the task."""
+"""Convenes a task's council: base, seats, what is told of earlier work, and the candidates that a task goes on with."""
 
 import asyncio
 import logging
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
-from folkmoot.kernel.errors import BrokenChain, NotFound
-from folkmoot.kernel.evidence import ArtifactRef
+from folkmoot.kernel import deliberation, protocol, subjects
+from folkmoot.kernel.deliberation import Deliberation
+from folkmoot.kernel.errors import BrokenChain, FailedPrecondition, NotFound
+from folkmoot.kernel.evidence import ArtifactRef, PreparedBase
+from folkmoot.kernel.facts import Convened, ExhibitAdmitted, Seat
 from folkmoot.kernel.task import TaskSpec
+from folkmoot.orchestrator import merging
 from folkmoot.orchestrator.earlier import Earlier
+from folkmoot.orchestrator.journal import Journal
+from folkmoot.orchestrator.parts import Parts
 from folkmoot.runtime.log.port import Artifacts
 from folkmoot.runtime.supervise import first_leaf, patiently
+from folkmoot.runtime.telemetry.ambient import phase
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+
+
+class Convening:
+    """Of one deliberation, in one owner."""
+
+    def __init__(self, parts: Parts, journal: Journal) -> None:
+        self._parts = parts
+        self._journal = journal
+
+    @property
+    def _state(self) -> Deliberation:
+        return self._journal.state
+
+    async def convened(self) -> None:
+        """Until agents may begin; what a predecessor wrote down already stands. Raises what callers must mend."""
+        earlier = await self._continued()
+        if self._state.base is None:
+            await self._convene(earlier)
+        if self._state.staged or not protocol.staged_at_all(self._parts.policy.profile[self._state.spec.rigor]):
+            return
+        known = {e.exhibit_id for e in self._state.exhibits}
+        for exhibit in earlier.exhibits if earlier else ():
+            if exhibit.exhibit_id not in known and self._state.seat(exhibit.author):
+                await self._journal.record(ExhibitAdmitted(exhibit=exhibit))
+        await self._journal.record(protocol.opening(self._state, self._parts.policy))
+
+    @phase("convening")
+    async def _convene(self, earlier: Deliberation | None) -> None:
+        spec = self._state.spec
+        seated = await patiently(lambda: self._parts.councils.seated(spec))
+        preparing = patiently(lambda: self._parts.runner.prepare(spec.repository, spec.base_ref, spec.merge))
+        base, told = await told_beside(preparing, self._parts.earlier, self._parts.artifacts, spec)
+        seats = merging.seats(spec, base) or (earlier.seats if earlier else seated.seats)
+        await self._journal.record(
+            Convened(
+                base=_same(base, earlier),
+                seats=seats,
+                council=seated.council,
+                context=told,
+                helpers=await self._helpers(seats, base),
+                inherited=earlier.admissions if earlier else (),
+            )
+        )
+
+    async def _helpers(self, seats: tuple[Seat, ...], base: PreparedBase) -> tuple[Seat, ...]:
+        """None where the platform's own merge is the one proposal: nobody is to be told apart from it."""
+        spec = self._state.spec
+        profile = self._parts.policy.profile[spec.rigor]
+        if not any(s.model.url for s in seats):
+            return ()
+        return await patiently(
+            lambda: self._parts.councils.helpers(
+                spec, sealed=profile.sealed, split=profile.split, judge=profile.judge_pairs > 0
+            )
+        )
+
+    async def _continued(self) -> Deliberation | None:
+        """The task that this one goes on with. Raises NotFound, BrokenChain, FailedPrecondition."""
+        ident = self._state.spec.continues
+        if not ident or self._state.staged:
+            return None
+        found = deliberation.fold(await patiently(lambda: self._parts.log.read(subjects.deliberation(ident))))
+        if not found.end or not found.admissions:
+            raise FailedPrecondition("continues", f"task {ident} has not ended, or has no candidates")
+        return found
+
+
+def _same(base: PreparedBase, earlier: Deliberation | None) -> PreparedBase:
+    """Candidates are commits on one base: another one is another task. Raises FailedPrecondition."""
+    if earlier is None or earlier.base is None:
+        return base
+    if base.commit != earlier.base.commit or base.repository_id != earlier.base.repository_id:
+        problem = f"its candidates build on {earlier.base.commit[:12]}, and base is {base.commit[:12]} now"
+        raise FailedPrecondition("continues", problem)
+    return earlier.base
 
 
 async def told_beside(

@@ -112,7 +112,8 @@ def _judging(
 
 def _helper(name: str, taken: set[str], profile: AgentProfile, model: ModelChoice) -> Seat:
     free = next(n for n in (name, *(f"{name}-{k}" for k in range(2, len(taken) + 3))) if n not in taken)
-    return msgspec.structs.replace(_seat(AgentId(free), profile.role, profile, model), duty=DUTIES[name.partition("-")[0]])
+    seat = _seat(AgentId(free), profile.role, profile, model)
+    return msgspec.structs.replace(seat, duty=DUTIES[name.partition("-")[0]])
 
 
 def _require_room(spec: TaskSpec, council: Council, seats: tuple[Seat, ...]) -> None:

@@ -18,7 +18,8 @@ async def trail(log: Log, task_id: str) -> AsyncIterator[Stored]:
         raise NotFound(f"there is no task {task_id}")
     for stored in own:
         yield stored
-    for seat in fold(own).seats:
+    state = fold(own)
+    for seat in (*state.seats, *state.helpers):
         for subject in _of_agent(task, seat.agent_id):
             for stored in await log.read(subject):
                 yield stored

@@ -20,7 +20,8 @@ from folkmoot.kernel.ids import TaskId
 from folkmoot.kernel.task import TaskSpec
 from folkmoot.orchestrator.desk import Desk
 from folkmoot.orchestrator.journal import Journal, request
-from folkmoot.orchestrator.owner import Owner, Parts
+from folkmoot.orchestrator.owner import Owner
+from folkmoot.orchestrator.parts import Parts
 from folkmoot.runtime.log.beside import beside
 from folkmoot.runtime.log.consume import consume
 from folkmoot.runtime.log.port import Delivery

@@ -149,6 +149,8 @@ class OrchestratorSettings(msgspec.Struct, frozen=True, kw_only=True):
     """The context service may be away: then agents work without it."""
     attempt_grace_s: Seconds = 180.0
     """Added to an agent's wall limit before its attempt counts as lost: a new actor, the transcript, the bundle."""
+    policy: str = ""
+    """File with the jury's numbers, TOML as those that ship (`kernel/jury/policies`); empty: the newest of these."""
 
 
 class PlanningSettings(msgspec.Struct, frozen=True, kw_only=True):
