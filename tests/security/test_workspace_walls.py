@@ -1,5 +1,6 @@
 """Attacks on a workspace: tried for real, refused, and nothing outside changed."""
 
+import asyncio
 import contextlib
 import os
 import sys
@@ -10,7 +11,7 @@ import grpc
 import msgspec
 import pytest
 
-from folkmoot.kernel.errors import AlreadyExists, PermissionDenied, Unauthenticated
+from folkmoot.kernel.errors import AlreadyExists, InvalidInput, NotFound, PermissionDenied, Unauthenticated
 from folkmoot.kernel.ids import WorkspaceId
 from folkmoot.runner.toolchain import Toolchains
 from folkmoot.runtime.settings import RunnerSettings
@@ -124,7 +125,24 @@ async def test_a_link_written_through_stays_inside(workspace: GrpcWorkspace, tmp
     await workspace.run(["sh", "-c", "echo evil > link"])
     with pytest.raises(Exception, match="path"):
         await workspace.write("link", b"evil")
+    with pytest.raises(Exception, match="path"):
+        await workspace.read("link")
     assert tripwire.read_text() == "untouched"
+
+
+async def test_a_folder_that_turns_into_a_link_shows_nothing(workspace: GrpcWorkspace, tmp_path: Path) -> None:
+    """A file is read while the folder that it lies in is exchanged for a link to a folder of the host, and back."""
+    (tmp_path / "secret").write_text("host")
+    await workspace.run(["sh", "-c", 'mkdir real && echo mine >real/secret && ln -s "$1" link', "sh", str(tmp_path)])
+    swap = "while :; do mv -T real d; mv -T d real; mv -T link d; mv -T d link; done"
+    seen = []
+    async with asyncio.TaskGroup() as group:
+        swapping = group.create_task(workspace.run(["sh", "-c", swap], timeout_s=60))
+        for _ in range(150):
+            with contextlib.suppress(NotFound, InvalidInput):
+                seen.append(await workspace.read("d/secret"))
+        swapping.cancel()
+    assert b"host" not in seen
 
 
 async def test_hostile_git_runs_nothing_outside(runner: Bench, workspace: GrpcWorkspace, tmp_path: Path) -> None:

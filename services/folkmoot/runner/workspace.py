@@ -1,8 +1,10 @@
 """One open workspace: what it is for, and everything that can be done in it.
 
-What is in `repo` and `home` is hostile: every git command and every file operation on it runs inside the sandbox.
+What is in `repo` and `home` is hostile: every git command and every file operation on it runs inside the sandbox. Only
+plain files are read from outside (`files.plain`).
 """
 
+import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from datetime import datetime
@@ -10,12 +12,12 @@ from pathlib import Path
 
 import msgspec
 
-from folkmoot.kernel.errors import InvalidInput
+from folkmoot.kernel.errors import InvalidInput, NotFound
 from folkmoot.kernel.ids import CommitId, RepositoryId, TaskId, WorkspaceId, workspace_id
 from folkmoot.runner import checkout, files, gocache
 from folkmoot.runner.checkout import Output, Tree
 from folkmoot.runner.gocache import Layers
-from folkmoot.runner.jobs import Jobs, Part, Turns
+from folkmoot.runner.jobs import CLOSED, Jobs, Part, Turns
 from folkmoot.runner.sandbox import Command, Ended, Profile
 from folkmoot.runtime.settings import RunnerSettings
 from folkmoot.runtime.workspace.port import Entry, WorkspaceLost
@@ -90,7 +92,10 @@ class Workspace:
         raise WorkspaceLost("the command vanished")
 
     async def read(self, path: bytes, limit: int) -> bytes:
-        return await files.read(self.shell, path, limit)
+        if self.ended:
+            raise NotFound(CLOSED)
+        found = await asyncio.to_thread(files.plain, self.folder / "repo", path, limit)
+        return await files.read(self.shell, path, limit) if found is None else found
 
     async def write(self, path: bytes, content: bytes, *, append: bool) -> None:
         await files.write(self.shell, path, content, append=append)
