@@ -14,7 +14,7 @@ from folkmoot.kernel.ids import AgentId, ProposalId
 from folkmoot.kernel.jury.evidence import Candidate
 from folkmoot.kernel.jury.standing import Objection
 from folkmoot.runtime.redact import redacted
-from folkmoot.tools.text import readable, shortened
+from folkmoot.tools.text import left_out, readable, shortened
 
 DIFF_CHARS = 24_000
 """Of one candidate."""
@@ -29,8 +29,8 @@ TESTS_CHARS = 40_000
 OUTPUT_CHARS = 3_000
 """Of what one run of tests printed."""
 CLAIM_CHARS = 2_000
-SEARCHED_CHARS = 400_000
-"""Secrets are looked for in so much of a text; what is shown of it lies well inside."""
+MARGIN_CHARS = 4_000
+"""Secrets are looked for so far beyond what is shown: half of one would not be known as one."""
 
 _ALIAS = re.compile(r"\bcandidate-\d+\b")
 _OUTCOMES = {Outcome.FAILED: "fails", Outcome.ERROR: "error", Outcome.SKIPPED: "skipped", None: "did not run"}
@@ -144,5 +144,9 @@ def claims(findings: Iterable[Finding], proposal: ProposalId, exhibit_id: str) -
 
 
 def foreign(body: bytes, chars: int) -> str:
-    """Readable, without secrets, the middle left out above `chars`."""
-    return shortened(redacted(shortened(readable(body), SEARCHED_CHARS)), chars)
+    """Readable, without secrets, the middle left out above `chars` and counted."""
+    text, half = readable(body), chars // 2
+    if len(text) <= chars + 2 * MARGIN_CHARS:
+        return shortened(redacted(text), chars)
+    head, tail = redacted(text[: half + MARGIN_CHARS]), redacted(text[-half - MARGIN_CHARS :])
+    return head[:half] + left_out(text[half:-half]) + tail[-half:]

@@ -40,7 +40,7 @@ class Execute(msgspec.Struct, frozen=True):
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
     """A finding of a review, with its reproducer. Answered with its number, from 1; raises ResourceExhausted when there
-    are too many, InvalidInput where another reproducer has that path."""
+    are too many."""
 
     proposal_id: ProposalId
     claim: str

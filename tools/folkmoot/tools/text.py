@@ -19,6 +19,9 @@ def shortened(text: str, limit: int) -> str:
     if len(text) <= limit:
         return text
     head, tail = text[: limit // 2], text[len(text) - limit // 2 :]
-    middle = text[len(head) : len(text) - len(tail)]
-    note = f"\n[… {len(middle)} characters, {middle.count(chr(10))} lines left out …]\n"
-    return head + note + tail
+    return head + left_out(text[len(head) : len(text) - len(tail)]) + tail
+
+
+def left_out(middle: str) -> str:
+    """What stands in its place."""
+    return f"\n[… {len(middle)} characters, {middle.count(chr(10))} lines left out …]\n"
