@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from folkmoot.kernel import subjects
 from folkmoot.kernel.errors import NotFound
 from folkmoot.kernel.events import Event, Fact
-from folkmoot.kernel.evidence import Admission, ArtifactRef, CommandEnd, PreparedBase, SuiteKind
+from folkmoot.kernel.evidence import Admission, ArtifactRef, CommandEnd, PreparedBase, SuiteKind, Verdict
 from folkmoot.kernel.facts import (
     AgentFailed,
     AgentFinished,
@@ -22,10 +22,16 @@ from folkmoot.kernel.facts import (
     DeliberationEnded,
     DeliberationRequested,
     Examined,
+    Judged,
     OwnerTook,
     ProposalAdmitted,
+    Reviewed,
     Seat,
+    Stage,
+    Staged,
     StepTaken,
+    Work,
+    WorkEnded,
     WorkspaceReady,
 )
 from folkmoot.kernel.ids import AgentId, CommitId, ProposalId, RepositoryId, TaskId, WorkspaceId
@@ -164,6 +170,55 @@ ONE_RUN: list[Line] = [
     finished(9.2, SLOW, 2),
 ]
 """Two agents; the end waits for the second one's examination."""
+
+
+def staged(second: float, stage: Stage, phase: str = "", *agents: AgentId, number: int = 1) -> Line:
+    works = tuple(Work(agent_id=a, phase=phase, round=number) for a in agents)
+    return second, OWN, Staged(stage=stage, round=number, works=works)
+
+
+def judged(second: float, judge: AgentId) -> Line:
+    one, other = ProposalId("dev-1-r1"), ProposalId("dev-2-r1")
+    verdict = Verdict(one=one, other=other, better=None, consistent=True, judge=judge, model="m")
+    return second, OWN, Judged(verdict=verdict)
+
+
+JUDGE = AgentId("judge-1")
+IN_STAGES: list[Line] = [
+    requested(),
+    convened(1.0),
+    staged(1.0, Stage.PROPOSE, "propose", FAST, SLOW),
+    started(1.0, FAST),
+    started(1.0, SLOW),
+    admitted(3.0, FAST),
+    admitted(4.0, SLOW),
+    examined(5.0, "dev-2-r1", 1.0),
+    staged(5.5, Stage.CRITIQUE, "review", FAST, SLOW),
+    started(5.5, FAST, 2),
+    started(5.5, SLOW, 2),
+    (7.5, OWN, Reviewed(work=Work(agent_id=SLOW, phase="review"))),
+    (8.0, OWN, Reviewed(work=Work(agent_id=FAST, phase="review"))),
+    examined(8.5, "dev-2-r1", 0.25),
+    staged(9.0, Stage.REVISE, "revise", SLOW, number=2),
+    started(9.0, SLOW, 3),
+    (11.0, OWN, WorkEnded(work=Work(agent_id=SLOW, phase="revise", round=2), reason="the same tree")),
+    staged(11.0, Stage.JUDGE),
+    judged(12.0, JUDGE),
+    staged(12.0, Stage.RANK),
+    ranked(12.25),
+    ended(12.5),
+    ready(1.5, FAST),
+    ready(1.5, SLOW),
+    finished(2.5, FAST, 0),
+    finished(3.5, SLOW, 0),
+    ready(6.0, FAST, 2),
+    ready(6.0, SLOW, 2),
+    finished(7.0, SLOW, 0, 2),
+    finished(7.75, FAST, 0, 2),
+    ready(9.5, SLOW, 3),
+    finished(10.5, SLOW, 0, 3),
+]
+"""Two agents propose and review, one revises in vain, a judge compares."""
 
 
 def laid_out(found: Trace) -> list[tuple[str, str, float]]:
@@ -305,6 +360,52 @@ def test_a_task_that_nobody_took_waited() -> None:
     assert laid_out(trace(events(lines))) == [("queue", "", 4.0)]
 
 
+def test_the_path_goes_stage_by_stage() -> None:
+    """Each ends with what it waited for: the second author, the first reviewer, the one who revised, the judge."""
+    found = trace(events(IN_STAGES))
+    assert laid_out(found) == [
+        ("convening", "", 1.0),
+        ("workspace", "dev-2", 0.5),
+        ("agent", "dev-2", 2.0),
+        ("admission", "dev-2", 0.5),
+        ("examination", "dev-2-r1", 1.0),
+        ("weighing", "", 0.5),
+        ("workspace", "dev-2", 0.5),
+        ("agent", "dev-2", 1.0),
+        ("admission", "dev-2", 0.5),
+        ("examination", "dev-2-r1", 1.0),
+        ("weighing", "", 0.5),
+        ("workspace", "dev-2", 0.5),
+        ("agent", "dev-2", 1.5),
+        ("judging", "judge-1", 1.0),
+        ("ranking", "", 0.25),
+        ("publishing", "", 0.25),
+    ]
+    assert sum(p.seconds for p in found.path) == pytest.approx(found.seconds)
+
+
+def test_an_agents_works_follow_one_another() -> None:
+    """What came of it is its proposal; between its works it did nothing."""
+    fast, slow = trace(events(IN_STAGES)).agents
+    assert [(p.name, p.seconds) for p in fast.parts] == [
+        ("workspace", 0.5),
+        ("agent", 1.0),
+        ("admission", 0.5),
+        ("between works", 2.5),
+        ("workspace", 0.5),
+        ("agent", 1.75),
+        ("admission", 0.25),
+    ]
+    assert (fast.outcome, slow.outcome, slow.seconds) == ("proposed", "proposed", 10.0)
+
+
+def test_only_those_of_whom_something_was_asked_are_told_of() -> None:
+    """A council has seats for more."""
+    alone = [line for line in IN_STAGES[:4] if line[2] != IN_STAGES[2][2]]
+    found = trace(events([*alone, staged(1.0, Stage.PROPOSE, "propose", FAST)]))
+    assert [(a.agent_id, a.outcome) for a in found.agents] == [(FAST, "working")]
+
+
 def test_clocks_that_differ_are_said() -> None:
     """The path is whole all the same."""
     lines = [requested(), took(0.5), convened(0.2), ended(1.0, State.FAILED)]
@@ -319,14 +420,13 @@ def test_a_log_without_its_request_is_refused() -> None:
         trace(events([took(1.0)]))
 
 
-@given(
-    st.lists(st.sampled_from(range(1, len(ONE_RUN))), unique=True),
-    st.lists(st.floats(0, 20), min_size=len(ONE_RUN), max_size=len(ONE_RUN)),
-)
-def test_parts_add_up_whatever_the_log_lacks(kept: list[int], moments: list[float]) -> None:
+@pytest.mark.parametrize("whole", [ONE_RUN, IN_STAGES], ids=["one stage", "many stages"])
+@given(data=st.data())
+def test_parts_add_up_whatever_the_log_lacks(whole: list[Line], data: st.DataObject) -> None:
     """Any events missing, at any moments: the path is exactly the whole time, and inner parts exactly their outer."""
-    lines = [ONE_RUN[0], *((moments[n], *ONE_RUN[n][1:]) for n in kept)]
-    found = trace(events(lines))
+    kept = data.draw(st.lists(st.sampled_from(range(1, len(whole))), unique=True))
+    moments = data.draw(st.lists(st.floats(0, 20), min_size=len(whole), max_size=len(whole)))
+    found = trace(events([whole[0], *((moments[n], *whole[n][1:]) for n in kept)]))
     assert sum(p.seconds for p in found.path) == pytest.approx(found.seconds, abs=1e-6)
     for part in [*found.path, *(p for a in found.agents for p in a.parts)]:
         assert not part.parts or sum(p.seconds for p in part.parts) == pytest.approx(part.seconds, abs=1e-6)

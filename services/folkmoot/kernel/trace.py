@@ -18,24 +18,27 @@ from folkmoot.kernel.facts import (
     CandidatesRanked,
     Convened,
     Examined,
+    Judged,
     OwnerTook,
+    WorkEnded,
     WorkspaceReady,
 )
 from folkmoot.kernel.ids import AgentId, StoryId, TaskId
 from folkmoot.kernel.result import State
 from folkmoot.kernel.stretches import Inner, Part, Phase, Walk, ownerless, parts, seconds
-from folkmoot.kernel.trail import OUTCOMES, Trail, author
+from folkmoot.kernel.trail import ENDINGS, WORKING, StagePart, Trail, author
 
 RUNNING = "running"
 """State of a task that has not ended."""
 
 
 class AgentTime(msgspec.Struct, frozen=True, kw_only=True):
-    """One agent, from the council's convening to what came of it."""
+    """One agent, from the council's convening to what came of its last work."""
 
     agent_id: AgentId
     outcome: str
-    """`proposed`, `refused`, `failed`, or `working` when nothing has come of it."""
+    """Of an author `proposed`, `refused`, `failed`; of a helper `wrote tests`, `judged`, `brought nothing more`;
+    `working` when nothing has come of it."""
     critical: bool
     """The end waited for it."""
     began_s: float
@@ -66,7 +69,7 @@ def trace(events: Iterable[Event]) -> Trace:
     """
     trail = Trail(tuple(events))
     path = _path(trail)
-    critical = {p.about for p in path if p.name in (Phase.AGENT, Phase.ADMISSION)}
+    critical = {p.about for p in path if p.name in (Phase.AGENT, Phase.ADMISSION, Phase.JUDGING)}
     return Trace(
         task_id=trail.spec.task_id,
         story_id=trail.spec.story_id,
@@ -104,29 +107,44 @@ def _path(trail: Trail) -> tuple[Part, ...]:
 
 
 def _work(walk: Walk, trail: Trail) -> None:
-    """From the council to the last thing that the ranking waited for."""
-    gate = _gate(trail)
-    if gate is None:
-        return
-    subject = gate.data.subject if isinstance(gate.data, Examined) else ""
-    agent = trail.author_of(subject) if subject else author(gate.data)
-    if agent is not None:
-        _until_settled(walk, trail, agent)
-    if subject:
-        _examined(walk, trail, subject, trail.at(gate))
+    """From the council to the last thing that the ranking waited for, stage by stage."""
+    for stage in trail.stages():
+        walk.to(Phase.WEIGHING, stage.began)
+        gate = _gate(trail, stage)
+        if gate is not None:
+            _stage(walk, trail, stage, gate)
 
 
-def _gate(trail: Trail) -> Event | None:
+def _gate(trail: Trail, stage: StagePart) -> Event | None:
     """None where nothing was waited for to its end."""
-    if trail.moment(CandidatesRanked) is None and _state(trail) in (RUNNING, State.CANCELLED):
+    going_on = trail.moment(CandidatesRanked) is None and _state(trail) in (RUNNING, State.CANCELLED)
+    if going_on and stage.last:
         return None
-    return max(trail.of(Examined, *OUTCOMES), key=trail.at, default=None)
+    return max(stage.of(Examined, *ENDINGS), key=trail.at, default=None)
+
+
+def _stage(walk: Walk, trail: Trail, stage: StagePart, gate: Event) -> None:
+    fact = gate.data
+    if isinstance(fact, Judged):
+        walk.to(Phase.JUDGING, trail.at(gate), about=fact.verdict.judge)
+        return
+    if not isinstance(fact, Examined):
+        agent = author(fact)
+        assert agent is not None, "all endings have an author"
+        _until_ended(walk, trail, agent, stage)
+        return
+    ends = [e for agent in trail.waited_for(fact) if (e := stage.ended(agent)) is not None]
+    last = max(ends, key=trail.at, default=None)
+    if last is not None and (agent := author(last.data)) is not None:
+        _until_ended(walk, trail, agent, stage)
+    _examined(walk, trail, fact.subject, trail.at(gate))
 
 
 def _examined(walk: Walk, trail: Trail, subject: str, until: int) -> None:
     for began, ended in trail.commands(subject):
-        walk.to(Phase.EXAMINATION, began, Inner.WAITING, subject)
-        walk.to(Phase.EXAMINATION, ended, Inner.COMMAND, subject)
+        if ended <= until:
+            walk.to(Phase.EXAMINATION, began, Inner.WAITING, subject)
+            walk.to(Phase.EXAMINATION, ended, Inner.COMMAND, subject)
     walk.to(Phase.EXAMINATION, until, Inner.WAITING, subject)
 
 
@@ -139,14 +157,16 @@ def _gaps(trail: Trail, takes: list[int]) -> list[tuple[int, int]]:
 
 
 def _agent(trail: Trail, agent: AgentId, *, critical: bool) -> AgentTime:
-    began, settled = trail.moment(Convened) or 0, trail.settled(agent)
+    began = trail.moment(Convened) or 0
     walk = Walk(began, trail.end)
-    _until_settled(walk, trail, agent)
-    if settled is None:
+    for stage in trail.stages():
+        _until_ended(walk, trail, agent, stage)
+    outcome = trail.outcome(agent)
+    if outcome == WORKING:
         walk.to(Phase.AGENT, trail.end, Inner.UNKNOWN, agent)
     return AgentTime(
         agent_id=agent,
-        outcome=OUTCOMES[type(settled.data)] if settled else "working",
+        outcome=outcome,
         critical=critical,
         began_s=seconds(began),
         seconds=seconds(sum(s.ended - s.began for s in walk.stretches)),
@@ -154,19 +174,33 @@ def _agent(trail: Trail, agent: AgentId, *, critical: bool) -> AgentTime:
     )
 
 
-def _until_settled(walk: Walk, trail: Trail, agent: AgentId) -> None:
+def _until_ended(walk: Walk, trail: Trail, agent: AgentId, stage: StagePart) -> None:
+    """What an agent did in one stage."""
     losses = trail.attempts(AttemptLost, agent)
+    begun = stage.attempts(agent)
+    ended = stage.ended(agent)
+    if begun or ended:
+        walk.to(Phase.BETWEEN, stage.began, about=agent)
     for attempt, started in trail.attempts(AttemptStarted, agent).items():
+        if attempt not in begun:
+            continue
         walk.to(Phase.WORKSPACE, started, about=agent)
         if attempt in losses:
             walk.to(Phase.LOST, losses[attempt], about=agent)
         else:
             _attempt(walk, trail, agent, attempt)
-    settled = trail.settled(agent)
-    if settled is not None and isinstance(settled.data, AgentFailed):
-        walk.to(Phase.AGENT, trail.at(settled), Inner.HANDING_IN, agent)
-    elif settled is not None:
-        walk.to(Phase.ADMISSION, trail.at(settled), about=agent)
+    if ended is not None:
+        _handed_in(walk, trail, agent, ended)
+
+
+def _handed_in(walk: Walk, trail: Trail, agent: AgentId, ended: Event) -> None:
+    match ended.data:
+        case AgentFailed() | WorkEnded():
+            walk.to(Phase.AGENT, trail.at(ended), Inner.HANDING_IN, agent)
+        case Judged():
+            walk.to(Phase.JUDGING, trail.at(ended), about=agent)
+        case _:
+            walk.to(Phase.ADMISSION, trail.at(ended), about=agent)
 
 
 def _attempt(walk: Walk, trail: Trail, agent: AgentId, attempt: int) -> None:

@@ -4,25 +4,69 @@ import itertools
 from collections.abc import Iterator
 from datetime import timedelta
 
+import msgspec
+
 from folkmoot.kernel.errors import NotFound
 from folkmoot.kernel.events import Event, Fact
+from folkmoot.kernel.evidence import SuiteKind
 from folkmoot.kernel.facts import (
     AgentFailed,
     AgentFinished,
+    AttemptStarted,
     Convened,
     DeliberationEnded,
     DeliberationRequested,
     Examined,
+    ExhibitAdmitted,
+    Judged,
     ProposalAdmitted,
     ProposalRefused,
+    Reviewed,
+    Staged,
     StepTaken,
+    TestsWritten,
+    WorkEnded,
     WorkspaceReady,
 )
 from folkmoot.kernel.ids import AgentId
 from folkmoot.kernel.stretches import Inner, micros
 
 OUTCOMES: dict[type[Fact], str] = {ProposalAdmitted: "proposed", ProposalRefused: "refused", AgentFailed: "failed"}
-"""What may come of an agent."""
+"""What may come of an author."""
+ENDINGS: dict[type[Fact], str] = {
+    **OUTCOMES,
+    Reviewed: "reviewed",
+    TestsWritten: "wrote tests",
+    WorkEnded: "brought nothing more",
+    Judged: "judged",
+}
+"""What may come of a work."""
+
+WORKING = "working"
+"""Nothing has come of it."""
+
+
+class StagePart(msgspec.Struct, frozen=True, kw_only=True):
+    """What happened in one stage, from what was decided to do to what was decided next."""
+
+    began: int | None
+    """In microseconds; None of a deliberation without stages, which is one part."""
+    events: tuple[Event, ...]
+    """Of the task's own."""
+    last: bool
+
+    def of(self, *kinds: type[Fact]) -> list[Event]:
+        return [e for e in self.events if isinstance(e.data, kinds)]
+
+    def attempts(self, agent: AgentId) -> set[int]:
+        """Those that began in it."""
+        begun = (e.data for e in self.events if isinstance(e.data, AttemptStarted))
+        return {fact.attempt for fact in begun if fact.agent_id == agent}
+
+    def ended(self, agent: AgentId) -> Event | None:
+        """What came of its work; of a judge's, the last."""
+        found = [e for e in self.of(*ENDINGS) if author(e.data) == agent]
+        return found[-1 if found and isinstance(found[-1].data, Judged) else 0] if found else None
 
 
 class Trail:
@@ -39,7 +83,7 @@ class Trail:
         self.trace_id = first.traceparent.split("-")[1] if first.traceparent.count("-") >= 3 else ""
         self.moments = sorted(map(self.at, events))
         self.result = next((e.data.result for e in events if isinstance(e.data, DeliberationEnded)), None)
-        self.seats = [s.agent_id for e in events if isinstance(e.data, Convened) for s in e.data.seats]
+        self.seats = list(_asked(events))
 
     @property
     def end(self) -> int:
@@ -85,14 +129,28 @@ class Trail:
     def _lasted(self, event: Event, duration_s: float) -> tuple[int, int]:
         return self.at(event) - micros(duration_s), self.at(event)
 
-    def settled(self, agent: AgentId) -> Event | None:
-        """What came of it."""
-        return next((e for e in self.of(*OUTCOMES) if author(e.data) == agent), None)
+    def stages(self) -> list[StagePart]:
+        """In order."""
+        own = [e for e in self._events if e.subject.startswith("deliberation.events.")]
+        cuts = [n for n, e in enumerate(own) if isinstance(e.data, Staged)]
+        if not cuts:
+            return [StagePart(began=None, events=tuple(own), last=True)]
+        spans = itertools.pairwise([*cuts, len(own)])
+        return [StagePart(began=self.at(own[a]), events=tuple(own[a:b]), last=b == len(own)) for a, b in spans]
 
-    def author_of(self, proposal: str) -> AgentId | None:
-        """None for base."""
+    def outcome(self, agent: AgentId) -> str:
+        """Of an author its proposal, of a helper its last work."""
+        own = [type(e.data) for e in self.of(*ENDINGS) if author(e.data) == agent]
+        return next((OUTCOMES[kind] for kind in own if kind in OUTCOMES), ENDINGS[own[-1]] if own else WORKING)
+
+    def waited_for(self, fact: Examined) -> set[AgentId]:
+        """Who had to be done before it: the author of what was examined, and of the tests; none for base's own."""
         admitted = (e.data.admission for e in self._events if isinstance(e.data, ProposalAdmitted))
-        return next((a.agent_id for a in admitted if a.proposal_id == proposal), None)
+        exhibits = (e.data.exhibit for e in self._events if isinstance(e.data, ExhibitAdmitted))
+        authors = {a.agent_id for a in admitted if a.proposal_id == fact.subject}
+        if fact.kind is SuiteKind.EXHIBIT:
+            authors |= {e.author for e in exhibits if e.exhibit_id == fact.name}
+        return authors
 
     def unknown(self) -> Iterator[str]:
         """What the log does not tell (any more), in words."""
@@ -114,7 +172,7 @@ class Trail:
 
 
 def author(fact: Fact) -> AgentId | None:
-    """Of a proposal, or of none."""
+    """Of what came of a work; None for other facts."""
     match fact:
         case ProposalAdmitted(admission=found):
             return found.agent_id
@@ -122,7 +180,21 @@ def author(fact: Fact) -> AgentId | None:
             return found.agent_id
         case AgentFailed(agent_id=agent):
             return agent
+        case Reviewed(work=work) | TestsWritten(work=work) | WorkEnded(work=work):
+            return work.agent_id
+        case Judged(verdict=verdict):
+            return verdict.judge
     return None
+
+
+def _asked(events: tuple[Event, ...]) -> Iterator[AgentId]:
+    """Agents with something to do; all seats where there are no stages."""
+    staged = [e.data for e in events if isinstance(e.data, Staged)]
+    asked = {w.agent_id for s in staged for w in s.works} | {author(e.data) for e in events}
+    for convened in (e.data for e in events if isinstance(e.data, Convened)):
+        for seat in (*convened.seats, *convened.helpers):
+            if seat.agent_id in asked or not (staged or seat.duty):
+                yield seat.agent_id
 
 
 def _agent_of(event: Event) -> str:
