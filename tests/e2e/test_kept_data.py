@@ -53,6 +53,7 @@ async def test_a_platform_and_a_story_move_house(moot: Moot, elsewhere: Moot, tm
     ok(moot("backup", str(tmp_path / "all.tar"), "--json"))
     after = ok(moot.solve("tally", CAST, tmp_path / "after")).json
     ok(moot("export", after["story_id"], "--output", str(tmp_path / "story.tar")))
+    assert (tmp_path / "story.tar").stat().st_mode & 0o777 == 0o600
 
     restored = ok(moot("restore", str(tmp_path / "all.tar"), "--data", str(elsewhere.data), "--json", cwd=tmp_path))
     assert restored.json["resumed"]["undone"] == []

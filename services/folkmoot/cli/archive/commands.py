@@ -91,7 +91,10 @@ async def restore_(file: Path, data: Path, *, as_json: bool) -> Code:
 
 @contextmanager
 def _target(output: Path | None) -> Iterator[BinaryIO]:
-    """A file that is there only when it is whole, or standard output where that is no terminal. Raises Stopped."""
+    """A file of one's own that is there only when it is whole, or standard output where that is no terminal.
+
+    Raises Stopped.
+    """
     if output is None:
         if sys.stdout.isatty():
             raise Stopped(Code.USAGE, "an export is no text", "`moot export ID > FILE`, or `--output FILE`")
@@ -100,7 +103,8 @@ def _target(output: Path | None) -> Iterator[BinaryIO]:
         return
     fresh = output.with_name(f".{output.name}.new")
     try:
-        with fresh.open("xb") as out:
+        fresh.touch(mode=0o600, exist_ok=False)
+        with fresh.open("wb") as out:
             yield out
         fresh.rename(output)
     finally:
