@@ -11,9 +11,10 @@ from folkmoot.kernel.evidence import ArtifactRef, Examination, Exhibit, Outcome,
 from folkmoot.kernel.facts import Examined
 from folkmoot.kernel.ids import CommitId
 from folkmoot.kernel.jury import Evidence, collect, reruns
-from folkmoot.orchestrator import merging, observed
+from folkmoot.orchestrator import merging, observed, twins
 from folkmoot.orchestrator.journal import Journal
 from folkmoot.orchestrator.parts import Parts
+from folkmoot.orchestrator.twins import Twins
 from folkmoot.runtime.supervise import patiently, together
 from folkmoot.runtime.telemetry.ambient import phase
 from folkmoot.runtime.workspace.port import WorkspaceLost
@@ -29,6 +30,7 @@ class Examining:
         """Under way or done in this process: nothing is examined twice."""
         self._found: dict[Wanted, Examination] = {}
         """Those of this process; a predecessor's are fetched when they are needed."""
+        self._twins = Twins()
 
     @property
     def _state(self) -> Deliberation:
@@ -73,7 +75,8 @@ class Examining:
 
     @phase("examination", lambda _, wanted: {"subject": wanted.subject, "kind": wanted.kind, "run": wanted.run})
     async def _examine(self, wanted: Wanted) -> None:
-        found = await self._in_fresh_workspaces(wanted)
+        same = twins.key(self._state, wanted)
+        found = await self._twins.examined(same, wanted, lambda: self._in_fresh_workspaces(wanted))
         self._found[wanted] = found
         observed.examined(found)
         body = msgspec.json.encode(found)
