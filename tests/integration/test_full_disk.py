@@ -2,12 +2,20 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from pathlib import Path
 
 import pytest
 
+from folkmoot.kernel import subjects
 from folkmoot.kernel.errors import ResourceExhausted, Unavailable
+from folkmoot.kernel.events import Fact
+from folkmoot.kernel.facts import WorkspaceRefused, WorkspaceRequested
+from folkmoot.kernel.ids import AgentId, TaskId
+from folkmoot.runner.__main__ import Opener
 from folkmoot.runner.toolchain import Toolchains
+from folkmoot.runtime.clock import SystemClock
+from folkmoot.runtime.log.memory import MemoryBus
 from folkmoot.runtime.workspace.port import WorkspaceLost
 from tests.fixtures import need
 from tests.fixtures.disk import CannotMount, ballast, mounted
@@ -65,3 +73,34 @@ async def test_a_lease_is_not_renewed_on_a_full_disk(small: tuple[Bench, Path]) 
     with ballast(disk), pytest.raises(Unavailable, match="No space"):
         await runner.registry.open(before[0].wish, 600.0)
     assert runner.registry.listed() == before
+
+
+async def test_a_check_out_that_is_larger_than_the_disk_is_refused(tmp_path: Path, toolchains: Toolchains) -> None:
+    """Not tried for ever: after three tries whoever waits for the workspace hears why none comes, and nothing of it
+    stays on the disk."""
+    place = tmp_path / "runner" / "workspaces"
+    place.mkdir(parents=True)
+    large = {f"{n}.bin": bytes([n]) * 4 * 1024**2 for n in range(9)}
+    try:
+        with mounted(place, SIZE // 2):
+            async with bench(tmp_path, toolchains, files={"README.md": "large", **large}) as runner:
+                refused = await asked(runner)
+                assert list(place.glob("[!.]*")) == []
+    except CannotMount as problem:
+        need(condition=False, reason=f"cannot mount: {problem}")
+    words = "disk: its check-out filled the disk of the workspaces 3 times: give them more room"
+    assert refused == WorkspaceRefused(attempt=1, reason=words)
+
+
+async def asked(runner: Bench) -> Fact:
+    """What the opener answers to a request for a workspace at base."""
+    bus = MemoryBus(SystemClock())
+    wanted = WorkspaceRequested(
+        task_id=TaskId("t-1"), agent_id=AgentId("a-1"), attempt=1, base=runner.base, ttl_s=600.0
+    )
+    await bus.queues.put(subjects.agent_request(wanted.task_id, wanted.agent_id), wanted, key="one")
+    opener = Opener(runner.registry, bus.log, runner.address, spare=0)
+    async with aclosing(bus.queues.deliveries("runner-requests")) as requests:
+        await opener.answer(await anext(requests))
+    (answer,) = await bus.log.read(subjects.agent_response(wanted.task_id, wanted.agent_id))
+    return answer.event.data

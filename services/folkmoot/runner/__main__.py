@@ -6,7 +6,7 @@ import os
 
 from folkmoot.api.workspace.v1 import workspace_pb2_grpc as rpc
 from folkmoot.kernel import subjects
-from folkmoot.kernel.errors import CallerError, InvalidInput, NeedsPerson, ResourceExhausted
+from folkmoot.kernel.errors import CallerError, FailedPrecondition, InvalidInput, NeedsPerson, ResourceExhausted
 from folkmoot.kernel.events import START, Fact
 from folkmoot.kernel.facts import WorkspaceReady, WorkspaceRefused, WorkspaceRequested
 from folkmoot.runner import service, toolchain
@@ -17,7 +17,7 @@ from folkmoot.runner.probe import require
 from folkmoot.runner.repository_service import RepositoryServicer
 from folkmoot.runner.service import WorkspaceServicer
 from folkmoot.runner.workspace import Wish
-from folkmoot.runner.workspaces import Opened, Workspaces, workspaces
+from folkmoot.runner.workspaces import Opened, Overfilled, Workspaces, workspaces
 from folkmoot.runtime.clock import SystemClock
 from folkmoot.runtime.grpc.server import Service, serving
 from folkmoot.runtime.log.consume import consume
@@ -32,6 +32,8 @@ log = logging.getLogger(__name__)
 
 OPENERS = 4
 """Requests that are worked on at once: opening is mostly waiting for a sandbox."""
+_TRIES = 3
+"""Of a check-out that fills the disk: another one may have taken the room, but not each time."""
 _SPARE_SHARE = 8
 """One in so many places is never an agent's: agents that wait for room would take all, and examinations none."""
 
@@ -148,11 +150,19 @@ class Opener:
         return WorkspaceReady(attempt=wanted.attempt, workspace_id=opened.workspace_id, endpoint=self._address)
 
     async def _opened(self, wish: Wish, ttl_s: float) -> Opened:
-        """A full runner is no reason to lose an attempt: the request waits here, under its lease, for a place."""
+        """A full runner is no reason to lose an attempt: the request waits here, under its lease, for a place.
+
+        Raises FailedPrecondition (`disk`) when its own check-out fills the disk again and again.
+        """
+        overfilled = 0
         while True:
             try:
                 return await self._registry.open(wish, ttl_s, spare=self._spare)
             except ResourceExhausted as full:
+                overfilled += isinstance(full, Overfilled)
+                if overfilled == _TRIES:
+                    problem = f"its check-out filled the disk of the workspaces {_TRIES} times: give them more room"
+                    raise FailedPrecondition("disk", problem) from full
                 log.info("%s waits for a place: %s", wish.workspace_id, full, extra={"action": "wait"})
                 await self._registry.vacancy(spare=self._spare)
 

@@ -47,6 +47,10 @@ _TAKE_OVER_S = 10.0
 """A predecessor that was killed is gone at once; one that drains takes a little."""
 
 
+class Overfilled(ResourceExhausted):
+    """There was room on the disk until this workspace was filled: it may be too large for it."""
+
+
 class Opened(msgspec.Struct, frozen=True, kw_only=True):
     workspace_id: WorkspaceId
     token: str
@@ -217,7 +221,7 @@ class Workspaces:
                 # Not the caller's mistake: the next runner opens it.
                 raise Unavailable(f"{wish.workspace_id} was ended while it was opened") from error
             if cramped and isinstance(error, Exception):
-                raise ResourceExhausted(_NO_ROOM, _RETRY_S) from error
+                raise Overfilled(_NO_ROOM, _RETRY_S) from error
             if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise Unavailable(f"{wish.workspace_id}: {error.strerror}") from error
             raise
