@@ -1,0 +1,143 @@
+"""A case: a repository, a story, candidates, and everything else that a deliberation on it is played from.
+
+This is the contract for pools of others: `read` and `write` give the folder of a case, `docs/judgement.md` describes it.
+"""
+
+import hashlib
+import json
+from pathlib import Path
+
+import msgspec
+
+RIGHT, WRONG, CHEAT, NOTHING = "right", "wrong", "cheat", "no-op"
+LABELS = (RIGHT, WRONG, CHEAT, NOTHING)
+
+
+class Finding(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a reviewer reports."""
+
+    of: str
+    """Name of the candidate."""
+    claim: str
+    path: str
+    """Of the reproducer."""
+    content: str
+    severity: str = "medium"
+
+
+class Revision(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What an author makes of criticism, on top of his own candidate."""
+
+    label: str
+    files: dict[str, str]
+    deletes: tuple[str, ...] = ()
+
+
+class Candidate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    name: str
+    """Also the id of the agent that makes it: `dev-1`, `dev-2`, …"""
+    label: str
+    """`right`, `wrong`, `cheat` or `no-op`."""
+    files: dict[str, str]
+    """Content by path, over base's; its own tests among them."""
+    deletes: tuple[str, ...] = ()
+    tests: str = ""
+    """What its own tests are worth: `good`, `vacuous`, `toxic`, `bound` or `none`. For slices only."""
+    findings: tuple[Finding, ...] = ()
+    revision: Revision | None = None
+    kind: str = ""
+    """What it was made from, in words of the pool's. For slices only."""
+
+
+class Split(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a writer who sees these two would write."""
+
+    pair: tuple[str, str]
+    files: dict[str, str]
+
+
+class Judge(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How the one who compares two candidates answers, decided per pair by a hash."""
+
+    right: float = 0.6
+    """Says in both orders that the right one is better."""
+    first: float = 0.15
+    """Says in both orders that the first one is better."""
+    tie: float = 0.1
+    """The rest: in both orders the wrong one."""
+
+
+class Case(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    id: str
+    language: str
+    title: str
+    story: str
+    base: dict[str, str]
+    candidates: tuple[Candidate, ...]
+    hidden: dict[str, str]
+    """Tests that are the truth: all of them pass on a right candidate, and on no other."""
+    checks: tuple[str, ...] = ()
+    sealed: tuple[dict[str, str], ...] = ()
+    """Test files, by writer who saw no candidate."""
+    splits: tuple[Split, ...] = ()
+    judge: Judge = Judge()
+    mirror: bool = False
+    """A right and an acceptable wrong candidate whose authors' tests contradict each other with equal support."""
+    tags: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> dict[str, str]:
+        """Label by candidate, revisions (`dev-1-r2`) included."""
+        first = {c.name: c.label for c in self.candidates}
+        return first | {f"{c.name}-r2": c.revision.label for c in self.candidates if c.revision}
+
+    def commit_files(self, name: str) -> dict[str, str | None]:
+        """What the commit `dev-1` or `dev-1-r2` makes of base; None deletes."""
+        plain = name.removesuffix("-r2")
+        candidate = next(c for c in self.candidates if c.name == plain)
+        found: dict[str, str | None] = dict(candidate.files) | dict.fromkeys(candidate.deletes)
+        if name != plain and candidate.revision:
+            found |= dict(candidate.revision.files) | dict.fromkeys(candidate.revision.deletes)
+        return found
+
+
+# --- folders -----------------------------------------------------------------------------------------------------
+
+
+def write(case: Case, folder: Path) -> None:
+    """`case.json` with all but the files' contents, which lie beside it; equal contents once."""
+    bodies = folder / "files"
+    bodies.mkdir(parents=True, exist_ok=True)
+
+    def kept(value: object, key: str = "") -> object:
+        if isinstance(value, dict):
+            if key in ("files", "base", "hidden", "sealed"):
+                return {path: _body(bodies, path, str(text)) for path, text in value.items()}
+            return {k: kept(v, k) for k, v in value.items()}
+        return [kept(v, key) for v in value] if isinstance(value, list | tuple) else value
+
+    document = kept(msgspec.to_builtins(case))
+    (folder / "case.json").write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", "utf-8")
+
+
+def _body(bodies: Path, path: str, content: str) -> str:
+    name = f"{hashlib.sha256(content.encode()).hexdigest()[:12]}-{Path(path).name}"
+    (bodies / name).write_text(content, "utf-8")
+    return f"files/{name}"
+
+
+def read(folder: Path) -> Case:
+    """Raises msgspec.ValidationError or OSError for what is no case."""
+
+    def filled(value: object, key: str = "") -> object:
+        if isinstance(value, dict):
+            if key in ("files", "base", "hidden", "sealed"):
+                return {path: (folder / str(name)).read_text("utf-8") for path, name in value.items()}
+            return {k: filled(v, k) for k, v in value.items()}
+        return [filled(v, key) for v in value] if isinstance(value, list) else value
+
+    return msgspec.convert(filled(json.loads((folder / "case.json").read_text("utf-8"))), Case)
+
+
+def read_pool(folder: Path) -> list[Case]:
+    return [read(file.parent) for file in sorted(folder.glob("*/case.json"))]
