@@ -6,6 +6,7 @@ agent's history (dates, names, intermediate states) gets in. In a task that begi
 merge's parents.
 """
 
+import asyncio
 import re
 import unicodedata
 from collections.abc import Sequence
@@ -210,7 +211,8 @@ class Border:
             lines_removed=seen.removed,
             tampered=await _tampered(git, objects, base, seen),
             flags=policy.flags(seen.entries),
-            fingerprint=fingerprint(_change(e, seen.contents) for e in seen.entries),
+            # Hostile source takes a second to read: others go on meanwhile.
+            fingerprint=await asyncio.to_thread(fingerprint, [_change(e, seen.contents) for e in seen.entries]),
         )
         await _keep(home, pack, ref, commit)
         self._recent.put((base.repository_id, base.commit, commit), bundle)

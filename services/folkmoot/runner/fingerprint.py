@@ -1,9 +1,9 @@
 """The key of safe duplicate merging. Pure.
 
 Equal keys mean the same set of (path, operation, mode, normalised content). Python loses comments, blank lines and
-layout between tokens, and keeps indentation, literals, operators and strings; everything else, and Python that cannot
-be read, counts byte by byte. Two changes that might behave differently never get one key; two that behave alike may
-get two.
+layout between tokens, and keeps indentation, literals, operators and strings; Go, JavaScript and TypeScript lose what
+`syntax` says; everything else, and what cannot be read, counts byte by byte. Two changes that might behave differently
+never get one key; two that behave alike may get two.
 """
 
 import hashlib
@@ -13,6 +13,8 @@ import tokenize
 from collections.abc import Iterable, Iterator
 
 import msgspec
+
+from folkmoot.runner import syntax
 
 _READABLE_BYTES = 1_000_000
 """Larger files are compared byte by byte: nobody edits them for style."""
@@ -48,12 +50,18 @@ def normalised_python(source: bytes) -> bytes | None:
 
 
 def _content_key(change: Change) -> bytes:
-    is_python = change.path.endswith((b".py", b".pyi")) and change.mode.startswith("100")
-    if is_python and len(change.content) <= _READABLE_BYTES:
-        tokens = normalised_python(change.content)
-        if tokens is not None:
-            return b"python" + tokens
-    return b"bytes" + hashlib.sha256(change.content).digest()
+    tokens = _normalised(change) if change.mode.startswith("100") else None
+    return b"tokens" + tokens if tokens else b"bytes" + hashlib.sha256(change.content).digest()
+
+
+def _normalised(change: Change) -> bytes | None:
+    """Digest of what means something, where that is known; the path says in which language."""
+    if change.path.endswith((b".py", b".pyi")):
+        return normalised_python(change.content) if len(change.content) <= _READABLE_BYTES else None
+    try:
+        return _digest(syntax.tokens(change.path, change.content))
+    except syntax.Unclear:
+        return None
 
 
 def _tokens(source: bytes) -> Iterator[bytes]:
