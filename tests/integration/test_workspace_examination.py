@@ -1,10 +1,17 @@
 """A candidate in a fresh workspace, with base's own copies of protected files."""
 
+from pathlib import Path
+
+import msgspec
+import pytest
+
 from folkmoot.api.workspace.v1 import workspace_pb2 as pb
-from folkmoot.kernel.evidence import Admission
+from folkmoot.kernel.errors import FailedPrecondition, InvalidInput
+from folkmoot.kernel.evidence import Admission, PackedFile
 from folkmoot.kernel.ids import AgentId, TaskId
+from folkmoot.runner.toolchain import Toolchains
 from folkmoot.runtime.workspace.client import GrpcWorkspace
-from tests.fixtures.workspace import Bench, runner, toolchains
+from tests.fixtures.workspace import Bench, bench, runner, toolchains
 
 __all__ = ["runner", "toolchains"]
 
@@ -82,6 +89,57 @@ async def test_odd_names_are_overlaid(runner: Bench) -> None:
         commit=verdict.commit, overlay=pb.OVERLAY_EXACT, protected_paths=["/-*", "/tests*", "/\u00fc*"]
     )
     assert [e.path for e in await workspace.list(depth=2)] == ["README.md", "adder.py", "tests", "tests/test_adder.py"]
+
+
+async def deferred(runner: Bench) -> GrpcWorkspace:
+    """After one that was not: the runner then knows whether Go is spoken there."""
+    await runner.workspace()
+    return await runner.workspace(deferred=True)
+
+
+async def test_the_first_command_makes_the_check_out(runner: Bench) -> None:
+    """In one sandbox; what it says, how it ends and how long it takes is its own, and what it is told reaches it."""
+    workspace = await deferred(runner)
+    with pytest.raises(FailedPrecondition, match=r"^deferred: "):
+        await workspace.read("README.md")
+    script = "cat; cat README.md; echo oops >&2; git status --porcelain; ls .git/moot; echo $X; exit 7"
+    done = await workspace.run(["sh", "-c", script], stdin=b"0\n1\nx", env={"X": "y"})
+    assert (done.end.exit_code, done.stdout, done.truncated) == (7, b"0\n1\nxadder\ny\n", False)
+    assert done.stderr.startswith(b"oops\n")
+    assert await workspace.read("README.md") == b"adder\n"
+    assert (await workspace.run(["pwd"], cwd="tests")).stdout == b"/workspace/tests\n"
+
+
+async def test_limits_of_the_first_command_are_its_own(runner: Bench) -> None:
+    """Output to the byte, a program that is not there, a time that is over."""
+    done = await (await deferred(runner)).run(["printf", "12345"], output_limit=4)
+    assert (done.stdout, done.truncated) == (b"1234", True)
+    assert (await (await deferred(runner)).run(["no-such-program"])).end.exit_code == 127
+    assert (await (await deferred(runner)).run(["sleep", "60"], timeout_s=2)).end.limit == "time"
+
+
+async def test_a_check_out_that_fails_is_no_end_of_the_command(runner: Bench) -> None:
+    """It is an error of its own, and nothing can be done there any more."""
+    files = [PackedFile(path="tests/test_new.py", content=b""), PackedFile(path="adder.py/x.py", content=b"")]
+    exhibit = await runner.artifacts.put(msgspec.json.encode(files))
+    await runner.workspace()
+    workspace = await runner.workspace(deferred=True, exhibit_sha256=exhibit.sha256, exhibit_size=exhibit.size)
+    with pytest.raises(FailedPrecondition, match=r"^exhibit: adder.py is no folder$"):
+        await workspace.run(["true"])
+    with pytest.raises(FailedPrecondition, match=r"^deferred: "):
+        await workspace.run(["true"])
+    other = await runner.workspace(deferred=True)
+    with pytest.raises(InvalidInput, match=r"^cwd: "):
+        await other.run(["true"], cwd="tests")
+
+
+async def test_one_that_is_deferred_does_not_outlive_its_runner(tmp_path: Path, toolchains: Toolchains) -> None:
+    """Nobody knows how far it came; any other is found again."""
+    async with bench(tmp_path, toolchains) as first:
+        kept, lost = await first.workspace(), await first.workspace(deferred=True)
+    async with bench(tmp_path, toolchains) as second:
+        assert [m.wish.workspace_id for m in second.registry.listed()] == [kept.id]
+    assert kept.id != lost.id
 
 
 async def test_a_file_in_the_place_of_a_folder(runner: Bench) -> None:

@@ -47,3 +47,5 @@ async def test_the_cache_is_warm_kept_and_private(go: Bench) -> None:
     assert int((await other.run(["sh", "-c", count])).stdout) == warm
     assert (await other.run(["sh", "-c", f"grep -rl evil {TARGET} | wc -l"])).stdout == b"0\n"
     assert (await other.run(["go", "test", "-count=1", "./..."])).end.ok
+    deferred = await go.workspace(deferred=True)
+    assert (await deferred.run(["go", "env", "GOCACHE"])).stdout == f"{TARGET}\n".encode()

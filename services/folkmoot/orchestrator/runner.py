@@ -150,13 +150,15 @@ class Runner:
         ttl_s: float,
         exhibit: ArtifactRef | None = None,
     ) -> AsyncIterator[Workspace]:
-        """A fresh workspace with `commit` in it, and over that the files of `exhibit`; closed afterwards.
+        """A fresh workspace with `commit` in it, and over that the files of `exhibit`; closed afterwards. Its first
+        command makes the check-out, and runs at the repository's root.
 
-        Raises FailedPrecondition("exhibit") where one of them cannot lie there.
+        That raises FailedPrecondition("exhibit") where one of them cannot lie there.
         """
         request = _open_request(task_id, holder, attempt, base, ttl_s)
         request.commit = commit
         request.overlay = overlay
+        request.deferred = True
         request.protected_paths.extend(base.protected)
         if exhibit is not None:
             request.exhibit_sha256, request.exhibit_size = exhibit.sha256, exhibit.size

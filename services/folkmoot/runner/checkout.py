@@ -6,7 +6,7 @@ the mirror's read-only `base.git`.
 
 import functools
 import shutil
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -15,7 +15,8 @@ from folkmoot.kernel.errors import FailedPrecondition, InvalidInput, Unavailable
 from folkmoot.kernel.evidence import ArtifactRef, PackedFile
 from folkmoot.kernel.ids import CommitId
 from folkmoot.runner import policy
-from folkmoot.runner.sandbox import Ended
+from folkmoot.runner.sandbox import REPO, Command, Ended
+from folkmoot.runtime.workspace.port import Chunk, WorkspaceLost
 
 BASE = "/base.git"
 """Where the mirror's objects are inside."""
@@ -140,56 +141,99 @@ def _lay_in(place: Path, stock: Stock) -> None:
 
 
 _FILL = """set -e
-in=.git/moot
-if [ -e $in/bundle ]; then
-  git bundle unbundle $in/bundle >/dev/null
-  git update-ref refs/heads/work "$1"
-fi
-git reset -q --hard
-go=$(git ls-files -- go.mod '*/go.mod')
-if [ -e $in/gone ]; then xargs -0 rm -f -- <$in/gone; fi
-if [ -e $in/kept ]; then
-  git --literal-pathspecs checkout -q -f "$2" --pathspec-from-file=$in/kept --pathspec-file-nul
-fi
-shift 2
+commit=$1 base=$2 wishes=$3 in=.git/moot
+shift 3
 there() { [ -e "$1" ] || [ -L "$1" ]; }
 blocked() { echo "$1" >&2; exit 43; }
-number=0
-for wish; do
-  path=${wish#?} folder=.
-  case "$path" in */*) folder=${path%/*} above=$folder ;; *) above= ;; esac
-  while [ -n "$above" ]; do
-    if there "$above"; then [ -d "$above" ] && [ ! -L "$above" ] || blocked "$above is no folder"; fi
-    case "$above" in */*) above=${above%/*} ;; *) above= ;; esac
-  done
-  if there "$path"; then
-    case "$wish" in ="$path") blocked "$path is there already" ;; esac
-    rm -rf -- "$path" || exit 43
+{
+  if [ -e $in/bundle ]; then
+    git bundle unbundle $in/bundle >/dev/null
+    git update-ref refs/heads/work "$commit"
   fi
-  [ -d "$folder" ] || mkdir -p -- "$folder" || exit 43
-  mv -- "$in/$number" "$path" || exit 43
-  number=$((number + 1))
-done
-if [ -d $in ]; then rm -rf $in; fi
+  git reset -q --hard
+  go=$(git ls-files -- go.mod '*/go.mod')
+  if [ -e $in/gone ]; then xargs -0 rm -f -- <$in/gone; fi
+  if [ -e $in/kept ]; then
+    git --literal-pathspecs checkout -q -f "$base" --pathspec-from-file=$in/kept --pathspec-file-nul
+  fi
+  number=0
+  while [ "$number" -lt "$wishes" ]; do
+    path=${1#?} folder=.
+    case "$path" in */*) folder=${path%/*} above=$folder ;; *) above= ;; esac
+    while [ -n "$above" ]; do
+      if there "$above"; then [ -d "$above" ] && [ ! -L "$above" ] || blocked "$above is no folder"; fi
+      case "$above" in */*) above=${above%/*} ;; *) above= ;; esac
+    done
+    if there "$path"; then
+      case "$1" in ="$path") blocked "$path is there already" ;; esac
+      rm -rf -- "$path" || exit 43
+    fi
+    [ -d "$folder" ] || mkdir -p -- "$folder" || exit 43
+    mv -- "$in/$number" "$path" || exit 43
+    number=$((number + 1))
+    shift
+  done
+  if [ -d $in ]; then rm -rf $in; fi
+} </dev/null
 if [ -n "$go" ]; then echo 1; else echo 0; fi
+if [ $# -gt 0 ]; then exec "$@"; fi
 """
-"""Everything before any foreign code runs. A file that is laid over goes through no link; it replaces what is there
-where its path comes behind `+`, and not where it comes behind `=`."""
+"""Everything before any foreign code runs: what it says and how it fails is ours, up to the end of the one line that it
+writes. A file that is laid over goes through no link; it replaces what is there where its path comes behind `+`, and
+not where it comes behind `=`."""
 _BLOCKED = 43
+_SAID = len(b"0\n")
+
+
+def _filling(tree: Tree, stock: Stock) -> list[str | bytes]:
+    """argv that checks `tree` out, from what `skeleton` laid there, and then becomes the argv behind it."""
+    return ["sh", "-c", _FILL, "fill", tree.commit, tree.base, str(len(stock.files)), *_wishes(stock.files)]
+
+
+def behind(tree: Tree, stock: Stock, command: Command) -> Command:
+    """`command` behind the check-out, heard by `filled`. Raises InvalidInput for one that begins elsewhere than at the
+    root, and for an exhibit with names that cannot be."""
+    if command.cwd not in (REPO, REPO.encode()):
+        raise InvalidInput("cwd", "the first command makes the check-out, and runs at the repository's root")
+    return msgspec.structs.replace(
+        command,
+        argv=(*_filling(tree, stock), *command.argv),
+        output_limit=command.output_limit + _SAID,
+    )
 
 
 async def fill(shell: Shell, tree: Tree, stock: Stock) -> bool:
-    """Check `tree` out, from what `skeleton` laid there. Says whether Go is spoken there.
+    """Check `tree` out. Says whether Go is spoken there.
 
     Raises FailedPrecondition("exhibit") when a file cannot lie where it should, Unavailable when git fails.
     """
-    argv: list[str | bytes] = ["sh", "-c", _FILL, "fill", tree.commit, tree.base, *_wishes(stock.files)]
-    done = await shell(argv, b"", 4096)
-    if done.code == _BLOCKED:
-        raise FailedPrecondition("exhibit", done.complaint)
+    done = await shell(_filling(tree, stock), b"", 4096)
     if done.code != 0 or done.ended.truncated:
-        raise Unavailable(f"check-out of {tree.commit}: {done.complaint}")
+        raise _failed(done)
     return int(done.stdout) > 0
+
+
+async def filled(parts: AsyncIterator[Chunk | Ended]) -> list[Chunk]:
+    """Hears what `behind` made until the check-out is over. Answers what of the rest has come with
+    that. Raises what `fill` does, WorkspaceLost."""
+    out = err = b""
+    async for part in parts:
+        if isinstance(part, Ended):
+            raise _failed(Output(ended=part, stdout=out, stderr=err))
+        if part.stream == "stdout":
+            out += part.data
+        else:
+            err += part.data
+        _, ended, rest = out.partition(b"\n")
+        if ended:
+            return [Chunk(stream=name, data=data) for name, data in (("stdout", rest), ("stderr", err)) if data]
+    raise WorkspaceLost("the command vanished")
+
+
+def _failed(done: Output) -> FailedPrecondition | Unavailable:
+    if done.code == _BLOCKED:
+        return FailedPrecondition("exhibit", done.complaint)
+    return Unavailable(f"check-out: {done.complaint}")
 
 
 def _wishes(files: Sequence[PackedFile]) -> Iterator[bytes]:

@@ -15,7 +15,7 @@ import msgspec
 from folkmoot.kernel.errors import InvalidInput, NotFound
 from folkmoot.kernel.evidence import ArtifactRef, PackedFile
 from folkmoot.kernel.ids import CommitId, RepositoryId
-from folkmoot.runner import checkout
+from folkmoot.runner import checkout, policy
 from folkmoot.runner.checkout import Tree
 from folkmoot.runner.extraction import decoded
 from folkmoot.runner.gocache import GoCache, Layers
@@ -43,6 +43,8 @@ Objects = Callable[[RepositoryId], Path]
 """`Mirrors.objects`."""
 _EXHIBIT_BYTES = 16 * 1024**2
 """Twice what `ExtractTests` packs: in JSON bytes are a third longer."""
+_BASES = 1_000
+"""That something is remembered of."""
 _ROOM = 16 * 1024**2
 """Bytes of each kind that are kept for the next check-out."""
 
@@ -76,6 +78,8 @@ class Places:
         self._sources = sources
         self._changes = Recent[Span](_ROOM)
         self._exhibits = Recent[ArtifactRef](_ROOM)
+        self._go_at: dict[tuple[RepositoryId, CommitId], bool] = {}
+        """Whether Go is spoken at a base, learned from check-outs of it."""
         self._settings = settings
         self._group = group
         self._stage = stage
@@ -110,9 +114,29 @@ class Places:
         wish, place = workspace.manifest.wish, workspace.folder
         stock = await self._stock(wish)
         self._furnish(place, self._objects(wish.repository_id), wish.tree, stock)
-        if await checkout.fill(workspace.shell, wish.tree, stock):
+        go = await self._speaks_go(wish) if wish.deferred else None
+        if go is None:
+            go = await checkout.fill(workspace.shell, wish.tree, stock)
+            self._learn(wish, go=go)
+        else:
+            workspace.defer(stock)
+        if go:
             await self._with_go(workspace)
         write(place, workspace.manifest)
+
+    async def _speaks_go(self, wish: Wish) -> bool | None:
+        """Whether there is a Go module in it, as far as that is known before the check-out."""
+        base = self._go_at.get((wish.repository_id, wish.tree.base))
+        modules = [e for e in policy.raw_entries(await self._changed(wish)) if _is_module(e.path)]
+        if base is None or any(e.deleted for e in modules):
+            return None
+        return base or bool(modules)
+
+    def _learn(self, wish: Wish, *, go: bool) -> None:
+        if wish.tree.commit == wish.tree.base:
+            if len(self._go_at) >= _BASES:
+                self._go_at.clear()
+            self._go_at[wish.repository_id, wish.tree.base] = go
 
     async def _stock(self, wish: Wish) -> checkout.Stock:
         tree, of = wish.tree, wish.repository_id
@@ -158,7 +182,8 @@ class Places:
             objects = self._objects(manifest.wish.repository_id)
         except NotFound:
             return None
-        if not self._stage.owns(place / "repo"):
+        # One that was to be checked out by its first command may be anything.
+        if manifest.wish.deferred or not self._stage.owns(place / "repo"):
             return None
         workspace = await self._workspace(place, manifest, objects)
         if (place / _GO).is_dir():
@@ -209,6 +234,10 @@ class Places:
             prefix=self._stage.prefix,
             mark=self._stage.mark,
         )
+
+
+def _is_module(path: bytes) -> bool:
+    return path == b"go.mod" or path.endswith(b"/go.mod")
 
 
 def _manifest(place: Path) -> Manifest | None:

@@ -132,6 +132,7 @@ def _wish(request: pb.OpenWorkspaceRequest) -> Wish:
             protected=tuple(request.protected_paths),
             exhibit=_artifact(request.exhibit_sha256, request.exhibit_size),
         ),
+        deferred=request.deferred,
     )
 
 

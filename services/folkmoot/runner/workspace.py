@@ -6,16 +6,18 @@ plain files are read from outside (`files.plain`).
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import aclosing
 from datetime import datetime
 from pathlib import Path
 
 import msgspec
 
-from folkmoot.kernel.errors import InvalidInput, NotFound
+from folkmoot.kernel.errors import FailedPrecondition, InvalidInput, NotFound
 from folkmoot.kernel.ids import CommitId, RepositoryId, TaskId, WorkspaceId, workspace_id
 from folkmoot.runner import checkout, files, gocache
-from folkmoot.runner.checkout import Output, Tree
+from folkmoot.runner.checkout import Output, Stock, Tree
 from folkmoot.runner.gocache import Layers
 from folkmoot.runner.jobs import CLOSED, Jobs, Part, Turns
 from folkmoot.runner.sandbox import Command, Ended, Profile
@@ -34,6 +36,8 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
     attempt: int
     repository_id: RepositoryId
     tree: Tree
+    deferred: bool = False
+    """The check-out is the first command's."""
 
     @property
     def workspace_id(self) -> WorkspaceId:
@@ -70,9 +74,36 @@ class Workspace:
         self._settings = settings
         self.go: Layers | None = None
         """Go's build cache, once Go is known to be spoken."""
+        self._stock: Stock | None = None
+        self._whole = True
+
+    def defer(self, stock: Stock) -> None:
+        """The first command makes the check-out, from what `stock` says and `skeleton` laid there."""
+        self._stock, self._whole = stock, False
 
     def stream(self, command: Command) -> AsyncGenerator[Part, None]:
+        """Raises FailedPrecondition("deferred")."""
+        stock, self._stock = self._stock, None
+        if stock is not None:
+            return self._first(stock, command)
+        self._need_whole()
         return self._jobs.stream(self._leased, command, self._queues.theirs)
+
+    async def _first(self, stock: Stock, command: Command) -> AsyncGenerator[Part, None]:
+        """The check-out and the command in one sandbox: nothing of the check-out is said or counted as the command's,
+        and its end is told from the command's by what was said before that began. Raises what `checkout.fill` does."""
+        both = checkout.behind(self.manifest.wish.tree, stock, command)
+        async with aclosing(self._jobs.stream(self._leased, both, self._queues.theirs)) as parts:
+            early = await checkout.filled(parts)
+            self._whole, began = True, time.monotonic()
+            for piece in early:
+                yield piece
+            async for part in parts:
+                yield _lasting(part, time.monotonic() - began) if isinstance(part, Ended) else part
+
+    def _need_whole(self) -> None:
+        if not self._whole:
+            raise FailedPrecondition("deferred", "the first command makes the check-out, and it has not done so")
 
     @contextlib.contextmanager
     def _leased(self) -> Iterator[Profile]:
@@ -83,6 +114,7 @@ class Workspace:
             yield gocache.cached(self._profile, mount)
 
     async def shell(self, argv: Sequence[str | bytes], stdin: bytes, limit: int) -> Output:
+        self._need_whole()
         command = Command(argv=tuple(argv), stdin=stdin, timeout_s=_OWN_TIMEOUT_S, output_limit=limit)
         streams: dict[str, list[bytes]] = {"stdout": [], "stderr": []}
         async for part in self._jobs.stream(self._leased, command, self._queues.ours):
@@ -94,6 +126,7 @@ class Workspace:
     async def read(self, path: bytes, limit: int) -> bytes:
         if self.ended:
             raise NotFound(CLOSED)
+        self._need_whole()
         found = await asyncio.to_thread(files.plain, self.folder / "repo", path, limit)
         return await files.read(self.shell, path, limit) if found is None else found
 
@@ -117,3 +150,7 @@ class Workspace:
 
     async def end(self) -> None:
         await self._jobs.end()
+
+
+def _lasting(ended: Ended, seconds: float) -> Ended:
+    return msgspec.structs.replace(ended, end=msgspec.structs.replace(ended.end, duration_s=seconds))

@@ -62,6 +62,7 @@ class OpenWorkspaceRequest(_message.Message):
     ORIGIN_COMMIT_FIELD_NUMBER: _builtins.int
     EXHIBIT_SHA256_FIELD_NUMBER: _builtins.int
     EXHIBIT_SIZE_FIELD_NUMBER: _builtins.int
+    DEFERRED_FIELD_NUMBER: _builtins.int
     task_id: _builtins.str
     """task_id is the task that it serves."""
     holder: _builtins.str
@@ -88,6 +89,11 @@ class OpenWorkspaceRequest(_message.Message):
     """
     exhibit_size: _builtins.int
     """exhibit_size is in bytes."""
+    deferred: _builtins.bool
+    """deferred leaves the check-out to the first command, which runs at the repository's root: both share one sandbox,
+    the command begins when the check-out is done, and a check-out that fails is that call's error. Before that
+    nothing else can be done in the workspace; one that is deferred does not outlive its runner.
+    """
     @_builtins.property
     def protected_paths(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """protected_paths are the gitignore-style patterns that overlay goes by."""
@@ -107,10 +113,11 @@ class OpenWorkspaceRequest(_message.Message):
         origin_commit: _builtins.str = ...,
         exhibit_sha256: _builtins.str = ...,
         exhibit_size: _builtins.int = ...,
+        deferred: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "base_commit", b"base_commit", "commit", b"commit", "exhibit_sha256", b"exhibit_sha256", "exhibit_size", b"exhibit_size", "holder", b"holder", "origin_commit", b"origin_commit", "overlay", b"overlay", "protected_paths", b"protected_paths", "repository_id", b"repository_id", "task_id", b"task_id", "ttl_s", b"ttl_s"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "base_commit", b"base_commit", "commit", b"commit", "deferred", b"deferred", "exhibit_sha256", b"exhibit_sha256", "exhibit_size", b"exhibit_size", "holder", b"holder", "origin_commit", b"origin_commit", "overlay", b"overlay", "protected_paths", b"protected_paths", "repository_id", b"repository_id", "task_id", b"task_id", "ttl_s", b"ttl_s"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
