@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,9 +13,11 @@ from folkmoot.kernel.events import Fact
 from folkmoot.kernel.facts import (
     AgentRegistered,
     AgentUnregistered,
+    Convened,
     CouncilCreated,
     CouncilDeleted,
     DecisionRecorded,
+    DeliberationRequested,
     PlanApproved,
     PlanRejected,
     StepFailed,
@@ -32,8 +35,11 @@ from folkmoot.kernel.plan import Assessment, Plan, PlannedTask
 from folkmoot.kernel.result import State
 from folkmoot.kernel.task import Role
 from folkmoot.runtime.graph.port import Part
+from tests.fixtures.deliberated import RIGHT, TASK, WRONG, admission, told
 from tests.fixtures.history import History, commit, deliberation, spec, submitted
 
+SUBJECT = subjects.deliberation(TASK)
+DELIBERATED = [stored.event.data for stored in told().events]
 STORY = subjects.story(StoryId("s-1"))
 PLAN = Plan(
     summary="first the model",
@@ -179,6 +185,59 @@ async def test_secrets_do_not_reach_the_graph() -> None:
     dump = await history.graph.dump()
     assert "[redacted:github]" in str(dump)
     assert secret not in str(dump)
+
+
+async def test_candidates_are_joined_with_the_tests_that_they_pass_and_fail() -> None:
+    """Of every author; both, where runs differ. Who wrote them, and what they came with, is there too."""
+    history = History()
+    await history.write(SUBJECT, *DELIBERATED)
+    wrong, right = f"proposal:{TASK}/{WRONG}", f"proposal:{TASK}/{RIGHT}"
+    assert await names(history, wrong, "FAILS") == {"own-dev-1-r1", "own-dev-2-r1", "finding-dev-1-r1"}
+    assert await names(history, wrong, "PASSES") == {"own-dev-2-r1", "finding-dev-2-r1", "tests", "true"}
+    assert not await names(history, right, "FAILS")
+    assert await names(history, f"agent:{TASK}/dev-1", "WROTE") == {"own-dev-1-r1", "finding-dev-1-r1"}
+    (own,) = [e.from_id for e in (await history.graph.dump()).edges if (e.kind, e.to_id) == ("CAME_WITH", right)]
+    assert (await properties(history, own))["source"] == "candidate"
+
+
+async def test_critique_and_the_judges_words_are_kept() -> None:
+    """Against which proposal, by which test, and what was preferred."""
+    history = History()
+    await history.write(SUBJECT, *DELIBERATED)
+    (critique,) = await connected(history, f"agent:{TASK}/dev-1", "RAISED")
+    assert (await properties(history, critique))["text"] == "drops a cent "
+    assert await connected(history, critique, "SPEAKS_AGAINST") == [f"proposal:{TASK}/{WRONG}"]
+    assert await names(history, critique, "SHOWN_BY") == {"finding-dev-1-r1"}
+    (verdict,) = await connected(history, f"agent:{TASK}/judge-1", "GAVE")
+    assert await connected(history, verdict, "COMPARES") == [f"proposal:{TASK}/{p}" for p in (RIGHT, WRONG)]
+    assert await connected(history, verdict, "PREFERS") == []
+    assert (await properties(history, f"agent:{TASK}/dev-2"))["nothing_more"] == "revise 2: the tree is the same "
+    assert (await properties(history, f"task:{TASK}"))["stage"] == "rank 1"
+
+
+async def test_a_task_that_goes_on_has_the_candidates_that_it_took_over() -> None:
+    """As its own, and knows whose they were."""
+    history = History()
+    further = spec("t-2", continues=TASK)
+    convened = next(f for f in DELIBERATED if isinstance(f, Convened))
+    taken = msgspec.structs.replace(convened, inherited=(admission(RIGHT),))
+    await history.write(subjects.deliberation(further.task_id), DeliberationRequested(spec=further, digest="d"), taken)
+    assert await connected(history, "task:t-2", "CONTINUES") == [f"task:{TASK}"]
+    assert await connected(history, "agent:t-2/dev-1", "PROPOSED") == [f"proposal:t-2/{RIGHT}"]
+
+
+async def names(history: History, start: str, kind: str) -> set[str]:
+    """Of the nodes that edges lead to."""
+    return {(await properties(history, node_id))["name"] for node_id in await connected(history, start, kind)}
+
+
+async def test_a_forgotten_deliberation_takes_its_evidence_along() -> None:
+    """Nothing of tests, critique and judges is left."""
+    history = History()
+    await history.write(SUBJECT, *DELIBERATED)
+    await history.forget(SUBJECT)
+    left = {node.kind for node in (await history.graph.dump()).nodes}
+    assert not left & {"Test", "Verdict", "Critique", "Proposal", "Agent", "Decision"}
 
 
 @pytest.mark.parametrize("story_first", [True, False])

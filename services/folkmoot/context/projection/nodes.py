@@ -48,6 +48,15 @@ def task(task_id: str, **properties: str) -> Node:
     return node(f"task:{task_id}", "Task", **properties)
 
 
+def agent(task_id: str, name: str, **properties: str) -> Node:
+    """An agent is one seat of one task: the same name elsewhere is another run."""
+    return node(f"agent:{task_id}/{name}", "Agent", name=name, **properties)
+
+
+def proposal(task_id: str, name: str, **properties: str) -> Node:
+    return node(f"proposal:{task_id}/{name}", "Proposal", **properties)
+
+
 def commit(commit_id: str) -> Node:
     return node(f"commit:{commit_id}", "Commit")
 

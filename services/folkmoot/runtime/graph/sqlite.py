@@ -20,7 +20,7 @@ from folkmoot.runtime.graph.port import Change, Counts, Edge, Node, Part, idle, 
 
 T = TypeVar("T")
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """A file of another version is emptied: the log fills it again."""
 _TABLES = ("nodes", "edges", "positions")
 _EDGE = "from_id TEXT NOT NULL, kind TEXT NOT NULL, to_id TEXT NOT NULL, rank INTEGER NOT NULL"
