@@ -31,13 +31,16 @@ from folkmoot.kernel.evidence import (
     Runner,
     Source,
     SuiteKind,
+    Tampering,
     TestPack,
     TestSuite,
 )
 from folkmoot.kernel.ids import AgentId, CommitId, ProposalId, TaskId, WorkspaceId
+from folkmoot.kernel.jury import standing
 from folkmoot.kernel.jury.evidence import Candidate
 from folkmoot.kernel.jury.standing import Objection
 from folkmoot.kernel.task import Budget
+from tests.unit import test_jury as jury
 
 AGENTS = ("dev-1", "dev-2", "dev-3", "tester-1", "splitter-1", "judge-1")
 PASS, FAIL = Outcome.PASSED, Outcome.FAILED
@@ -164,7 +167,11 @@ def test_no_prompt_names_anybody() -> None:
     two, split = to_splitter(SIGHT, pair)
     objection = Objection(exhibit_id=FINDING.exhibit_id, test="f", outcome=FAIL, author=AgentId("dev-3"))
     file = PackedFile(path="tests/test_x.py", content=b"def test_f(): assert 0")
-    evidence = to_author(("1 check fails",), [Objected(exhibit=FINDING, objections=(objection,), files=(file,))])
+    evidence = to_author(
+        AgentId("dev-1"),
+        ("dev-1 breaks 1 test of base",),
+        [Objected(exhibit=FINDING, objections=(objection,), files=(file,))],
+    )
     judged = paired(SIGHT, pair, judge=AgentId("judge-1"), role="DEV", title="T", text="x", checks=())
     for text in (
         words(assignment(phase="review", shown=shown, evidence=seen)),
@@ -195,6 +202,29 @@ def test_the_matrix_tells_every_outcome_apart() -> None:
     assert "- base fail, candidate-1 flaky, candidate-2 timeout: s" in lines
     assert "- base not run, candidate-1 fail, candidate-2 not run: f" in lines
     assert {"Tests of somebody who has seen no candidate:", "Tests of a reviewer:"} <= set(lines)
+
+
+def test_what_the_jury_says_of_a_fault_loses_its_author() -> None:
+    """In front it says whose fault it is; an author is told of his own, others by the candidate's name."""
+    tampered = (Tampering(path="tests/test_a.py", how="1 line removed"),)
+    faulty = [
+        jury.candidate("dev-1", {"t::a": "failed", "t::b": "passed"}, check=False, tampered=tampered),
+        jury.candidate("dev-2", {"t::a": "passed"}, check=True),
+        jury.candidate("dev-3", check=True, examinations=(jury.check_run("dev-3-r1", True),)),
+    ]
+    heard = jury.with_check(*faulty)
+    faults = standing(heard).faults
+    assert set(faults) == {c.admission.proposal_id for c in faulty}
+    sight = Sight(base=heard.base, candidates=heard.candidates, diffs=dict.fromkeys(faults, b"+x"), faults=faults)
+    _, seen = to_reviewer(sight, AgentId("reader"))
+    assert not [name for name in AGENTS if name in seen]
+    assert (
+        "candidate-1: changed tests/test_a.py: 1 line removed; breaks 1 test of base: `t::a`; fails the check" in seen
+    )
+    assert "candidate-3: base's tests were not run on it" in seen
+    own = to_author(AgentId("dev-1"), faults[ProposalId("dev-1-r1")], [])
+    assert "Your candidate: breaks 1 test of base: `t::a`" in own
+    assert "dev-1" not in own
 
 
 def test_tests_of_a_hidden_author_are_somebodys() -> None:
@@ -240,16 +270,16 @@ def test_an_author_sees_what_he_fails() -> None:
             exhibit_id=FINDING.exhibit_id,
         )
     ]
-    said = claims(found, ProposalId("dev-1-r1"), FINDING.exhibit_id)
+    said = claims(found, FINDING.exhibit_id)
     one = Objected(exhibit=FINDING, objections=objections, files=files, claims=said, output=b"E  assert 1 == 2\x1b[0m")
-    text = to_author((), [one])
+    text = to_author(AgentId("dev-1"), (), [one])
     assert "## Tests of a reviewer" in text
     assert "<shown-result>\ntest_a: fails\ntest_b: did not run\n</shown-result>" in text
     assert "<shown-claim>\na candidate loses cents, unlike a candidate\n</shown-claim>" in text
     assert '<shown-test name="tests/test_x.py">\nassert 0\n</shown-test>' in text
     assert "<shown-output>\nE  assert 1 == 2\n</shown-output>" in text
     assert "fixture" not in text
-    assert claims(found, ProposalId("dev-2-r1"), FINDING.exhibit_id) == ()
+    assert claims(found, SEALED.exhibit_id) == ()
 
 
 def test_what_an_author_cannot_be_shown_is_counted() -> None:
@@ -257,7 +287,7 @@ def test_what_an_author_cannot_be_shown_is_counted() -> None:
     file = PackedFile(path="tests/test_x.py", content=b"x" * 50_000)
     objection = Objection(exhibit_id="e", test="t", outcome=FAIL, author=AgentId("dev-3"))
     many = [Objected(exhibit=FINDING, objections=(objection, objection), files=(file,)) for _ in range(9)]
-    text = to_author(("one",), many)
+    text = to_author(AgentId("dev-1"), ("one",), many)
     assert len(text) < TESTS_CHARS + 2_000
     assert text.endswith("10 more tests that your candidate does not pass are not shown.")
 

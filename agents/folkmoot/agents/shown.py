@@ -57,7 +57,7 @@ class Objected(msgspec.Struct, frozen=True, kw_only=True):
     files: tuple[PackedFile, ...]
     """Of its pack."""
     claims: tuple[str, ...] = ()
-    """What a reviewer says of this candidate."""
+    """What a reviewer says that they show."""
     output: bytes = b""
     """What the run on this candidate printed."""
 
@@ -90,21 +90,28 @@ def _shown(sight: Sight, admissions: Sequence[Admission]) -> tuple[tuple[Shown, 
 
 def evidence(sight: Sight, columns: Mapping[str, ProposalId], names: Mapping[ProposalId, str]) -> str:
     """What the platform saw of the candidates in `columns`, by name; `names` may know more of the same content."""
-    gates = "\n".join(f"{name}: {_gates(sight.faults.get(p, ()))}" for name, p in columns.items())
+    authors = {c.admission.proposal_id: c.admission.agent_id for c in sight.candidates}
+    gates = "\n".join(f"{name}: {_gates(authors[p], sight.faults.get(p, ()))}" for name, p in columns.items())
     runs = [*sight.base, *(run for candidate in sight.candidates for run in candidate.examinations)]
     text = f"{gates}\n\n{described(sight.exhibits, runs, columns, names)}".strip()
     return quoted("evidence", foreign(text.encode("utf-8", "replace"), EVIDENCE_CHARS), chars=EVIDENCE_CHARS)
 
 
-def _gates(faults: Sequence[str]) -> str:
-    return "; ".join(faults) if faults else "nothing that base guards is broken, and the task's checks pass"
+def _gates(author: AgentId, faults: Sequence[str]) -> str:
+    if not faults:
+        return "nothing that base guards is broken, and the task's checks pass"
+    return "; ".join(_unnamed(author, fault) for fault in faults)
 
 
-def to_author(faults: Sequence[str], objected: Iterable[Objected]) -> str:
+def _unnamed(author: AgentId, fault: str) -> str:
+    """The jury says in front whose fault it is."""
+    return fault.removeprefix(author).lstrip(": ") if fault.startswith((f"{author} ", f"{author}: ")) else fault
+
+
+def to_author(author: AgentId, faults: Sequence[str], objected: Iterable[Objected]) -> str:
     """`evidence` of a revision. The weightiest first: what does not fit is counted."""
-    parts = (
-        [quoted("evidence", "\n".join(f"Your candidate: {f}" for f in faults), chars=EVIDENCE_CHARS)] if faults else []
-    )
+    said = "\n".join(f"Your candidate: {_unnamed(author, fault)}" for fault in faults).encode("utf-8", "replace")
+    parts = [quoted("evidence", foreign(said, EVIDENCE_CHARS), chars=EVIDENCE_CHARS)] if said else []
     left, hidden = TESTS_CHARS, 0
     for one in objected:
         text = _objected(one)
@@ -138,9 +145,9 @@ def _plain(path: str) -> str:
     return "".join(c for c in path if c.isprintable() and c not in '"<>')[:200]
 
 
-def claims(findings: Iterable[Finding], proposal: ProposalId, exhibit_id: str) -> tuple[str, ...]:
-    """What reviewers say of `proposal` with that exhibit as their proof."""
-    return tuple(f.claim for f in findings if (f.proposal_id, f.exhibit_id) == (proposal, exhibit_id))
+def claims(findings: Iterable[Finding], exhibit_id: str) -> tuple[str, ...]:
+    """What reviewers say with that exhibit as their proof: of one candidate, and it may hold of others too."""
+    return tuple(f.claim for f in findings if f.exhibit_id == exhibit_id)
 
 
 def foreign(body: bytes, chars: int) -> str:

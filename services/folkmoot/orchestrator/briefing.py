@@ -120,7 +120,7 @@ class Briefing:
         objections = itertools.groupby(stands.objections.get(proposal, ()), key=lambda o: o.exhibit_id)
         exhibits = {e.exhibit_id: e for e in evidence.exhibits}
         objected = [await self._objected(mine, exhibits[ident], tuple(group)) for ident, group in objections]
-        return shown.to_author(stands.faults.get(proposal, ()), objected)
+        return shown.to_author(work.agent_id, stands.faults.get(proposal, ()), objected)
 
     async def _objected(self, mine: Candidate, exhibit: Exhibit, objections: tuple[Objection, ...]) -> Objected:
         run = next((e for e in mine.examinations if (e.kind, e.name) == (SuiteKind.EXHIBIT, exhibit.exhibit_id)), None)
@@ -129,7 +129,7 @@ class Briefing:
             exhibit=exhibit,
             objections=objections,
             files=tuple(msgspec.json.decode(await self._body(exhibit.pack.files), type=list[PackedFile])),
-            claims=shown.claims(findings, mine.admission.proposal_id, exhibit.exhibit_id),
+            claims=shown.claims(findings, exhibit.exhibit_id),
             output=await self._printed(run),
         )
 

@@ -172,7 +172,7 @@ def reproduced(case: Case, finding: Finding) -> bool:
     return any(
         t.cells.get(finding.proposal_id) in (Cell.FAILED, Cell.ERROR, Cell.TIMEOUT) and Cell.PASSED in t.cells.values()
         for t in case.trials
-        if t.exhibit.exhibit_id == finding.exhibit_id and finding.path in t.test
+        if t.exhibit.exhibit_id == finding.exhibit_id
     )
 
 
