@@ -112,8 +112,7 @@ class Injector:
 
     async def _ended(self, victim: str, *, hard: bool) -> str:
         if victim == "platform":
-            await (self._stage.kill() if hard else self._stage.down())
-            await self._stage.up()
+            await self._stage.again(hard=hard)
             self._watch.again()
             return ""
         process = self._stage.part(victim)

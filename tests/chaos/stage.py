@@ -56,6 +56,7 @@ class Stage:
         self.clocks.mkdir()
         self.model_address = f"127.0.0.1:{free_port()}"
         self._platform: Process | None = None
+        self._rising = asyncio.Lock()
         self._model: Process | None = None
         self.words = folder / "platform.log"
 
@@ -93,6 +94,13 @@ class Stage:
             while not self._is_up(process.pid):
                 assert process.returncode is None, f"it does not start: {self.words.read_text('utf-8')[-2000:]}"
                 await asyncio.sleep(0.05)
+
+    async def again(self, *, hard: bool) -> None:
+        """Ended, and up again; when two want that at once, one brings it up. Raises as `up` and `down`."""
+        await (self.kill() if hard else self.down())
+        async with self._rising:
+            if self.part("platform") is None:
+                await self.up()
 
     async def down(self) -> None:
         """In good order; raises TimeoutError when it does not end."""
