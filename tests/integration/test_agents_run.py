@@ -1,6 +1,8 @@
 """One assignment from its prompt to its result on the log, over a real folder."""
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -11,11 +13,14 @@ from folkmoot.agents.host import Parts, hosted
 from folkmoot.agents.roles import PERSONAS
 from folkmoot.kernel import subjects
 from folkmoot.kernel.facts import StepTaken
-from folkmoot.kernel.ids import AgentId, TaskId
+from folkmoot.kernel.ids import AgentId, CommitId, TaskId
+from folkmoot.runner import bundle as bundles
 from folkmoot.runtime.clock import SystemClock
-from folkmoot.runtime.settings import Settings
+from folkmoot.runtime.settings import RunnerSettings, Settings
 from folkmoot.runtime.telemetry.context import derived
+from folkmoot.runtime.workspace.port import Completed
 from tests.fixtures.agents import SUBMIT, WRITE, Case, Scripted
+from tests.folders import FolderWorkspace
 
 
 @pytest.fixture
@@ -38,6 +43,41 @@ async def test_a_run_leaves_bundle_transcript_steps_and_result(case: Case) -> No
         (4, "tool", True),
     ]
     assert await case.run(SUBMIT) == finished
+
+
+async def test_handing_in_is_one_command(case: Case) -> None:
+    """Committing and packing share a sandbox; the bundle is that of an export, and brings the commit."""
+    case.workspace = Counting(case.workspace.folder)
+    finished = await case.run(WRITE, SUBMIT)
+    assert case.workspace.calls == ["run"]
+    assert finished.bundle is not None
+    bundle = bundles.parsed(await case.bus.artifacts.get(finished.bundle))
+    assert (bundle.tip, bundle.prerequisites) == (case.workspace.git("rev-parse", "HEAD"), (case.commit,))
+
+
+async def test_what_is_not_packed_at_once_is_packed_afterwards(case: Case) -> None:
+    """A bundle that is larger than what a command may write is asked for by itself, and that says what is wrong."""
+    case.workspace = Counting(case.workspace.folder)
+    case.settings = Settings(runner=RunnerSettings(bundle_bytes=100))
+    finished = await case.run(WRITE, SUBMIT)
+    assert case.workspace.calls == ["run", "export"]
+    assert finished.bundle is not None
+
+
+class Counting(FolderWorkspace):
+    """Says what it was asked for that would have cost a sandbox, but for files."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.calls: list[str] = []
+
+    async def run(self, argv: Sequence[str], **how: Any) -> Completed:
+        self.calls.append("run")
+        return await super().run(argv, **how)
+
+    async def export_bundle(self, base: CommitId) -> bytes:
+        self.calls.append("export")
+        return await super().export_bundle(base)
 
 
 async def test_failures_are_stated(case: Case) -> None:

@@ -32,6 +32,10 @@ class Bench:
     async def raw(self, name: str, **arguments: object) -> ToolResult:
         return await self._toolbox.call(name, parsed(name, json.dumps(arguments), tuple(TOOLS)))
 
+    @property
+    def packed(self) -> bytes | None:
+        return self._toolbox.packed
+
     async def __call__(self, name: str, **arguments: object) -> dict[str, Any]:
         shown: dict[str, Any] = json.loads((await self.raw(name, **arguments)).text)
         return shown
@@ -118,10 +122,23 @@ async def test_git_and_submit(bench: Bench) -> None:
     await bench("append_file", path="new.py", content="w = 1\n")
     result = await bench.raw("submit", summary="Added z and w")
     assert result.summary == "Added z and w"
+    assert (bench.packed or b"").startswith(b"# v2 git bundle\n-")
     assert bench.workspace.git("status", "--porcelain") == ""
     body = bench.workspace.git("log", "-1", "--format=%an %B")
     assert body.startswith("dev-1 Added z and w")
     assert "Folkmoot-Task: t-1\nFolkmoot-Agent: dev-1" in body
+
+
+async def test_a_commit_that_fails_does_not_end_the_run(bench: Bench) -> None:
+    """The agent hears why, and may mend it; with nothing to hand in, the run ends and nothing is packed."""
+    lock = bench.workspace.folder / ".git/index.lock"
+    lock.touch()
+    result = await bench.raw("submit", summary="x")
+    assert (result.ok, result.summary) == (False, None)
+    assert "index.lock" in result.error
+    lock.unlink()
+    result = await bench.raw("submit", summary="x")
+    assert (result.ok, result.summary, bench.packed) == (True, "x", None)
 
 
 def test_schemas_are_strict() -> None:

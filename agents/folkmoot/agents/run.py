@@ -25,7 +25,7 @@ from folkmoot.runtime.log.port import Artifacts, Log
 from folkmoot.runtime.settings import Settings
 from folkmoot.runtime.supervise import first_leaf, patiently
 from folkmoot.runtime.workspace.port import Workspace, WorkspaceLost
-from folkmoot.tools.answer import Report, Setting
+from folkmoot.tools.answer import Setting
 from folkmoot.tools.review import FINISH, READING, REPORT
 from folkmoot.tools.table import Schema, schemas
 from folkmoot.tools.toolbox import Toolbox, ToolResult
@@ -67,7 +67,7 @@ async def run_assignment(
         async with recording(bus.log, subject) as steps:
             driver = _Driver(assignment, workspace, model, bus, clock, settings, steps)
             finish = await driver.drive()
-            fact = await _finished(assignment, finish, driver.reported, workspace, bus.artifacts)
+            fact = await _finished(assignment, finish, driver.toolbox, workspace, bus.artifacts)
         return await publish(assignment, fact, bus.log)
     except (WorkspaceLost, RetryLater) as lost:
         raise AttemptLost(str(lost)) from lost
@@ -97,18 +97,13 @@ class _Driver:
         self._steps = steps
         self._tools = offered(assignment)
         self._schemas: tuple[Schema, ...] = schemas(self._tools)
-        self._toolbox = Toolbox(
+        self.toolbox = Toolbox(
             workspace,
             bus.artifacts,
             _setting(assignment, settings),
             output_chars=settings.agents.output_chars,
             monotonic=clock.monotonic,
         )
-
-    @property
-    def reported(self) -> tuple[Report, ...]:
-        """Findings, whatever end the run has come to."""
-        return self._toolbox.reported
 
     async def drive(self) -> loop.Finish:
         running = loop.run(prompts.opening(self._assignment), self._rules())
@@ -163,7 +158,7 @@ class _Driver:
     async def _call(self, call: loop.ToolCall) -> ToolResult:
         began = self._clock.monotonic()
         with observed_tool(call.name) as seen:
-            result = await self._toolbox.call(call.name, call.given)
+            result = await self.toolbox.call(call.name, call.given)
             seen.ok = result.ok
         self._step(
             kind="tool",
@@ -255,6 +250,7 @@ def _setting(assignment: Assignment, settings: Settings) -> Setting:
         base=assignment.base_commit,
         suite=assignment.suite,
         timeout_s=settings.agents.tool_timeout_s,
+        bundle_bytes=settings.runner.bundle_bytes,
         candidates={shown.alias: shown.proposal_id for shown in assignment.shown},
     )
 
@@ -262,29 +258,30 @@ def _setting(assignment: Assignment, settings: Settings) -> Setting:
 async def _finished(
     assignment: Assignment,
     finish: loop.Finish,
-    reported: tuple[Report, ...],
+    toolbox: Toolbox,
     workspace: Workspace,
     artifacts: Artifacts,
 ) -> AgentFinished:
+    """Findings count whatever end the run has come to."""
     transcript = msgspec.json.encode({"reason": finish.reason, "messages": finish.messages})
-    submitted, bundle, reason = await _handed_in(assignment, finish, workspace, artifacts)
+    submitted, bundle, reason = await _handed_in(assignment, finish, toolbox.packed, workspace, artifacts)
     return AgentFinished(
         agent_id=assignment.agent_id,
         attempt=assignment.attempt,
         round=assignment.round,
         submitted=submitted,
         reason=reason[:REASON_CHARS],
-        summary=finish.summary[: REASON_CHARS if reported else SUMMARY_CHARS],
+        summary=finish.summary[: REASON_CHARS if toolbox.reported else SUMMARY_CHARS],
         bundle=bundle,
         transcript=await patiently(lambda: artifacts.put(transcript)),
         usage=finish.usage,
         phase=assignment.phase,
-        findings=await kept(reported, artifacts),
+        findings=await kept(toolbox.reported, artifacts),
     )
 
 
 async def _handed_in(
-    assignment: Assignment, finish: loop.Finish, workspace: Workspace, artifacts: Artifacts
+    assignment: Assignment, finish: loop.Finish, packed: bytes | None, workspace: Workspace, artifacts: Artifacts
 ) -> tuple[bool, ArtifactRef | None, str]:
     """Whether the run came to the end that was asked for, its work, and how it ended. A review has no work but its
     findings, a revision may leave things as they are."""
@@ -292,7 +289,7 @@ async def _handed_in(
         return finish.submitted, None, finish.reason
     if assignment.start and await _unchanged(assignment.start, workspace):
         return True, None, NOTHING_CHANGED
-    bundle, reason = await _bundle(assignment, workspace, artifacts)
+    bundle, reason = await _bundle(assignment, packed, workspace, artifacts)
     return bundle is not None, bundle, reason or finish.reason
 
 
@@ -302,10 +299,12 @@ async def _unchanged(start: CommitId, workspace: Workspace) -> bool:
     return done.end.ok
 
 
-async def _bundle(assignment: Assignment, workspace: Workspace, artifacts: Artifacts) -> tuple[ArtifactRef | None, str]:
-    """The commits of a submitted run, or why there are none."""
+async def _bundle(
+    assignment: Assignment, packed: bytes | None, workspace: Workspace, artifacts: Artifacts
+) -> tuple[ArtifactRef | None, str]:
+    """The commits of a submitted run, packed as they were handed in or now, or why there are none."""
     try:
-        body = await workspace.export_bundle(assignment.base_commit)
+        body = packed or await workspace.export_bundle(assignment.base_commit)
     except FailedPrecondition as error:
         return None, "no commit: the agent submitted without a change" if error.guard == "no_commit" else str(error)
     except CallerError as error:

@@ -36,6 +36,8 @@ class Execute(msgspec.Struct, frozen=True):
     argv: Sequence[str]
     stdin: bytes = b""
     timeout_s: float = 60.0
+    output_limit: int = 1_000_000
+    """Bytes of each stream."""
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,6 +67,8 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     exit_code: int | None = None
     summary: str | None = None
     """Of `submit` and `finish_review`: the run is over."""
+    bundle: bytes | None = None
+    """Of `submit`: a git bundle of the commits since base, if they could be packed at once."""
 
 
 Plan = Generator[Command, Any, Answer]
@@ -80,6 +84,8 @@ class Setting(msgspec.Struct, frozen=True, kw_only=True):
     suite: TestSuite | None
     timeout_s: float = 120.0
     """Default of `run`."""
+    bundle_bytes: int = 64 * 1024**2
+    """Largest bundle that is handed in."""
     candidates: Mapping[str, ProposalId] = {}
     """Those that a reviewer is shown, by alias."""
 

@@ -16,10 +16,19 @@ PROBED = 'command -v "$1" >/dev/null 2>&1 || exit 127; exec "$@"'
 ABSENT = 127
 NOTHING = 42
 """Exit code of `COMMITTING` when there is nothing to commit; git's own are 1, 128 and 129."""
+# One script each: a command of its own would cost a sandbox.
 COMMITTING = f"""git add --all || exit
 git diff --cached --quiet && exit {NOTHING}
 git --no-pager commit --quiet --file=- --no-verify --cleanup=whitespace || exit
 git --no-pager log -1 --format='%h %s'"""
+
+
+UNPACKED = 43
+"""Exit code of `HANDING_IN` when all is committed, but cannot be packed, or is nothing."""
+HANDING_IN = f"""git add --all || exit
+git diff --cached --quiet || git commit --quiet --file=- --no-verify --cleanup=whitespace >&2 || exit
+git -c core.hooksPath=/dev/null bundle create --quiet - HEAD "^$1" || exit {UNPACKED}"""
+HANDING_IN_S = 110.0
 
 
 def read_file(given: args.ReadFile, _setting: Setting) -> Plan:
@@ -124,27 +133,31 @@ def git_log(given: args.GitLog, _setting: Setting) -> Plan:
 
 
 def submit(given: args.Submit, setting: Setting) -> Plan:
-    """Ends the run; a commit that fails is told, and does not."""
+    """Ends the run; a commit that fails is told, and does not. Packing that fails is told by whoever packs next."""
     message = given.summary.strip().partition("\n")[0][:200] or "Work of the agent"
-    made = yield _committing(message, setting)
-    if not made.end.ok and made.end.exit_code != NOTHING:
+    made = yield Execute(
+        ["sh", "-c", HANDING_IN, "submit", setting.base],
+        stdin=_message(message, setting),
+        timeout_s=HANDING_IN_S,
+        output_limit=setting.bundle_bytes,
+    )
+    if not made.end.ok and made.end.exit_code != UNPACKED:
         return failed(_why(made))
-    return Answer(summary=readable(given.summary.encode()))
+    whole = made.end.ok and not made.truncated
+    return Answer(summary=readable(given.summary.encode()), bundle=made.stdout if whole else None)
 
 
 def commit(given: args.Commit, setting: Setting) -> Plan:
     if not given.message.strip():
         return failed("message: it is empty")
-    made = yield _committing(given.message, setting)
+    made = yield Execute(["sh", "-c", COMMITTING], stdin=_message(given.message, setting))
     if made.end.exit_code == NOTHING:
         return failed("nothing to commit")
     return Answer(output=readable(made.stdout)) if made.end.ok else failed(_why(made))
 
 
-def _committing(message: str, setting: Setting) -> Execute:
-    """One script: each command of its own would cost a sandbox."""
-    text = f"{message.rstrip()}\n\nFolkmoot-Task: {setting.task_id}\nFolkmoot-Agent: {setting.agent_id}\n"
-    return Execute(["sh", "-c", COMMITTING], stdin=text.encode())
+def _message(text: str, setting: Setting) -> bytes:
+    return f"{text.rstrip()}\n\nFolkmoot-Task: {setting.task_id}\nFolkmoot-Agent: {setting.agent_id}\n".encode()
 
 
 def _git(*argv: str) -> list[str]:

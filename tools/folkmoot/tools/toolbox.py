@@ -60,6 +60,12 @@ class Toolbox:
         self._output_chars = output_chars
         self._monotonic = monotonic
         self._reported: list[Report] = []
+        self._packed: bytes | None = None
+
+    @property
+    def packed(self) -> bytes | None:
+        """A git bundle of what was handed in, if it was packed with that."""
+        return self._packed
 
     @property
     def reported(self) -> tuple[Report, ...]:
@@ -74,6 +80,7 @@ class Toolbox:
         except (CallerError, ResourceExhausted) as error:
             answer = failed(str(error))
         duration_s = self._monotonic() - began
+        self._packed = answer.bundle
         return await self._result(await _without_secrets(answer), duration_s)
 
     async def _carry_out(self, name: str, given: args.Arguments) -> Answer:
@@ -96,10 +103,12 @@ class Toolbox:
                 return None
             case ListPaths(path=path, depth=depth):
                 return await self._workspace.list(path, depth=depth)
-            case Execute(argv=argv, stdin=stdin, timeout_s=timeout_s):
+            case Execute(argv=argv, stdin=stdin, timeout_s=timeout_s, output_limit=limit):
                 if any("\x00" in word for word in argv):
                     raise InvalidInput("arguments", "hold a NUL character")
-                return await self._workspace.run(argv, env=author(self._setting), stdin=stdin, timeout_s=timeout_s)
+                return await self._workspace.run(
+                    argv, env=author(self._setting), stdin=stdin, timeout_s=timeout_s, output_limit=limit
+                )
             case Report() as report:
                 return self._take(report)
 
