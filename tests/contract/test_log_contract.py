@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from folkmoot.kernel.errors import BrokenChain, Conflict, InvalidInput, NotFound
-from folkmoot.kernel.events import START, Event, Fact, Head, Stored
+from folkmoot.kernel.events import START, Event, Fact, Head, Stored, Unread
 from folkmoot.kernel.evidence import ArtifactRef
 from folkmoot.kernel.facts import CODEC, CancelRequested, MessageParked
 from folkmoot.runtime.clock import SystemClock
@@ -289,6 +289,18 @@ async def test_the_last_of_each_subject_comes_in_stream_order(bus: Bus) -> None:
     for subject, name in (("t-1", "a"), ("t-2", "b"), ("t-1", "c")):
         await fill(bus.log, f"deliberation.events.{subject}", name)
     assert [actor(s) for s in await bus.log.lasts("deliberation.events.*")] == ["b", "c"]
+
+
+async def test_what_cannot_be_read_hides_nothing_in_a_list(world: World) -> None:
+    """It has its place, and says why; the other subjects are as they are."""
+    bus = await world.join("one")
+    for subject in ("t-1", "t-2"):
+        await fill(bus.log, f"deliberation.events.{subject}", subject)
+    await world.inject("deliberation.events.t-1", b"hello")
+    sound, broken = await bus.log.lasts("deliberation.events.*")
+    assert (actor(sound), broken.event.subject) == ("t-2", "deliberation.events.t-1")
+    assert isinstance(broken.event.data, Unread)
+    assert "malformed" in broken.event.data.reason
 
 
 async def test_more_subjects_than_one_answer_holds_are_listed_whole(bus: Bus) -> None:

@@ -116,17 +116,18 @@ async def test_a_story_that_cannot_be_read_hides_no_other() -> None:
         await world.stories.find(broken.story_id)
 
 
-async def test_a_storys_event_of_another_version_hides_no_other() -> None:
-    """In the middle of a story: its type is named."""
+@pytest.mark.parametrize("place", [1, -1])
+async def test_a_storys_event_of_another_version_hides_no_other(place: int) -> None:
+    """In the middle of a story, or as its last: its type is named."""
     world = World()
-    foreign = await world.create(key="a")
+    foreign, other = await world.create(key="a"), await world.create(key="b")
     messages = world.bus.store.streams["AGILE"].messages
-    second = [m for m in messages if m.subject == subjects.story(foreign.story_id)][1]
-    second.body = second.body.replace(b"story.planned.v1", b"story.dreamt.v7")
-    await world.create(key="b")
+    message = [m for m in messages if m.subject == subjects.story(foreign.story_id)][place]
+    message.body = message.body.replace(b'"type":"folkmoot.story.', b'"type":"folkmoot.dream.')
     listed, following = await world.stories.newest(before=None, size=10)
+    assert [entry.story_id for entry in listed] == [other.story_id, foreign.story_id]
     assert isinstance(listed[1], Unreadable)
-    assert "folkmoot.story.dreamt.v7" in listed[1].reason
+    assert "'folkmoot.dream." in listed[1].reason
     assert following is None
     with pytest.raises(InvalidInput):
         await world.stories.find(foreign.story_id)

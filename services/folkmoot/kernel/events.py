@@ -40,6 +40,13 @@ class Erased(Fact, frozen=True, kw_only=True):
     at: datetime
 
 
+class Unread(Fact, frozen=True, kw_only=True):
+    """Never stored: stands in a list for a body that is no event of ours, or one of another version."""
+
+    type_name: ClassVar[str] = "folkmoot.unread.v1"
+    reason: str
+
+
 class Event(msgspec.Struct, frozen=True, kw_only=True):
     """The CloudEvents envelope.
 

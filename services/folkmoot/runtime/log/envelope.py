@@ -2,12 +2,12 @@
 
 import hashlib
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import UTC, datetime
 
 import msgspec
 
 from folkmoot.kernel.errors import InvalidInput
-from folkmoot.kernel.events import START, Erased, Event, Fact, Head, Stored, body_digest, linked
+from folkmoot.kernel.events import START, Erased, Event, Fact, Head, Stored, Unread, body_digest, linked
 from folkmoot.kernel.facts import CODEC, MessageParked, ParkedReplayed
 from folkmoot.runtime.log.topology import ReaderSpec
 from folkmoot.runtime.telemetry import context
@@ -53,6 +53,18 @@ def placed(seq: int, body: bytes, subject: str) -> Stored:
     if found.event.subject != subject:
         raise InvalidInput("subject", f"the event says {found.event.subject!r}, but lies under {subject!r}")
     return found
+
+
+def listed(seq: int, body: bytes, subject: str) -> Stored:
+    """`placed`; what cannot be read stands there as `Unread`, younger than anything: it must not hide the others."""
+    try:
+        return placed(seq, body, subject)
+    except InvalidInput as error:
+        told = Unread(reason=str(error))
+        event = Event(
+            id="", source="", type=told.type_name, subject=subject, time=datetime.max.replace(tzinfo=UTC), data=told
+        )
+        return Stored(seq=seq, digest=body_digest(body), event=event)
 
 
 def kept(lasts: Iterable[Stored]) -> list[Stored]:

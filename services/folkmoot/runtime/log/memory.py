@@ -152,7 +152,8 @@ class MemoryLog:
 
     async def lasts(self, subjects: str) -> list[Stored]:
         last = {m.subject: m for m in self._store.stream(subjects).under(subjects)}
-        return envelope.kept(m.stored for m in sorted(last.values(), key=lambda m: m.seq))
+        ordered = sorted(last.values(), key=lambda m: m.seq)
+        return envelope.kept(envelope.listed(m.seq, m.body, m.subject) for m in ordered)
 
     async def follow(
         self, subjects: str, *, after_seq: int = 0, since: datetime | None = None, once: bool = False

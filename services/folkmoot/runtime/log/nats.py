@@ -104,7 +104,8 @@ class NatsLog:
             if refusal.code != _TOO_MANY:
                 raise Unavailable(str(refusal)) from refusal
             found = await self._lasts_by_name(stream, subjects)
-        return envelope.kept(_stored(raw) for raw in sorted(found, key=lambda raw: raw.seq))
+        ordered = sorted(found, key=lambda raw: raw.seq)
+        return envelope.kept(envelope.listed(raw.seq, raw.body, raw.subject) for raw in ordered)
 
     async def follow(
         self, subjects: str, *, after_seq: int = 0, since: datetime | None = None, once: bool = False

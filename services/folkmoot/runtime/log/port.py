@@ -55,7 +55,8 @@ class Log(Protocol):
         ...
 
     async def lasts(self, subjects: str) -> list[Stored]:
-        """The last event of each subject that matches, in stream order; subjects that were erased are left out."""
+        """The last event of each subject that matches, in stream order; subjects that were erased are left out. One
+        that cannot be read has `Unread` for its fact."""
         ...
 
 
