@@ -33,6 +33,17 @@ def test_a_script_is_read() -> None:
     assert (second.status, second.times, second.text) == (429, 2, "at last")
 
 
+def test_what_everyone_does_is_said_once() -> None:
+    """For behaviours that say nothing of a phase; an empty list is something."""
+    everyone = "everyone: {propose: [{text: a}], judge: [{text: b}]}"
+    script = parse(GOOD.replace("other: {}", "other: {propose: []}") + everyone)
+    assert [t.text for t in script.turns("right", "propose")] == ["hello", "at last"]
+    assert script.turns("other", "propose") == ()
+    assert [t.text for t in script.turns("other", "judge")] == ["b"]
+    assert script.turns("other", "test") == ()
+    assert parse(dump(script)) == script
+
+
 def test_what_yaml_cannot_make_a_value_of_is_said() -> None:
     """A date that is none, for instance."""
     with pytest.raises(InvalidInput, match="script: is no YAML"):
@@ -68,6 +79,8 @@ def test_a_script_that_is_written_out_reads_back_equal() -> None:
         ("json: {winner: first}", "{html: true, hang: true}", "behaviours.right.judge[0]"),
         ("times: 2, text: at last", "times: 2", "behaviours.right.propose[1]"),
         ("behaviours:", "behaviours: [", "script"),
+        ("other: {}", "other: {}\neveryone: {reviews: []}", "everyone.reviews"),
+        ("other: {}", "other: {}\neveryone: {review: [{txt: hello}]}", "everyone.review[0]"),
     ],
 )
 def test_a_mistake_is_said_with_its_place(old: str, new: str, field: str) -> None:

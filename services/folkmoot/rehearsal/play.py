@@ -92,7 +92,7 @@ def turn_for(script: Script, ask: Ask) -> Turn:
     name = script.behaviour(ask.agent)
     if name is None:
         raise NotFound(f"the script has no part for agent {ask.agent!r}; it has {', '.join(script.agents) or 'none'}")
-    turns = script.behaviours[name].get(ask.phase, ())
+    turns = script.turns(name, ask.phase)
     if ask.turn < len(turns):
         return filled(turns[ask.turn], ask.shown)
     return Turn(text=f"The script is over: behaviour {name!r} has {len(turns)} turns in phase {ask.phase}.")

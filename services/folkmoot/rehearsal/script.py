@@ -62,6 +62,12 @@ class Script(msgspec.Struct, frozen=True, kw_only=True):
     """Behaviour by pattern of agent ids (`*`, `?`, `[...]`); the first that matches plays."""
     latency_s: float = 0.0
     """Seconds before every answer."""
+    everyone: Mapping[str, tuple[Turn, ...]] = {}
+    """Turns by phase, for behaviours that have none of their own there."""
+
+    def turns(self, behaviour: str, phase: str) -> tuple[Turn, ...]:
+        """What is played in that phase, in its order."""
+        return self.behaviours[behaviour].get(phase, self.everyone.get(phase, ()))
 
     def behaviour(self, agent: str) -> str | None:
         """The behaviour that `agent` plays; None when no pattern matches."""
@@ -72,6 +78,7 @@ class _Head(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     behaviours: dict[str, dict[str, list[object]]]
     agents: dict[str, str]
     latency_s: float = 0.0
+    everyone: dict[str, list[object]] = {}
 
 
 def parse(text: str) -> Script:
@@ -81,8 +88,9 @@ def parse(text: str) -> Script:
     except (yaml.YAMLError, ValueError) as error:  # a date that is none
         raise InvalidInput("script", f"is no YAML: {error}") from error
     head = _convert(document, _Head, "script")
-    behaviours = {name: dict(_phases(name, phases)) for name, phases in head.behaviours.items()}
-    return _checked(Script(behaviours=behaviours, agents=head.agents, latency_s=head.latency_s))
+    behaviours = {name: dict(_phases(f"behaviours.{name}", phases)) for name, phases in head.behaviours.items()}
+    everyone = dict(_phases("everyone", head.everyone))
+    return _checked(Script(behaviours=behaviours, agents=head.agents, latency_s=head.latency_s, everyone=everyone))
 
 
 def load(path: Path) -> Script:
@@ -115,12 +123,14 @@ def compose(behaviours: Mapping[AgentId, str], book: Script | None = None) -> Sc
 
 def dump(script: Script) -> str:
     """YAML that `parse` reads back to an equal script."""
-    behaviours = {
-        name: {phase: [_without_defaults(t) for t in turns] for phase, turns in phases.items()}
-        for name, phases in script.behaviours.items()
-    }
+    behaviours = {name: _plain(phases) for name, phases in script.behaviours.items()}
     document = {"latency_s": script.latency_s, "agents": dict(script.agents), "behaviours": behaviours}
+    document |= {"everyone": _plain(script.everyone)} if script.everyone else {}
     return yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
+
+
+def _plain(phases: Mapping[str, tuple[Turn, ...]]) -> dict[str, list[dict[str, object]]]:
+    return {phase: [_without_defaults(t) for t in turns] for phase, turns in phases.items()}
 
 
 _T = TypeVar("_T")
@@ -134,9 +144,9 @@ def _convert(value: object, kind: type[_T], field: str) -> _T:
         raise InvalidInput(field + place.rstrip("`"), problem) from error
 
 
-def _phases(name: str, phases: dict[str, list[object]]) -> Iterator[tuple[str, tuple[Turn, ...]]]:
+def _phases(place: str, phases: dict[str, list[object]]) -> Iterator[tuple[str, tuple[Turn, ...]]]:
     for phase, turns in phases.items():
-        field = f"behaviours.{name}.{phase}"
+        field = f"{place}.{phase}"
         if phase not in PHASES:
             raise InvalidInput(field, f"is no phase; one of {', '.join(PHASES)}")
         yield phase, tuple(_convert(turn, Turn, f"{field}[{i}]") for i, turn in enumerate(turns))
