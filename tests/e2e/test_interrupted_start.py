@@ -1,4 +1,4 @@
-"""Ctrl-C while `moot solve` starts a platform of its own."""
+"""Ctrl-C while `moot solve` starts a platform of its own, or `moot up` one that is to stay."""
 
 import signal
 import subprocess
@@ -28,12 +28,20 @@ def of(data: Path) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("line", ["the log is up", "orchestrator is up"])
-def test_ctrl_c_while_the_platform_starts_leaves_nothing_running(tmp_path: Path, line: str) -> None:
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["solve", "x", "--repo", "repo", "--model-url", NOWHERE, "--model", "m"], "the log is up"),
+        (["up"], "orchestrator is up"),
+    ],
+)
+def test_ctrl_c_while_the_platform_starts_leaves_nothing_running(
+    tmp_path: Path, arguments: list[str], line: str
+) -> None:
     """Exit code 5 and one word; the log ends in peace, all else at once, and Ray's files are gone too."""
     Repo(tmp_path / "repo").commit(SMALL)
     command = Moot(tmp_path / "data")
-    argv = [str(BIN / "moot"), "solve", "x", "--repo", str(tmp_path / "repo"), "--model-url", NOWHERE, "--model", "m"]
+    argv = [str(BIN / "moot"), *arguments]
     pipe = subprocess.PIPE
     with subprocess.Popen(argv, env=command.env, cwd=tmp_path, stdout=pipe, stderr=pipe, text=True) as process:
         assert process.stderr is not None

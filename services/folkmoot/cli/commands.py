@@ -1,7 +1,6 @@
 """What each command does, once its arguments are known. Returns exit codes; raises kernel errors."""
 
 import asyncio
-import signal
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,8 +10,8 @@ import msgspec
 
 from folkmoot.cli import connect, repository
 from folkmoot.cli.client import Client, connected
-from folkmoot.cli.codes import Code, of_state
-from folkmoot.cli.follow import follow
+from folkmoot.cli.codes import Code, Stopped, of_state
+from folkmoot.cli.follow import follow, interruptible
 from folkmoot.cli.output import emit, say
 from folkmoot.cli.report import chosen, report, winner_bundle
 from folkmoot.cli.screen import JsonScreen, console, progress
@@ -114,13 +113,17 @@ async def up(*, detached: bool, as_json: bool) -> Code:
         _announce(await embedded.detach(settings), as_json=as_json)
         say("`moot down` stops it")
         return Code.DONE
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    async with embedded.running(settings, on_event=say) as info:
-        _announce(info, as_json=as_json)
-        say("Ctrl-C stops it")
-        await stop.wait()
+    is_up = False
+    try:
+        with interruptible():
+            async with embedded.running(settings, on_event=say) as info:
+                is_up = True
+                _announce(info, as_json=as_json)
+                say("Ctrl-C stops it")
+                await asyncio.Event().wait()
+    except Stopped:
+        if not is_up:
+            raise
     return Code.DONE
 
 
