@@ -105,6 +105,13 @@ def test_parts_are_given_out_in_any_order() -> None:
         assert [script.behaviour(agent) for agent in cast] == list(order)
 
 
+def test_helpers_keep_their_parts() -> None:
+    """Unless they are given one; whoever else is named nowhere has none."""
+    script = compose({AgentId("dev-1"): "wrong", AgentId("tester-2"): "toxic"})
+    cast = {agent: script.behaviour(agent) for agent in ("dev-1", "dev-2", "tester-1", "tester-2", "judge-1")}
+    assert cast == {"dev-1": "wrong", "dev-2": None, "tester-1": "sealed", "tester-2": "toxic", "judge-1": "judges"}
+
+
 def test_a_part_that_does_not_exist_is_refused() -> None:
     """With the names that do."""
     with pytest.raises(InvalidInput, match="plausible, right, sealed"):

@@ -113,12 +113,14 @@ def bundled(name: str = "demo") -> Script:
 
 
 def compose(behaviours: Mapping[AgentId, str], book: Script | None = None) -> Script:
-    """`book` (the demo's, unless given) with the parts given out anew: who plays which behaviour.
+    """`book` (the demo's, unless given) with the parts given out anew: who plays which behaviour. Kinds of agents that
+    the book has parts for, as `tester-*`, keep them behind that; a mere `*` does not.
 
     Raises InvalidInput for a behaviour that the book does not have.
     """
     book = bundled() if book is None else book
-    return _checked(msgspec.structs.replace(book, agents=dict(behaviours)))
+    kinds = {p: name for p, name in book.agents.items() if "*" in p and p not in {"*", *behaviours}}
+    return _checked(msgspec.structs.replace(book, agents={**behaviours, **kinds}))
 
 
 def dump(script: Script) -> str:
