@@ -1,6 +1,7 @@
 """What `moot evidence` shows of tests, findings and verdicts, and what it decides again."""
 
 import io
+from collections.abc import Sequence
 
 import msgspec
 import pytest
@@ -10,12 +11,14 @@ from rich.console import Console
 
 from folkmoot.cli.client import Evidence
 from folkmoot.cli.evidence import draw
-from folkmoot.cli.evidence.matrix import Cell, Line, findings, matrix
+from folkmoot.cli.evidence.command import heard
+from folkmoot.cli.evidence.matrix import Line, findings, matrix
 from folkmoot.kernel.deliberation import BASE, fold
-from folkmoot.kernel.evidence import CommandEnd, Examination, Source, SuiteKind, Verdict
+from folkmoot.kernel.evidence import CommandEnd, Examination, Exhibit, Source, SuiteKind, Verdict
 from folkmoot.kernel.facts import Reviewed, Work
+from folkmoot.kernel.jury import Cell
 from tests.fixtures.cli_platform import EVIL
-from tests.fixtures.deliberated import ONE, RIGHT, TWO, WRONG, examination, exhibit, finding, told
+from tests.fixtures.deliberated import ONE, RIGHT, TWO, WRONG, Told, examination, exhibit, finding, told
 
 OWN = exhibit("own-dev-1-r1", ONE)
 TOLD = told()
@@ -25,10 +28,9 @@ def run(subject: str, tests: dict[str, str], number: int = 1) -> Examination:
     return examination(subject, SuiteKind.EXHIBIT, OWN.exhibit_id, tests, run=number)
 
 
-def evidence(evil: str = "") -> tuple[Evidence, tuple[Line, ...]]:
-    log = told(evil=evil)
+def evidence(log: Told = TOLD) -> Evidence:
     state = fold(log.events)
-    found = Evidence(
+    return Evidence(
         base=state.base,
         admissions=state.admissions,
         examinations=state.examined,
@@ -38,8 +40,19 @@ def evidence(evil: str = "") -> tuple[Evidence, tuple[Line, ...]]:
         stages=state.staged,
         idle=state.idle,
         ranked=state.ranked,
+        spec=state.spec,
     )
-    return found, matrix(found.exhibits, log.examinations)
+
+
+def lines_of(*runs: Examination, exhibits: Sequence[Exhibit] = (OWN,)) -> tuple[Line, ...]:
+    return matrix(heard(msgspec.structs.replace(evidence(), exhibits=tuple(exhibits)), runs))
+
+
+def seen(evil: str = "") -> tuple[Evidence, tuple[Line, ...]]:
+    """All of the made-up deliberation."""
+    log = told(evil=evil)
+    found = evidence(log)
+    return found, matrix(heard(found, log.examinations))
 
 
 def drawn(found: Evidence, lines: tuple[Line, ...], limit: int | None = None) -> str:
@@ -57,21 +70,21 @@ def drawn(found: Evidence, lines: tuple[Line, ...], limit: int | None = None) ->
 )
 def test_a_cell_is_what_the_test_did(outcome: str, cell: Cell) -> None:
     """On that subject, in the run's own words."""
-    (line,) = matrix([OWN], [run(RIGHT, {"t::a": outcome})])
+    (line,) = lines_of(run(RIGHT, {"t::a": outcome}))
     assert line.cells == {RIGHT: cell}
 
 
 def test_what_a_run_does_not_tell_of_is_missing_or_ended_by_the_time_limit() -> None:
     """A test that is seen elsewhere was there to be run."""
     late = msgspec.structs.replace(run(WRONG, {}), end=CommandEnd(exit_code=None, limit="time"))
-    (line,) = matrix([OWN], [run(BASE, {"t::a": "passed"}), run(RIGHT, {}), late])
+    (line,) = lines_of(run(BASE, {"t::a": "passed"}), run(RIGHT, {}), late)
     assert line.cells == {BASE: Cell.PASSED, RIGHT: Cell.MISSING, WRONG: Cell.TIMEOUT}
 
 
 def test_runs_that_differ_are_flaky() -> None:
     """And tell no candidates apart."""
     runs = [run(RIGHT, {"t::a": "passed"}), run(WRONG, {"t::a": "passed"}), run(WRONG, {"t::a": "failed"}, 2)]
-    (line,) = matrix([OWN], runs)
+    (line,) = lines_of(*runs)
     assert line.cells == {RIGHT: Cell.PASSED, WRONG: Cell.FLAKY}
     assert not line.discriminates
 
@@ -80,30 +93,31 @@ def test_tests_that_tell_candidates_apart_come_first() -> None:
     """What base does makes no difference to that."""
     tests = {"t::a": "passed", "t::b": "passed", "t::c": "failed"}
     runs = [run(BASE, tests), run(RIGHT, tests | {"t::c": "passed"}), run(WRONG, tests)]
-    assert [(line.test, line.discriminates) for line in matrix([OWN], runs)] == [
+    assert [(line.test, line.discriminates) for line in lines_of(*runs)] == [
         ("t::c", True),
         ("t::a", False),
         ("t::b", False),
     ]
 
 
-def test_an_exhibit_that_never_ran_a_test_has_a_line() -> None:
-    """Nobody should look for it in vain."""
-    (line,) = matrix([OWN], [run(RIGHT, {})])
-    assert (line.test, line.cells) == ("", {RIGHT: Cell.MISSING})
-    assert matrix([OWN], [])[0].cells == {}
+def test_an_exhibit_of_which_no_test_counts_has_a_line() -> None:
+    """Nobody should look for it in vain: none ran, or they are base's own."""
+    (line,) = lines_of(run(RIGHT, {}))
+    assert (line.test, line.cells) == ("", {})
+    old = examination(BASE, SuiteKind.TESTS, "tests", {"t::old": "passed"})
+    assert [line.test for line in lines_of(old, run(RIGHT, {"t::old": "passed"}))] == [""]
 
 
 @given(st.permutations(TOLD.examinations))
 def test_the_order_of_examinations_does_not_matter(examinations: list[Examination]) -> None:
     """Whoever was examined first."""
-    exhibits = fold(TOLD.events).exhibits
-    assert matrix(exhibits, examinations) == matrix(exhibits, TOLD.examinations)
+    found = evidence()
+    assert matrix(heard(found, examinations)) == matrix(heard(found, TOLD.examinations))
 
 
 def test_a_finding_is_reproduced_where_its_test_fails_on_what_it_speaks_of() -> None:
     """Not by a test that passes there, nor by one of another finding."""
-    found, lines = evidence()
+    found, lines = seen()
     assert [(s.reviewer, s.reproduced) for s in findings(found.reviews, lines)] == [(ONE, True), (TWO, False)]
 
 
@@ -112,14 +126,14 @@ def test_a_finding_that_was_not_run_is_neither() -> None:
     broken = msgspec.structs.replace(finding(ONE, WRONG, "x"), exhibit_id="", problem="it is no test")
     work = Work(agent_id=ONE, phase="review")
     review = Reviewed(work=work, findings=(finding(ONE, WRONG, "drops a cent"), broken))
-    shown = findings([review], matrix([exhibit("finding-dev-1-r1", ONE, Source.FINDING)], []))
+    shown = findings([review], lines_of(exhibits=[exhibit("finding-dev-1-r1", ONE, Source.FINDING)]))
     assert [s.reproduced for s in shown] == [None, None]
     assert "could not be run (it is no test)" in drawn(Evidence(base=None, reviews=(review,)), ())
 
 
 def test_everything_is_shown() -> None:
     """The matrix, who wrote what, findings, verdicts, what was done and why, the decision with its weights."""
-    text = drawn(*evidence())
+    text = drawn(*seen())
     for piece in (
         "t::counts all",
         "flaky",
@@ -139,7 +153,7 @@ def test_everything_is_shown() -> None:
 
 def test_a_long_matrix_is_cut_and_the_rest_counted() -> None:
     """With how many of the rest tell candidates apart."""
-    found, lines = evidence()
+    found, lines = seen()
     text = drawn(found, lines, 1)
     assert "… 4 more tests, 1 of which tell candidates apart; --all shows them" in text
     assert "more test" not in drawn(found, lines)
@@ -147,7 +161,7 @@ def test_a_long_matrix_is_cut_and_the_rest_counted() -> None:
 
 def test_words_of_agents_steer_nothing() -> None:
     """Test ids, claims, reasons of judges: all of them are foreign."""
-    text = drawn(*evidence(EVIL))
+    text = drawn(*seen(EVIL))
     assert "owned" not in text
     assert not {"\x1b", "\x9b", "\u202e", "\x07"} & set(text)
 

@@ -85,7 +85,6 @@ async def test_an_old_key_keeps_its_digest() -> None:
         ("text", "\n" * 31_999 + "x"),
         ("text", "\u8bf7" * 20_000),
         ("repository", ""),
-        ("rigor", "L2"),
         ("rigor", "high"),
         ("paths", ["src/"]),
     ],

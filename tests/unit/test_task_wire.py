@@ -20,13 +20,16 @@ def spec(**fields: object) -> TaskSpec:
 
 
 def test_whoever_says_nothing_gets_the_rigors_number() -> None:
-    """And nobody more, where the rigor adds none."""
-    assert [(s.agents, s.max_agents) for s in (spec(rigor="L0"), spec())] == [(1, 0), (3, 0)]
+    """And, where tests tell candidates apart, a few more while evidence is short."""
+    told = [spec(rigor=rigor) for rigor in ("L0", "L1", "L2", "L3")]
+    assert [(s.agents, s.max_agents) for s in told] == [(1, 0), (3, 0), (3, 5), (3, 5)]
 
 
 def test_a_number_of_agents_is_that_number() -> None:
     """More join only if that is said too."""
-    assert [(s.agents, s.max_agents) for s in (spec(agents=2), spec(agents=2, max_agents=4))] == [(2, 0), (2, 4)]
+    assert [
+        (s.agents, s.max_agents) for s in (spec(rigor="L2", agents=2), spec(rigor="L2", agents=2, max_agents=4))
+    ] == [(2, 0), (2, 4)]
 
 
 @pytest.mark.parametrize("most", [1, 17])

@@ -23,6 +23,7 @@ from folkmoot.kernel.evidence import Admission, ArtifactRef, Exhibit, PreparedBa
 from folkmoot.kernel.facts import CODEC, CandidatesRanked, DeliberationEnded, Examined, Reviewed, Staged
 from folkmoot.kernel.ids import TaskId
 from folkmoot.kernel.result import Result
+from folkmoot.kernel.task import TaskSpec
 from folkmoot.runtime.grpc.client import channel, credentials, mapped, mapped_stream
 from folkmoot.runtime.grpc.results import bundle_from_wire, result_from_wire
 
@@ -49,6 +50,8 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     idle: dict[str, str] = {}
     """Later works that brought nothing, as `agent phase round`, and why."""
     ranked: CandidatesRanked | None = None
+    spec: TaskSpec | None = None
+    """What was asked; None where the platform is older than this."""
 
 
 class Client:
@@ -103,6 +106,7 @@ class Client:
             stages=tuple(msgspec.json.decode(b, type=Staged) for b in reply.stages),
             idle=dict(reply.idle),
             ranked=msgspec.json.decode(reply.ranked, type=CandidatesRanked) if reply.ranked else None,
+            spec=msgspec.json.decode(reply.spec, type=TaskSpec) if reply.spec else None,
         )
 
     async def artifact(self, ref: ArtifactRef) -> bytes:

@@ -154,6 +154,7 @@ class OrchestratorServicer(OperationsServicer):
             stages=[msgspec.json.encode(s) for s in state.staged],
             idle=state.idle,
             ranked=msgspec.json.encode(state.ranked) if state.ranked else b"",
+            spec=msgspec.json.encode(state.spec),
         )
 
     async def GetTrail(self, request: pb.GetTrailRequest, context: Context) -> AsyncIterator[pb.GetTrailResponse]:

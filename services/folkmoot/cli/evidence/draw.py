@@ -9,13 +9,14 @@ from rich.text import Text
 
 from folkmoot.cli import draw
 from folkmoot.cli.client import Evidence
-from folkmoot.cli.evidence.matrix import Cell, Line, Shown
+from folkmoot.cli.evidence.matrix import Line, Shown
 from folkmoot.cli.lanes import rows_of
 from folkmoot.cli.text import line
 from folkmoot.cli.words import several
 from folkmoot.kernel.deliberation import BASE
 from folkmoot.kernel.evidence import Source, Verdict
 from folkmoot.kernel.facts import CandidatesRanked, Staged
+from folkmoot.kernel.jury import Cell
 
 LINES = 30
 """Of the matrix, unless all are asked for."""
@@ -62,7 +63,7 @@ def _tests(found: Evidence, lines: Sequence[Line], limit: int | None) -> Rendera
         table.add_column(column, overflow="fold")
     shown = lines if limit is None else lines[:limit]
     for row in shown:
-        name = Text(line(row.test, 200)) if row.test else Text("(no test of it ran)", style="dim")
+        name = Text(line(row.test, 200)) if row.test else Text("(no test of it counts)", style="dim")
         table.add_row(Text(line(row.exhibit_id, 60), style="dim"), name, *(_cell(row, s) for s in subjects))
     exhibits = [_exhibit(e.exhibit_id, e.author, e.source) for e in found.exhibits]
     return Group(table, *_left(lines[len(shown) :]), *exhibits)

@@ -1,38 +1,16 @@
-"""Tests against candidates: a row per test, a cell per candidate. Pure, and no judge of what it shows."""
+"""Tests against candidates, as the jury reads them: a row per test, a cell per candidate. Pure."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from enum import StrEnum
 
 import msgspec
 
 from folkmoot.kernel.deliberation import BASE
-from folkmoot.kernel.evidence import Examination, Exhibit, Finding, Outcome, Source, SuiteKind
+from folkmoot.kernel.evidence import Exhibit, Finding, Source
 from folkmoot.kernel.facts import Reviewed
+from folkmoot.kernel.jury import Cell, Evidence, matrix_of
 
-
-class Cell(StrEnum):
-    """What one test did on base or on one candidate, over all runs."""
-
-    PASSED = "pass"
-    FAILED = "fail"
-    ERROR = "error"
-    SKIPPED = "skipped"
-    TIMEOUT = "timeout"
-    MISSING = "missing"
-    """The run ended without a word of it."""
-    FLAKY = "flaky"
-    """Its runs differ."""
-
-
-_OF_OUTCOME = {
-    Outcome.PASSED: Cell.PASSED,
-    Outcome.FAILED: Cell.FAILED,
-    Outcome.ERROR: Cell.ERROR,
-    Outcome.SKIPPED: Cell.SKIPPED,
-}
-_AGAINST = frozenset({Cell.FAILED, Cell.ERROR, Cell.TIMEOUT, Cell.MISSING})
-Runs = Mapping[tuple[str, str], Sequence[Examination]]
-"""By exhibit and subject."""
+_SHOWS = frozenset({Cell.FAILED, Cell.ERROR, Cell.TIMEOUT})
+_AGAINST = _SHOWS | {Cell.MISSING}
 
 
 class Line(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,7 +20,7 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
     author: str
     source: Source
     test: str
-    """Its id; empty for an exhibit of which no test was ever seen to run."""
+    """Its id; empty for an exhibit of which no test counts: none ran, or they are base's own."""
     discriminates: bool
     """Passes on a candidate and does not on another."""
     cells: dict[str, Cell]
@@ -59,45 +37,25 @@ class Shown(msgspec.Struct, frozen=True, kw_only=True):
     """None: it was not run (yet)."""
 
 
-def matrix(exhibits: Iterable[Exhibit], examinations: Iterable[Examination]) -> tuple[Line, ...]:
+def matrix(evidence: Evidence) -> tuple[Line, ...]:
     """Tests that tell candidates apart first; else as the exhibits came, and by id within one."""
-    runs = _runs(examinations)
-    lines = [line for exhibit in exhibits for line in _lines(exhibit, runs)]
-    return tuple(sorted(lines, key=lambda line: not line.discriminates))
+    trials = matrix_of(evidence)
+    lines = [_line(trial.exhibit, trial.test, trial.cells) for trial in trials]
+    idle = {e.exhibit_id: e for e in evidence.exhibits if e not in [trial.exhibit for trial in trials]}
+    lines += [_line(exhibit, "", {}) for exhibit in idle.values()]
+    came = {exhibit.exhibit_id: number for number, exhibit in enumerate(evidence.exhibits)}
+    return tuple(sorted(lines, key=lambda line: (not line.discriminates, came[line.exhibit_id])))
 
 
-def _runs(examinations: Iterable[Examination]) -> Runs:
-    found: dict[tuple[str, str], list[Examination]] = {}
-    for e in examinations:
-        if e.kind is SuiteKind.EXHIBIT:
-            found.setdefault((e.name, e.subject), []).append(e)
-    return found
-
-
-def _lines(exhibit: Exhibit, runs: Runs) -> Iterator[Line]:
-    of_it = {subject: own for (name, subject), own in runs.items() if name == exhibit.exhibit_id}
-    seen = sorted({test for own in of_it.values() for run in own for test in run.tests})
-    for test in seen or [""]:
-        cells = {subject: _cell(test, own) for subject, own in of_it.items()}
-        yield Line(
-            exhibit_id=exhibit.exhibit_id,
-            author=exhibit.author,
-            source=exhibit.source,
-            test=test,
-            discriminates=_discriminates(cells),
-            cells=cells,
-        )
-
-
-def _cell(test: str, runs: Sequence[Examination]) -> Cell:
-    seen = {_of_run(test, run) for run in runs}
-    return seen.pop() if len(seen) == 1 else Cell.FLAKY
-
-
-def _of_run(test: str, run: Examination) -> Cell:
-    if test in run.tests:
-        return _OF_OUTCOME[run.tests[test]]
-    return Cell.TIMEOUT if run.end.limit == "time" else Cell.MISSING
+def _line(exhibit: Exhibit, test: str, cells: dict[str, Cell]) -> Line:
+    return Line(
+        exhibit_id=exhibit.exhibit_id,
+        author=exhibit.author,
+        source=exhibit.source,
+        test=test,
+        discriminates=_discriminates(cells),
+        cells=cells,
+    )
 
 
 def _discriminates(cells: Mapping[str, Cell]) -> bool:
@@ -106,20 +64,18 @@ def _discriminates(cells: Mapping[str, Cell]) -> bool:
 
 
 def findings(reviews: Iterable[Reviewed], lines: Sequence[Line]) -> tuple[Shown, ...]:
-    return tuple(
-        Shown(
-            reviewer=review.work.agent_id,
-            round=review.work.round,
-            finding=finding,
-            reproduced=_reproduced(finding, lines),
-        )
-        for review in reviews
-        for finding in review.findings
-    )
+    return tuple(shown for review in reviews for shown in _of(review, lines))
+
+
+def _of(review: Reviewed, lines: Sequence[Line]) -> Iterator[Shown]:
+    for finding in review.findings:
+        seen = _reproduced(finding, lines)
+        yield Shown(reviewer=review.work.agent_id, round=review.work.round, finding=finding, reproduced=seen)
 
 
 def _reproduced(finding: Finding, lines: Sequence[Line]) -> bool | None:
-    """A test of its own fails on the proposal that it speaks of, each time."""
-    own = [line for line in lines if finding.exhibit_id and line.exhibit_id == finding.exhibit_id]
-    run = [line for line in own if finding.proposal_id in line.cells]
-    return any(line.test and line.cells[finding.proposal_id] in _AGAINST for line in run) if run else None
+    """As the jury: a test of its own fails on the proposal that it speaks of, and passes somewhere."""
+    own = [line.cells for line in lines if finding.exhibit_id and line.exhibit_id == finding.exhibit_id]
+    run = [cells for cells in own if finding.proposal_id in cells]
+    shown = (cells[finding.proposal_id] in _SHOWS and Cell.PASSED in cells.values() for cells in run)
+    return any(shown) if run else None

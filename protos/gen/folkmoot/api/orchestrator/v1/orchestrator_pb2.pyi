@@ -930,10 +930,13 @@ class GetEvidenceResponse(_message.Message):
     STAGES_FIELD_NUMBER: _builtins.int
     IDLE_FIELD_NUMBER: _builtins.int
     RANKED_FIELD_NUMBER: _builtins.int
+    SPEC_FIELD_NUMBER: _builtins.int
     base: _builtins.bytes
     """base is JSON of kernel.evidence.PreparedBase; empty before the task is convened."""
     ranked: _builtins.bytes
     """ranked is JSON of kernel.facts.CandidatesRanked; empty before the ranking."""
+    spec: _builtins.bytes
+    """spec is JSON of kernel.task.TaskSpec: what was asked."""
     @_builtins.property
     def admissions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
         """admissions are JSON of kernel.evidence.Admission, one each."""
@@ -979,10 +982,11 @@ class GetEvidenceResponse(_message.Message):
         stages: _abc.Iterable[_builtins.bytes] | None = ...,
         idle: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         ranked: _builtins.bytes = ...,
+        spec: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["admissions", b"admissions", "base", b"base", "examinations", b"examinations", "exhibits", b"exhibits", "idle", b"idle", "ranked", b"ranked", "refusals", b"refusals", "reviews", b"reviews", "stages", b"stages", "verdicts", b"verdicts"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["admissions", b"admissions", "base", b"base", "examinations", b"examinations", "exhibits", b"exhibits", "idle", b"idle", "ranked", b"ranked", "refusals", b"refusals", "reviews", b"reviews", "spec", b"spec", "stages", b"stages", "verdicts", b"verdicts"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
