@@ -229,3 +229,22 @@ async def test_node(tmp_path: Path, toolchains: Toolchains) -> None:
         "base": {"sum": FAILED, "zero": PASSED, "one": PASSED, groups: PASSED},
         "author": {"sum": PASSED, "zero": PASSED, "one": PASSED, groups: PASSED},
     }
+
+
+async def test_findings_of_linters(court: Court) -> None:
+    """Only new ones count, of changed files; a word that silences them silences nothing; what they read is not run."""
+    base, old = court.bench.base, "import os\n\n\ndef f():\n    return os.name\n"
+    court.bench.repo.git("checkout", "-q", "-f", "--detach", base.commit)
+    files: Mapping[str, File] = {
+        "calc.py": f"import re  # noqa\n{BASE['calc.py']}",
+        "new name.py": f"# ruff: noqa\n{old}\n\nprint(g)\n",
+        "pyproject.toml": f'{BASE["pyproject.toml"]}\n[tool.ruff.lint]\nignore = ["ALL"]\n',
+        "a.go": "package a\nfunc  x( ){}\n",
+        "conftest.py": "import sys\n\nsys.exit(3)\n",
+    }
+    commit = await court.admit("author", files)
+    found = await court.examiner.lint(
+        TASK, base, subject="author-r1", commit=commit, files=(*files, "gone.py"), attempt=1
+    )
+    expected = {"ruff": 2} | ({"gofmt": 1} if shutil.which("gofmt") else {})
+    assert (found.kind, found.counts, found.report_problem, found.end.ok) == (SuiteKind.LINT, expected, "", True)

@@ -2,15 +2,16 @@
 
 import asyncio
 import secrets
+from collections.abc import Sequence
 
 import msgspec
 
 from folkmoot.api.workspace.v1 import workspace_pb2 as pb
-from folkmoot.kernel.deliberation import TESTS
+from folkmoot.kernel.deliberation import LINT, TESTS
 from folkmoot.kernel.errors import FailedPrecondition, InvalidInput, NotFound, ResourceExhausted
 from folkmoot.kernel.evidence import ArtifactRef, CommandEnd, Examination, Exhibit, PreparedBase, SuiteKind, TestSuite
 from folkmoot.kernel.ids import CommitId, TaskId
-from folkmoot.orchestrator import reports
+from folkmoot.orchestrator import linting, reports
 from folkmoot.orchestrator.runner import Runner
 from folkmoot.runtime.log.port import Artifacts
 from folkmoot.runtime.redact import redacted_bytes
@@ -117,6 +118,42 @@ class Examiner:
             end=done.end,
             tests=outcomes,
             report_problem=problem,
+            output=await self._kept(done),
+        )
+
+    async def lint(
+        self,
+        task_id: TaskId,
+        base: PreparedBase,
+        *,
+        subject: str,
+        commit: CommitId,
+        files: Sequence[str],
+        attempt: int,
+    ) -> Examination:
+        """What linters find in `files`, which `commit` changed, and not at base, as `counts`. Raises WorkspaceLost."""
+        async with (
+            self._slots,
+            self._runner.examination(
+                task_id=task_id,
+                holder=f"x-{subject}-{LINT}",
+                attempt=attempt,
+                base=base,
+                commit=commit,
+                overlay=pb.OVERLAY_UNSPECIFIED,
+                ttl_s=linting.TIMEOUT_S + LEASE_MARGIN_S,
+            ) as workspace,
+        ):
+            argv = linting.command(base.commit, linting.linted(files))
+            done = await workspace.run(argv, timeout_s=linting.TIMEOUT_S, output_limit=OUTPUT_BYTES)
+        whole = done.end.ok and not done.truncated
+        return Examination(
+            subject=subject,
+            kind=SuiteKind.LINT,
+            name=LINT,
+            end=done.end,
+            counts=await asyncio.to_thread(linting.fresh, done.stdout) if whole else {},
+            report_problem="" if whole else "the linters did not come to their end",
             output=await self._kept(done),
         )
 

@@ -7,7 +7,7 @@ import msgspec
 from folkmoot.kernel import deliberation
 from folkmoot.kernel.deliberation import BASE, Deliberation, Wanted
 from folkmoot.kernel.errors import Unavailable
-from folkmoot.kernel.evidence import ArtifactRef, Examination, Exhibit, Outcome, PreparedBase, SuiteKind
+from folkmoot.kernel.evidence import Admission, ArtifactRef, Examination, Exhibit, Outcome, PreparedBase, SuiteKind
 from folkmoot.kernel.facts import Examined
 from folkmoot.kernel.ids import CommitId
 from folkmoot.kernel.jury import Evidence, collect, reruns
@@ -123,6 +123,15 @@ class Examining:
                     run=wanted.run,
                     attempt=attempt,
                 )
+            case SuiteKind.LINT:
+                return await examiner.lint(
+                    spec.task_id,
+                    base,
+                    subject=wanted.subject,
+                    commit=commit,
+                    files=self._admission(wanted.subject).files,
+                    attempt=attempt,
+                )
         return await examiner.check(
             spec.task_id,
             base,
@@ -140,7 +149,10 @@ class Examining:
     def _commit(self, wanted: Wanted) -> CommitId:
         if wanted.subject == BASE:
             return deliberation.sides(self._state).get(wanted.name, self._base.commit)
-        return next(a.commit for a in self._state.admissions if a.proposal_id == wanted.subject)
+        return self._admission(wanted.subject).commit
+
+    def _admission(self, subject: str) -> Admission:
+        return next(a for a in self._state.admissions if a.proposal_id == subject)
 
 
 def _examined(found: Examination, reference: ArtifactRef) -> Examined:

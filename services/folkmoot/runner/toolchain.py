@@ -76,7 +76,7 @@ def discover(folder: Path, *, python: Path = Path(sys.base_prefix)) -> Toolchain
             _etc(folder / "etc"),
             *(mount for p in dict.fromkeys(prefixes) for mount in _parts(p, private)),
             *_python(folder, python.resolve(), private),
-            *_ripgrep(),
+            *_own_tools(),
         ),
         path=(
             f"{PYTHON}/bin",
@@ -217,11 +217,11 @@ def _complete(place: Path) -> Iterator[Path]:
         raise Misconfigured(f"{place} cannot be written")
 
 
-def _ripgrep() -> Iterator[Mount]:
-    """The agents' search tool, from our own installation."""
-    program = Path(sys.prefix) / "bin/rg"
-    if program.is_file():
-        yield Mount(kind="ro", source=str(program.resolve()), target=f"{_TOOLS}/rg")
+def _own_tools() -> Iterator[Mount]:
+    """The agents' search tool and the linter, from our own installation."""
+    for program in (Path(sys.prefix) / "bin/rg", Path(sys.prefix) / "bin/ruff"):
+        if program.is_file():
+            yield Mount(kind="ro", source=str(program.resolve()), target=f"{_TOOLS}/{program.name}")
 
 
 def _python(folder: Path, base: Path, private: frozenset[Path]) -> Iterator[Mount]:

@@ -9,11 +9,13 @@ every later fold would stop there.
 from folkmoot.kernel.deliberation.answer import answer, branch, progress
 from folkmoot.kernel.deliberation.fold import apply, begin, fold
 from folkmoot.kernel.deliberation.guards import refusal
-from folkmoot.kernel.deliberation.state import BASE, NO_MARKERS, TESTS, Attempts, Deliberation, works
+from folkmoot.kernel.deliberation.state import BASE, LINT, LINTED, NO_MARKERS, TESTS, Attempts, Deliberation, works
 from folkmoot.kernel.deliberation.wanted import Due, Wanted, checks, exhausted, missing, pending, ready, sides
 
 __all__ = [
     "BASE",
+    "LINT",
+    "LINTED",
     "NO_MARKERS",
     "TESTS",
     "Attempts",

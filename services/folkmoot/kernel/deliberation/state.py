@@ -27,6 +27,10 @@ TESTS = "tests"
 """Name of the examination that runs base's own suite."""
 NO_MARKERS = "no conflict marker is left"
 """Name of the check that joins a task's own where its merge conflicts."""
+LINT = "lint"
+"""Name of the examination by linters."""
+LINTED = (".py", ".go")
+"""How files end that there is a linter for."""
 
 
 class Attempts(msgspec.Struct, frozen=True, kw_only=True):

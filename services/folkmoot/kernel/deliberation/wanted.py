@@ -5,11 +5,15 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
-from folkmoot.kernel.deliberation.state import BASE, NO_MARKERS, TESTS, Attempts, Deliberation
+from folkmoot.kernel.deliberation.state import BASE, LINT, LINTED, NO_MARKERS, TESTS, Attempts, Deliberation
 from folkmoot.kernel.evidence import PreparedBase, SuiteKind
 from folkmoot.kernel.facts import Examined, Seat, Work
 from folkmoot.kernel.ids import CommitId
 from folkmoot.kernel.result import State
+from folkmoot.kernel.task import Rigor
+
+_WEIGHS_COST = (Rigor.L2, Rigor.L3)
+"""Below, a linter's word is not worth another sandbox."""
 
 
 class Due(msgspec.Struct, frozen=True, kw_only=True):
@@ -81,6 +85,9 @@ def _wanted(state: Deliberation, base: PreparedBase, baseline_runs: int) -> Iter
             # Base is one side of the merge: it has no markers, and to say so would show nothing.
             if subject != BASE or check != NO_MARKERS:
                 yield Wanted(subject=subject, kind=SuiteKind.CHECK, name=check)
+    for admission in state.admissions:
+        if state.spec.rigor in _WEIGHS_COST and any(path.endswith(LINTED) for path in admission.files):
+            yield Wanted(subject=admission.proposal_id, kind=SuiteKind.LINT, name=LINT)
     for exhibit, (subject, _) in itertools.product(state.exhibits, subjects):
         yield Wanted(subject=subject, kind=SuiteKind.EXHIBIT, name=exhibit.exhibit_id)
 
