@@ -16,7 +16,7 @@ from folkmoot.platform.demo.material import Material, write_repository
 from folkmoot.rehearsal.script import bundled
 from folkmoot.rehearsal.server import serving
 from folkmoot.runtime.grpc.client import channel, credentials
-from tests.fixtures.cli_platform import git
+from tests.fixtures.cli_tasks import git
 from tests.fixtures.platform import Done, Moot
 
 SHOP = Material(

@@ -14,18 +14,8 @@ import pytest
 
 from folkmoot.api.planning.v1 import planning_pb2 as pb
 from folkmoot.kernel.result import State
-from tests.fixtures.cli_platform import (
-    EVIL,
-    Platform,
-    Repository,
-    decided,
-    ended,
-    git,
-    playing,
-    said,
-    under_way,
-    write_repository,
-)
+from tests.fixtures.cli_platform import Platform, playing, said
+from tests.fixtures.cli_tasks import EVIL, Repository, decided, ended, git, under_way, write_repository
 from tests.fixtures.platform import BIN
 from tests.fixtures.terminal import at_a_terminal
 

@@ -12,7 +12,8 @@ import pytest
 from folkmoot.kernel.ids import TaskId
 from folkmoot.kernel.jury.policy import POLICY
 from folkmoot.kernel.result import State
-from tests.fixtures.cli_platform import Canned, Platform, ended, playing
+from tests.fixtures.cli_platform import Platform, playing
+from tests.fixtures.cli_tasks import Canned, ended
 from tests.fixtures.deliberated import TASK, chained, told
 
 TOLD = told()

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from folkmoot.api.planning.v1 import planning_pb2 as pb
-from tests.fixtures.cli_platform import EVIL, Platform, Repository, decided, playing, said, write_repository
+from tests.fixtures.cli_platform import Platform, playing, said
 from tests.fixtures.cli_stories import ASSESSMENT, PLAN, QUESTION, Canned, lived, state, tasks, wire
+from tests.fixtures.cli_tasks import EVIL, Repository, decided, write_repository
 from tests.fixtures.terminal import at_a_terminal
 
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.fixtures.cli_platform import EVIL, Platform, decided, playing, write_repository
+from tests.fixtures.cli_platform import Platform, playing
+from tests.fixtures.cli_tasks import EVIL, decided, write_repository
 
 
 @pytest.fixture

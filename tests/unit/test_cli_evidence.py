@@ -17,7 +17,7 @@ from folkmoot.kernel.deliberation import BASE, fold
 from folkmoot.kernel.evidence import CommandEnd, Examination, Exhibit, Source, SuiteKind, Verdict
 from folkmoot.kernel.facts import Reviewed, Work
 from folkmoot.kernel.jury import Cell
-from tests.fixtures.cli_platform import EVIL
+from tests.fixtures.cli_tasks import EVIL
 from tests.fixtures.deliberated import ONE, RIGHT, TWO, WRONG, Told, examination, exhibit, finding, told
 
 OWN = exhibit("own-dev-1-r1", ONE)

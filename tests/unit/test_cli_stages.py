@@ -35,7 +35,7 @@ from folkmoot.kernel.ids import AgentId, ProposalId, StoryId
 from folkmoot.kernel.result import Result, State, Usage
 from folkmoot.kernel.task import ModelChoice
 from tests.fixtures.cli_events import event
-from tests.fixtures.cli_platform import step
+from tests.fixtures.cli_tasks import step
 from tests.fixtures.deliberated import JUDGE, ONE, RIGHT, TASK, TWO, WRONG, admission, told
 
 EVENTS = [stored.event for stored in told().events]

@@ -44,7 +44,7 @@ from folkmoot.kernel.ids import AgentId, CommitId, ProposalId, RepositoryId, Sto
 from folkmoot.kernel.result import Ranked, Result, State, Usage
 from folkmoot.kernel.task import ModelChoice, TaskSpec
 from tests.fixtures.cli_events import event
-from tests.fixtures.cli_platform import examined, step
+from tests.fixtures.cli_tasks import examined, step
 
 NOTHING = ArtifactRef(sha256="0" * 64, size=0)
 ONE, TWO = AgentId("dev-1"), AgentId("dev-2")
