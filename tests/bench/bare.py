@@ -95,23 +95,18 @@ class Bare:
             commits = list(threads.map(self._agent, range(agents)))
             for run in runs:
                 run.result()
-        git(self._mirror, "for-each-ref", f"--points-at={commits[0]}", "refs/moot/")
         git(self._mirror, "update-ref", f"refs/heads/moot/{uuid4().hex}", commits[0])
 
     def _prepared(self) -> None:
+        """Of a base that is known already only this is asked."""
         subprocess.run(["git", "ls-remote", str(self._repository)], env=_GIT, capture_output=True, check=True)
-        git(self._mirror, "for-each-ref")
-        git(self._mirror, "rev-parse", "HEAD^{commit}")
-        git(self._mirror, "update-ref", f"refs/folkmoot/base/{self._base}", self._base)
-        git(self._mirror, "ls-tree", "-r", "-z", "--long", self._base)
-        git(self._mirror, "cat-file", "blob", f"{self._base}:.moot.toml")
 
     def _agent(self, number: int) -> str:
-        place = self._opened()
+        place = self._furnished(self._base)
+        self.run(place, ["git", "reset", "-q", "--hard"])
         self.run(place, ["cat", "greeting.txt"])
         self.run(place, ["sh", "-c", "cat >greeting.txt"], f"the moot greets, {number} {uuid4().hex}\n".encode())
-        for argv in (["add", "--all"], ["commit", "-q", "-m", "greet"], ["log", "-1", "--format=%h"], ["status"]):
-            self.run(place, ["git", *argv])
+        self.run(place, ["sh", "-c", "git add --all && git commit -q -m greet"])
         bundle = self.run(place, ["git", "bundle", "create", "-q", "-", "HEAD", f"^{self._base}"])
         self.remove(place)
         commit = self._admitted(bundle)
@@ -119,39 +114,32 @@ class Bare:
             list(threads.map(lambda line: self._examined(commit, line), (TEST, CHECK)))
         return commit
 
-    def _opened(self) -> Path:
-        """As the runner does it: a `.git` by hand, then a check-out inside."""
+    def _furnished(self, commit: str) -> Path:
+        """As the runner does it: a `.git` by hand, nothing checked out yet."""
         place = self._folder / uuid4().hex
         for part in ("home", "repo/.git/objects/info", "repo/.git/refs/heads"):
             (place / part).mkdir(parents=True)
         inside = place / "repo/.git"
         (inside / "objects/info/alternates").write_text(f"{BASE}/objects\n", "utf-8")
-        (inside / "refs/heads/work").write_text(f"{self._base}\n", "utf-8")
+        (inside / "refs/heads/work").write_text(f"{commit}\n", "utf-8")
         (inside / "HEAD").write_text("ref: refs/heads/work\n", "utf-8")
-        self.run(place, ["git", "reset", "-q", "--hard"])
         return place
 
     def _admitted(self, bundle: bytes) -> str:
         """What git reads of a candidate at the border, in quarantine's stead in the mirror itself."""
         header, _, pack = bundle.partition(b"\n\n")
         tip = header.rpartition(b"\n")[2].split(b" ")[0].decode()
-        span = (self._base, tip)
         git(self._mirror, "index-pack", "--strict", "--stdin", "--fix-thin", stdin=pack)
-        git(self._mirror, "merge-base", "--is-ancestor", *span)
-        git(self._mirror, "rev-list", "--count", tip, f"^{self._base}")
-        for form in ("--raw", "--numstat", "-p"):
-            git(self._mirror, "diff-tree", "-r", form, *span)
-        for form in ("--batch-check", "--batch"):
-            git(self._mirror, "cat-file", form, stdin=f"{tip}:greeting.txt\n".encode())
-        tree = git(self._mirror, "rev-parse", f"{tip}^{{tree}}").decode().strip()
-        commit = git(self._mirror, "commit-tree", tree, "-p", self._base, "-m", uuid4().hex).decode().strip()
-        git(self._mirror, "update-ref", f"refs/moot/{commit}", commit)
-        git(self._mirror, "bundle", "create", "-q", "-", f"refs/moot/{commit}", f"^{self._base}")
-        return commit
+        for form in ("--raw", "-p"):
+            git(self._mirror, "diff-tree", "-r", form, self._base, tip)
+        git(self._mirror, "cat-file", "--batch", stdin=f"{tip}:greeting.txt\n".encode())
+        git(self._mirror, "update-ref", f"refs/moot/{tip}", tip)
+        span = f"{tip}\n^{self._base}\n".encode()
+        git(self._mirror, "pack-objects", "-q", "--stdout", "--revs", "--thin", stdin=span)
+        return tip
 
     def _examined(self, commit: str, line: str) -> None:
-        place = self._opened()
-        if commit != self._base:
-            self.run(place, ["git", "reset", "-q", "--hard", commit])
-        self.run(place, ["sh", "-c", line], may_fail=True)
+        """Check-out and command in one sandbox."""
+        place = self._furnished(commit)
+        self.run(place, ["sh", "-c", f"git reset -q --hard && {line}"], may_fail=True)
         self.remove(place)
