@@ -21,6 +21,7 @@ from tests.bench.stage import CHECK, TEST
 
 _GIT = inherited("PATH") | {"GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": "/dev/null", "HOME": "/nonexistent"}
 _WHO = {f"GIT_{r}_{p}": v for r in ("AUTHOR", "COMMITTER") for p, v in (("NAME", "Ada"), ("EMAIL", "ada@example.org"))}
+GIT = _GIT | _WHO
 _LIMITS = Limits(processes=512, open_files=4_096, file_bytes=2**29, memory_bytes=2**32, disk_bytes=2**31)
 
 
@@ -102,7 +103,7 @@ class Bare:
         subprocess.run(["git", "ls-remote", str(self._repository)], env=_GIT, capture_output=True, check=True)
 
     def _agent(self, number: int) -> str:
-        place = self._furnished(self._base)
+        place = self.furnished()
         self.run(place, ["git", "reset", "-q", "--hard"])
         self.run(place, ["cat", "greeting.txt"])
         self.run(place, ["sh", "-c", "cat >greeting.txt"], f"the moot greets, {number} {uuid4().hex}\n".encode())
@@ -114,14 +115,14 @@ class Bare:
             list(threads.map(lambda line: self._examined(commit, line), (TEST, CHECK)))
         return commit
 
-    def _furnished(self, commit: str) -> Path:
-        """As the runner does it: a `.git` by hand, nothing checked out yet."""
+    def furnished(self, commit: str = "") -> Path:
+        """As the runner does it: a `.git` by hand, nothing checked out; at base, unless told."""
         place = self._folder / uuid4().hex
         for part in ("home", "repo/.git/objects/info", "repo/.git/refs/heads"):
             (place / part).mkdir(parents=True)
         inside = place / "repo/.git"
         (inside / "objects/info/alternates").write_text(f"{BASE}/objects\n", "utf-8")
-        (inside / "refs/heads/work").write_text(f"{commit}\n", "utf-8")
+        (inside / "refs/heads/work").write_text(f"{commit or self._base}\n", "utf-8")
         (inside / "HEAD").write_text("ref: refs/heads/work\n", "utf-8")
         return place
 
@@ -140,6 +141,6 @@ class Bare:
 
     def _examined(self, commit: str, line: str) -> None:
         """Check-out and command in one sandbox."""
-        place = self._furnished(commit)
+        place = self.furnished(commit)
         self.run(place, ["sh", "-c", f"git reset -q --hard && {line}"], may_fail=True)
         self.remove(place)
