@@ -1,7 +1,9 @@
 """`moot evidence` and its replay, as a user runs them."""
 
+import io
 import json
 import re
+import tarfile
 from collections.abc import AsyncIterator
 from importlib.resources import files
 from pathlib import Path
@@ -9,11 +11,16 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from folkmoot.kernel import subjects
+from folkmoot.kernel.facts import CODEC
 from folkmoot.kernel.ids import TaskId
 from folkmoot.kernel.jury.policy import POLICY
 from folkmoot.kernel.result import State
+from folkmoot.platform.archive import manifest
+from folkmoot.platform.archive.record import record, subject_of
+from folkmoot.runtime.log.jetstream import Raw
 from tests.fixtures.cli_platform import Platform, playing
-from tests.fixtures.cli_tasks import Canned, ended
+from tests.fixtures.cli_tasks import Canned, ended, reference
 from tests.fixtures.deliberated import TASK, chained, told
 
 TOLD = told()
@@ -79,6 +86,36 @@ async def test_what_has_no_decision_is_not_replayed(platform: Platform) -> None:
     said = await platform.moot("evidence", "t-running", "--replay")
     assert (said.code, "not_ranked" in said.err) == (2, True)
     assert (await platform.moot("evidence", TASK, "--policy", "x.toml")).code == 2
+
+
+async def test_a_decision_is_reproduced_from_an_export_alone(platform: Platform, tmp_path: Path) -> None:
+    """Without a platform; of a file that was changed nothing is said but that."""
+    _export(tmp_path / "task.tar")
+    said = await platform.moot("evidence", TASK, "--replay", "--from", "task.tar", FOLKMOOT_GRPC_ORCHESTRATOR="")
+    assert (said.code, "the stored decision is reproduced" in said.out) == (0, True), said.err
+    whole = (tmp_path / "task.tar").read_bytes()
+    (tmp_path / "task.tar").write_bytes(whole.replace(b'"t::keeps":"passed"', b'"t::keeps":"failed"'))
+    changed = await platform.moot("evidence", TASK, "--replay", "--from", "task.tar", FOLKMOOT_GRPC_ORCHESTRATOR="")
+    assert (changed.code, "is not what its name says" in changed.err) == (2, True)
+
+
+def _export(file: Path) -> None:
+    """As `moot export` writes it, with no more artifacts than a replay reads."""
+    name, bodies = subjects.deliberation(TASK), {reference(body): body for body in TOLD.artifacts}
+    raws = [Raw(subject=name, seq=s.seq, body=CODEC.encode(s.event)) for s in TOLD.events]
+    named = tuple(sorted(bodies, key=lambda ref: ref.sha256))
+    told_of = manifest.described(record(TASK, {name: subject_of(raws)}), named)
+    with tarfile.open(file, "w", format=tarfile.USTAR_FORMAT) as tar:
+        _add(tar, manifest.NAME, manifest.encoded(told_of))
+        _add(tar, told_of.subjects[0].member, manifest.lines([raw.body for raw in raws]))
+        for ref in named:
+            _add(tar, f"artifacts/{ref.sha256}", bodies[ref])
+
+
+def _add(tar: tarfile.TarFile, name: str, body: bytes) -> None:
+    member = tarfile.TarInfo(name)
+    member.size = len(body)
+    tar.addfile(member, io.BytesIO(body))
 
 
 def _strict() -> str:

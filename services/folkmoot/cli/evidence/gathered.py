@@ -1,4 +1,4 @@
-"""The bodies behind what was observed, fetched side by side."""
+"""What a jury had before it: the log, and the bodies that it names, fetched side by side."""
 
 import asyncio
 from collections.abc import Iterable
@@ -6,13 +6,28 @@ from collections.abc import Iterable
 import msgspec
 
 from folkmoot.cli.client import Client
+from folkmoot.kernel import replay
 from folkmoot.kernel.errors import BrokenChain
 from folkmoot.kernel.evidence import Examination
 from folkmoot.kernel.facts import Examined
 from folkmoot.runtime.supervise import first_leaf
 
+
+class Case(msgspec.Struct, frozen=True, kw_only=True):
+    """What a jury had before it, and what it said."""
+
+    found: replay.Ranked
+    examinations: tuple[Examination, ...]
+
+
 AT_ONCE = 8
 """Artifacts that are on their way at the same time."""
+
+
+async def case(client: Client, task: str) -> Case:
+    """Raises what `replay.ranked` raises, and kernel errors of the calls."""
+    found = replay.ranked(await client.log_of(task))
+    return Case(found=found, examinations=await bodies(client, found.state.examined))
 
 
 async def bodies(client: Client, examined: Iterable[Examined]) -> tuple[Examination, ...]:

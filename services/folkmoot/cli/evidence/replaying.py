@@ -8,10 +8,12 @@ from rich.text import Text
 
 from folkmoot.cli import documents
 from folkmoot.cli.codes import Code, Stopped
-from folkmoot.cli.evidence import draw
-from folkmoot.cli.evidence.sources import Case, from_file, from_platform
+from folkmoot.cli.commands import platform
+from folkmoot.cli.evidence import draw, gathered
+from folkmoot.cli.evidence.gathered import Case
 from folkmoot.cli.output import emit, say
 from folkmoot.cli.screen import console
+from folkmoot.cli.stories.result import task_of
 from folkmoot.cli.text import line
 from folkmoot.kernel import replay as kernel
 from folkmoot.kernel.errors import InvalidInput
@@ -24,7 +26,7 @@ from folkmoot.runtime import settings as configuration
 async def replay(name: str, policy: Path | None, export: Path | None, *, as_json: bool) -> Code:
     """Done when the stored decision is reproduced, or another policy was asked for; else an error of ours."""
     given = policy_from(documents.read_text(str(policy)).encode()) if policy else None
-    case = from_file(name, export, configuration.load()) if export else await from_platform(name)
+    case = _exported(name, export) if export else await _kept(name)
     stored = case.found.ruling
     used = given or _policy_of(stored)
     again = kernel.again(case.found, case.examinations, used)
@@ -33,6 +35,17 @@ async def replay(name: str, policy: Path | None, export: Path | None, *, as_json
     else:
         _print(stored, again, given)
     return Code.DONE if given or kernel.same(stored, again) else Code.OURS
+
+
+async def _kept(name: str) -> Case:
+    async with platform() as client:
+        return await gathered.case(client, await task_of(client, name))
+
+
+def _exported(name: str, export: Path) -> Case:
+    from folkmoot.cli.evidence.exported import from_file
+
+    return from_file(name, export, configuration.load())
 
 
 def _policy_of(stored: CandidatesRanked) -> Policy:
