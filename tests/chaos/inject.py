@@ -27,7 +27,7 @@ DRAIN_S = 12.0
 """Longer than a service takes to end in good order."""
 PATIENCE_S = 4.0
 """For something in the phase that a fault waits for; then it comes as it is."""
-RECOVERY_S = 150.0
+RECOVERY_S = 420.0
 """Longest time until everybody answers and the log goes on: patience of the services, and a busy machine."""
 
 

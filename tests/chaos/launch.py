@@ -18,9 +18,12 @@ from folkmoot.runtime import logging
 from folkmoot.runtime.settings import load
 
 REPLICA = "orchestrator-2"
+READY_S = 240.0
+"""Of each part, instead of a minute: where other work loads the machine, Ray has taken longer."""
 
 
 def recast(port: int, clocks: Path, recipe: Recipe) -> Sequence[Recipe]:
+    recipe = msgspec.structs.replace(recipe, ready_s=READY_S)
     if recipe.name not in SERVICES:
         return (recipe,)
     first = _with(recipe, recipe.name, port, clocks)

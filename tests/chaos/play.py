@@ -21,7 +21,7 @@ from tests.chaos.tales import Ending, Shape
 from tests.chaos.watch import Watch
 
 AT_ONCE = 3
-END_S = 480.0
+END_S = 900.0
 """From the last fault until all stories must have ended: four tasks of a plan, one after the other."""
 GONE_S = 60.0
 """From the platform's end until nothing of it may be left."""
