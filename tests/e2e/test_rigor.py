@@ -1,0 +1,99 @@
+"""Tasks of high rigor on a whole platform: authors, reviewers, writers of tests and judges, all played by the rehearsal
+model, all tests really run."""
+
+from __future__ import annotations  # the stub types exist for the checker only
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+from folkmoot.api.orchestrator.v1 import orchestrator_pb2 as pb
+from folkmoot.api.orchestrator.v1 import orchestrator_pb2_grpc as rpc
+from folkmoot.kernel.ids import AgentId
+from folkmoot.platform.demo.material import write_repository
+from folkmoot.rehearsal.script import compose
+from folkmoot.rehearsal.server import serving
+from folkmoot.runtime.grpc.client import channel, credentials
+from tests.fixtures.platform import Moot
+from tests.fixtures.rehearsal import book, repository
+
+HELPERS = {"tester-1": "sealed", "tester-2": "sealed", "splitter-1": "splits", "judge-1": "judges"}
+
+
+def acceptable(result: dict[str, Any]) -> list[str]:
+    return [r["proposal_id"] for r in result["ranking"] if r["acceptable"]]
+
+
+def test_tests_of_peers_decide_where_every_check_passes(moot: Moot, tmp_path: Path) -> None:
+    """L2: two right authors, and one whose change passes base's tests and every check: what tells them apart are the
+    tests that they wrote, run on each other."""
+    done = moot.solve("tally", {"dev-1": "plausible", "dev-2": "right", "dev-3": "differs"}, tmp_path, "--rigor", "L2")
+    assert done.code == 0, done.err
+    result = done.json
+    assert result["winner"]["agent_id"] in ("dev-2", "dev-3")
+    assert "dev-1-r1" in acceptable(result)
+    shown = moot("evidence", result["task_id"]).out
+    assert "own-dev-2-r1" in shown or "own-dev-3-r1" in shown
+    replayed = moot("evidence", result["task_id"], "--replay")
+    assert replayed.code == 0, replayed.out + replayed.err
+
+
+def test_an_author_mends_what_a_peer_has_shown(moot: Moot, tmp_path: Path) -> None:
+    """L2: a reviewer's reproducer fails on the plausible change; its author mends it, and the first one stays."""
+    done = moot.solve("tally", {"dev-1": "mends", "dev-2": "right"}, tmp_path, "--rigor", "L2")
+    assert done.code == 0, done.err
+    result = done.json
+    assert {"dev-1-r1", "dev-1-r2", "dev-2-r1"} == {r["proposal_id"] for r in result["ranking"]}
+    assert result["winner"]["proposal_id"] in ("dev-1-r2", "dev-2-r1")
+
+
+def test_writers_who_saw_no_candidate_decide_between_two_camps(moot: Moot, tmp_path: Path) -> None:
+    """L3: one author's test contradicts the other's; two writers of sealed tests settle it."""
+    cast = {"dev-1": "insists", "dev-2": "right"}
+    done = moot.solve("tally", cast | HELPERS, tmp_path, "--rigor", "L3", "--agents", "2")
+    assert done.code == 0, done.err
+    result = done.json
+    assert result["winner"]["agent_id"] == "dev-2"
+    assert result["decided_by"] in ("sealed_tests", "judging")
+
+
+def test_two_camps_of_equal_weight_are_no_decision(moot: Moot, tmp_path: Path) -> None:
+    """L2 has only the authors' word against each other's: it says so, and what would settle it. With a check for that,
+    the same candidates are judged again, and nobody works anew."""
+    material = repository("tally")
+    done = moot.solve("tally", {"dev-1": "insists", "dev-2": "right"}, tmp_path, "--rigor", "L2")
+    assert done.code == 3, done.out + done.err
+    abstained = done.json
+    assert abstained["settle"]
+    check = "python3 -c 'from tally.split import split; assert split(1001, [1, 1, 1]) == [334, 334, 333]'"
+    argv = ["continue", abstained["task_id"], "--check", check, "--json"]
+    again = moot.rehearsed("tally", {"dev-1": "insists", "dev-2": "right"}, *argv, folder=tmp_path)
+    assert again.code == 0, again.out + again.err
+    assert again.json["winner"]["agent_id"] == "dev-2"
+    assert material.checks
+
+
+async def test_the_same_by_grpc(moot: Moot, tmp_path: Path) -> None:
+    """A client of another language gets the same answer, with the evidence."""
+    cast = {"dev-1": "insists", "dev-2": "right"} | HELPERS
+    script = compose({AgentId(a): b for a, b in cast.items()}, book("tally"))
+    material = repository("tally")
+    write_repository(tmp_path / "repo", material)
+    async with serving(script) as model, channel(moot.info.orchestrator) as open_channel:
+        stub: rpc.OrchestratorServiceAsyncStub = rpc.OrchestratorServiceStub(open_channel)
+        task = pb.Task(
+            title=material.title,
+            text=material.text,
+            repository=str(tmp_path / "repo"),
+            checks=material.checks,
+            agents=2,
+            rigor="L3",
+            model_url=f"http://{model}/v1",
+            model="rehearsal",
+        )
+        metadata = credentials(moot.info.token)
+        async with asyncio.timeout(300):
+            reply = await stub.Deliberate(pb.DeliberateRequest(task=task), metadata=metadata)
+        evidence = await stub.GetEvidence(pb.GetEvidenceRequest(task_id=reply.result.task_id), metadata=metadata)
+    assert reply.result.winner.agent_id == "dev-2"
+    assert len(evidence.exhibits) >= 4
