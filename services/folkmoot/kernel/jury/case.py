@@ -11,7 +11,7 @@ from folkmoot.kernel.jury.gates import Entry, entry_of, refused
 from folkmoot.kernel.jury.matrix import Trial, matrix_of
 from folkmoot.kernel.jury.policy import Policy, Weights
 from folkmoot.kernel.jury.voices import PASS, Class, Hearing, hear
-from folkmoot.kernel.jury.weighing import Opinion, Weighed, opinions, rivals, weigh
+from folkmoot.kernel.jury.weighing import Opinion, Weighed, contested, opinions, rivals, weigh
 from folkmoot.kernel.jury.words import count
 from folkmoot.kernel.result import DecidedBy
 
@@ -96,6 +96,11 @@ def class_odds(case: Case, number: int, voiced: Sequence[Opinion]) -> Odds:
         *gate_odds(of.entries[0], case.baseline, case.policy),
         *_alike(case, of, weights),
         *((_said(o, odds), odds) for o in voiced if (odds := o.doubts.get(number, 0.0))),
+        *(
+            [("a level rival's tests contradict its own", -math.log(weights.contested))]
+            if contested(number, case.hearing, voiced)
+            else []
+        ),
         *([(_rivals(len(classes) - 1), rivals(number, voiced, len(classes)))] if len(classes) > 1 else []),
     ]
 

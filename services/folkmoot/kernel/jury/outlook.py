@@ -82,30 +82,30 @@ def _settled(case: Case) -> str:
     sure = probability(odds_for(case))
     if sure >= enough:
         return f"the confidence of {sure:.2f} is enough ({enough:.2f})"
-    if case.weighed is None:
+    if case.weighed is None or len(case.hearing.classes) > 1 or not _unopposed(case):
         return ""
-    first = case.hearing.classes[case.weighed.order[0]]
-    agents = {e.agent for e in first.entries}
-    if len(first.changes) > 1 and len(agents) > 1 and _unopposed(case, case.weighed.order[0]):
-        return f"{len(first.changes)} different changes by {len(agents)} agents behave alike, and no test objects"
+    only = case.hearing.classes[0]
+    agents = {e.agent for e in only.entries}
+    blind = any(v.blind for v in case.hearing.voices)
+    if len(agents) > 1 and (len(only.changes) == 1 or blind):
+        same = "made one and the same change" if len(only.changes) == 1 else "behave alike, also in sealed tests"
+        return f"all {len(agents)} authors of acceptable proposals {same}, and no test objects"
     return ""
 
 
-def _unopposed(case: Case, number: int) -> bool:
-    """Somebody's test tells something, and none fails here."""
+def _unopposed(case: Case) -> bool:
+    """Somebody's test tells something, and all pass on the only class."""
     patterns = [p for v in case.hearing.voices for p in v.patterns]
-    return all(p.marks[number] == PASS for p in patterns) and any(
-        p.base != PASS or set(p.marks) != {PASS} for p in patterns
-    )
+    return all(p.marks == PASS for p in patterns) and any(p.base != PASS for p in patterns)
 
 
 def _close(case: Case) -> tuple[tuple[ProposalId, ProposalId], ...]:
-    """Pairs that would still be open if one more voice spoke, those of the likeliest classes first."""
+    """Pairs that a writer of tests could turn, with some help; those of the likeliest classes first."""
     if case.weighed is None or case.policy.weights is None:
         return ()
     order, classes = case.weighed.order, case.hearing.classes
     place = {n: order.index(n) for n in order}
-    reach = math.log(case.policy.weights.blind) * 2 + 1e-9
+    reach = 1.5 * math.log(case.policy.weights.blind)
     near = [p for p, odds in duels(case.voiced, len(classes)).items() if abs(odds) <= reach]
     near.sort(key=lambda p: (max(place[p[0]], place[p[1]]), min(place[p[0]], place[p[1]])))
     return tuple((_first(classes[a]), _first(classes[b])) for a, b in (sorted(p, key=place.__getitem__) for p in near))

@@ -47,11 +47,17 @@ class Weights(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     odds; for a class alone, by which it is likelier (`kept`) or less likely (`broken`) to be right."""
 
     own: Ratio
-    """For a class that the author has a change in."""
+    """For a class that the author has a change in: all such authors together, one opinion."""
+    alike: Ratio
+    """The same, where no other class passes those tests, and several authors are at home in this one."""
+    contested: Ratio
+    """Against a class whose authors contradict those of another that is level with it, and are contradicted."""
     third: Ratio
     """Of an author with a change in neither."""
     against: Ratio
-    """Against the class that the author has a change in."""
+    """Against a class that the author has a change in."""
+    moved: Ratio
+    """Of an author who saw the evidence and left one class for the other."""
     blind: Ratio
     """Of a writer who saw no candidate, or two without names."""
     unreached: Share
@@ -61,11 +67,12 @@ class Weights(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     kept: Ratio
     """Passes all tests of an author elsewhere that tell something."""
     broken: Ratio
-    """Fails such a test."""
-    alone_broken: Ratio
-    """Fails tests that pass on nothing but their author's own change."""
+    """Fails such a test that others than its author pass."""
     blind_kept: Ratio
+    """The same of a writer who saw no candidate."""
     blind_broken: Ratio
+    blind_lost: Ratio
+    """Fails a test of his that no class passes."""
     agree: Ratio
     """Each further different change of the same behaviour, up to `peers`."""
 

@@ -38,7 +38,7 @@ class Pattern(msgspec.Struct, frozen=True, kw_only=True):
     """One mark per class."""
     base: str
     alone: bool
-    """Passes on nothing but what the voice itself proposed."""
+    """Passes on no class but those that its author has a change in: nobody else's behaviour bears it out."""
     tests: tuple[tuple[str, str], ...]
     """Exhibit and test id of those that say it."""
 
@@ -48,7 +48,7 @@ class Voice(msgspec.Struct, frozen=True, kw_only=True):
     blind: bool
     """Saw no candidate, or none by name, and has none of its own."""
     homes: frozenset[int]
-    """Classes that it has a change in."""
+    """Classes that it has a change in, in any round."""
     patterns: tuple[Pattern, ...]
 
 
@@ -71,6 +71,8 @@ class Hearing(msgspec.Struct, frozen=True, kw_only=True):
     classes: tuple[Class, ...] = ()
     """By content."""
     voices: tuple[Voice, ...] = ()
+    moves: tuple[tuple[str, int, int], ...] = ()
+    """Authors who left one class for another when they saw the evidence: name, from, to."""
     thrown: tuple[tuple[Trial, str], ...] = ()
     """Tests that do not count, and why."""
 
@@ -94,7 +96,12 @@ def hear(entries: Sequence[Entry], acceptable: Sequence[Entry], trials: Sequence
         problem = _problem(row, trial, cheats, outside)
         (thrown.append((trial, problem)) if problem else rows.append(row))
     classes, of_change = _classes(changes, rows)
-    return Hearing(classes=classes, voices=_voices(changes, classes, of_change, rows, entries), thrown=tuple(thrown))
+    return Hearing(
+        classes=classes,
+        voices=_voices(changes, classes, of_change, rows, entries),
+        moves=_moves(changes, of_change),
+        thrown=tuple(thrown),
+    )
 
 
 def _only_checks_fail(entry: Entry) -> bool:
@@ -141,6 +148,22 @@ def _classes(changes: Sequence[tuple[Entry, ...]], rows: Sequence[_Row]) -> tupl
     return classes, [number_of[n] for n in range(len(changes))]
 
 
+def _moves(changes: Sequence[tuple[Entry, ...]], of_change: Sequence[int]) -> tuple[tuple[str, int, int], ...]:
+    """From the class of an author's first round to that of the last, where both are acceptable."""
+    rounds: dict[str, list[tuple[int, int]]] = {}
+    for number, change in enumerate(changes):
+        for e in change:
+            rounds.setdefault(e.agent, []).append((round_of(e.proposal), of_change[number]))
+    ends = {agent: (min(of)[1], max(of)[1]) for agent, of in rounds.items()}
+    return tuple((agent, *ends[agent]) for agent in sorted(ends) if ends[agent][0] != ends[agent][1])
+
+
+def round_of(proposal: str) -> int:
+    """As its id says: `dev-1-r2` is of the second; 1 where it says nothing."""
+    tail = proposal.rpartition("-r")[2]
+    return int(tail) if tail.isdecimal() else 1
+
+
 # --- voices ------------------------------------------------------------------------------------------------------
 
 
@@ -161,11 +184,8 @@ def _voices(
     voices = []
     for (name, blind), of in sorted(said.items()):
         own = [n for n, change in enumerate(changes) if any(groups[e.agent] == name for e in change)]
-        others = [row for row in rows if groups.get(row.trial.exhibit.author, row.trial.exhibit.author) != name]
-        moved = any(row.marks[n] == PASS and row.base != PASS for n in own for row in others)
         homes = frozenset(of_change[n] for n in own)
-        patterns = _patterns(of, first, None if blind else own, moved)
-        voices.append(Voice(name=name, blind=blind, homes=homes, patterns=patterns))
+        voices.append(Voice(name=name, blind=blind, homes=homes, patterns=_patterns(of, first, homes, blind)))
     return tuple(voices)
 
 
@@ -178,18 +198,17 @@ def _authors(changes: Sequence[tuple[Entry, ...]], entries: Sequence[Entry]) -> 
     return {agent: " and ".join(sorted(of)) for agent, of in groups.items()}
 
 
-def _patterns(
-    rows: Iterable[_Row], first: Sequence[int], own: Sequence[int] | None, moved: bool
-) -> tuple[Pattern, ...]:
-    """`first`: a change of each class; `own`: the voice's changes, None where it cannot have any; `moved`: other
-    voices' tests show that those differ from base."""
-    found: dict[tuple[str, str, bool], list[tuple[str, str]]] = {}
+def _patterns(rows: Iterable[_Row], first: Sequence[int], homes: AbstractSet[int], blind: bool) -> tuple[Pattern, ...]:
+    """`first`: a change of each class."""
+    found: dict[tuple[str, str], list[tuple[str, str]]] = {}
     for row in rows:
         marks = "".join([row.marks[n] for n in first])
-        witnesses = {m for n, m in enumerate(row.marks) if own is None or n not in own}
-        alone = own is not None and PASS not in witnesses and not (moved and row.base == PASS)
-        found.setdefault((marks, row.base, alone), []).append((row.trial.exhibit.exhibit_id, row.trial.test))
+        found.setdefault((marks, row.base), []).append((row.trial.exhibit.exhibit_id, row.trial.test))
     return tuple(
-        Pattern(marks=marks, base=base, alone=alone, tests=tuple(tests))
-        for (marks, base, alone), tests in sorted(found.items())
+        Pattern(marks=marks, base=base, alone=not blind and not _borne_out(marks, homes), tests=tuple(tests))
+        for (marks, base), tests in sorted(found.items())
     )
+
+
+def _borne_out(marks: str, homes: AbstractSet[int]) -> bool:
+    return any(mark == PASS and number not in homes for number, mark in enumerate(marks))

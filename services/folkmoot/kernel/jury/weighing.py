@@ -45,60 +45,105 @@ class Weighed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def opinions(hearing: Hearing, verdicts: Sequence[Verdict], weights: Weights) -> tuple[Opinion, ...]:
+    pairs = list(combinations(range(len(hearing.classes)), 2))
     return (
-        *(_of_voice(v, len(hearing.classes), weights) for v in hearing.voices),
+        *(_of_voice(v, pairs, len(hearing.classes), weights) for v in hearing.voices),
+        *(o for n in range(len(hearing.classes)) if (o := _of_class(n, hearing.voices, pairs, weights)).duels),
+        *(_of_mover(*move, weights) for move in hearing.moves),
         *_of_judges(hearing.classes, verdicts, weights),
     )
 
 
-def _of_voice(voice: Voice, classes: int, weights: Weights) -> Opinion:
-    duels = {pair: odds for pair in combinations(range(classes), 2) if (odds := _duel(voice, pair, weights))}
+def _of_voice(voice: Voice, pairs: Sequence[Pair], classes: int, weights: Weights) -> Opinion:
+    duels = {pair: odds for pair in pairs if (odds := _duel(voice, pair, weights))}
     doubts = {n: odds for n in range(classes) if (odds := _doubt(voice, n, weights))}
     return Opinion(voice=voice.name, kind="blind" if voice.blind else "tests", duels=duels, doubts=doubts)
 
 
 def _duel(voice: Voice, pair: Pair, weights: Weights) -> float:
+    """Of one that speaks for a class that it has no change in; the others speak as one: `_of_class`."""
+    sign, hard = _leaning(voice, pair)
+    better, worse = pair if sign > 0 else (pair[1], pair[0])
+    if not sign or (better in voice.homes and worse not in voice.homes):
+        return 0.0
+    ratio = weights.blind if voice.blind else weights.against if worse in voice.homes else weights.third
+    return sign * math.log(ratio) * (1.0 if hard else weights.unreached)
+
+
+def _of_class(number: int, voices: Sequence[Voice], pairs: Sequence[Pair], weights: Weights) -> Opinion:
+    """Those at home in a class have one opinion for it together: agents that make the same mistake test alike."""
+    home = [v for v in voices if number in v.homes]
+    said = dict[Pair, float]()
+    for pair in pairs if home else ():
+        if number in pair and (odds := _own(number, pair, home, weights)):
+            said[pair] = odds if number == pair[0] else -odds
+    return Opinion(voice=f"its own ({', '.join(v.name for v in home)})", kind="tests", duels=said, doubts={})
+
+
+def _own(number: int, pair: Pair, home: Sequence[Voice], weights: Weights) -> float:
+    """Log-odds for class `number`: what another class passes too counts; what several authors of this one pass, less;
+    what only its author's own change passes, nothing."""
+    other, sign = (pair[1], 1) if number == pair[0] else (pair[0], -1)
+    ways = [_leaning(v, pair) for v in home if other not in v.homes]
+    if any(way == sign for way, _ in ways):
+        return math.log(weights.own) * (1.0 if (sign, True) in ways else weights.unreached)
+    return math.log(weights.alike) if len(home) > 1 and claims(number, other, home) else 0.0
+
+
+def claims(number: int, other: int, home: Iterable[Voice]) -> bool:
+    """An assertion of its own authors, that it passes, fails on the other."""
+    return any(
+        p.marks[number] == PASS and p.marks[other] == FAIL for v in home if other not in v.homes for p in v.patterns
+    )
+
+
+def contested(number: int, hearing: Hearing, voiced: Sequence[Opinion]) -> bool:
+    """Another class is level with it in their duel, and the authors of each contradict the other."""
+    homes = [[v for v in hearing.voices if n in v.homes] for n in range(len(hearing.classes))]
+    level = [pair for pair, odds in duels(voiced, len(homes)).items() if number in pair and abs(odds) < EPSILON]
+    return any(claims(a, b, homes[a]) and claims(b, a, homes[b]) for a, b in level)
+
+
+def _of_mover(name: str, left: int, entered: int, weights: Weights) -> Opinion:
+    pair, sign = ((entered, left), 1) if entered < left else ((left, entered), -1)
+    odds = sign * math.log(weights.moved)
+    return Opinion(voice=f"{name}, who changed over", kind="tests", duels={pair: odds}, doubts={})
+
+
+def _leaning(voice: Voice, pair: Pair) -> tuple[int, bool]:
+    """1 for the first of the pair, -1 for the other, 0 for neither; and whether an assertion fails on the loser."""
     one, other = pair
     ahead = behind = 0
-    hard = False
+    hard = [False, False]
     for pattern in voice.patterns:
-        if pattern.alone:
-            continue
         a, b = pattern.marks[one], pattern.marks[other]
-        if a == PASS and b != PASS and b != BLANK:
-            ahead, hard = ahead + 1, hard or b == FAIL
-        elif b == PASS and a != PASS and a != BLANK:
-            behind, hard = behind + 1, hard or a == FAIL
+        if pattern.alone or (a == PASS) == (b == PASS) or BLANK in (a, b):
+            continue
+        if a == PASS:
+            ahead, hard[0] = ahead + 1, hard[0] or b == FAIL
+        else:
+            behind, hard[1] = behind + 1, hard[1] or a == FAIL
     if ahead == behind:
-        return 0.0
-    sign = 1 if ahead > behind else -1
-    better, worse = (one, other) if sign > 0 else (other, one)
-    return sign * math.log(_ratio(voice, better, worse, weights)) * (1.0 if hard else weights.unreached)
-
-
-def _ratio(voice: Voice, better: int, worse: int, weights: Weights) -> float:
-    if voice.blind:
-        return weights.blind
-    if better in voice.homes:
-        return weights.own
-    return weights.against if worse in voice.homes else weights.third
+        return 0, False
+    return (1, hard[0]) if ahead > behind else (-1, hard[1])
 
 
 def _doubt(voice: Voice, number: int, weights: Weights) -> float:
-    """Does it contradict the class, or bear it out? Only what tells something somewhere counts."""
-    telling = [p for p in voice.patterns if tells(p)]
-    broken = [p for p in telling if p.marks[number] == FAIL]
+    """Does it contradict the class, or bear it out? Its own authors do not count."""
     if number in voice.homes:
         return 0.0
-    if broken:
-        alone = all(p.alone for p in broken)
-        return -math.log(weights.blind_broken if voice.blind else weights.alone_broken if alone else weights.broken)
-    passes = any(p.marks[number] == PASS for p in telling)
-    return math.log(weights.blind_kept if voice.blind else weights.kept) if passes else 0.0
+    telling = [p for p in voice.patterns if tells(p)]
+    broken = [p for p in telling if p.marks[number] == FAIL]
+    if any(PASS in p.marks and not p.alone for p in broken):
+        return -math.log(weights.blind_broken if voice.blind else weights.broken)
+    if voice.blind and broken:
+        return -math.log(weights.blind_lost)
+    kept = not broken and any(p.marks[number] == PASS for p in telling)
+    return math.log(weights.blind_kept if voice.blind else weights.kept) if kept else 0.0
 
 
 def tells(pattern: Pattern) -> bool:
-    """It passes somewhere or fails somewhere: not the same on base and on all classes."""
+    """Not the same on base and on all classes; or no class passes it."""
     return len({m == PASS for m in pattern.marks + pattern.base if m != BLANK}) > 1 or FAIL in pattern.marks
 
 
