@@ -35,6 +35,11 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     role: str = ""
     council: str = ""
     budget: Limits | None = None
+    max_agents: Annotated[int, msgspec.Meta(ge=0, le=MAX_AGENTS)] = 0
+    superseded: tuple[str, ...] = ()
+    """Ids of base's tests that the story makes wrong."""
+    total: Limits | None = None
+    """Of each of its tasks as a whole."""
     plan: str | tuple[PlannedTask, ...] | Plan = SINGLE
     """`single`, `model`, or the tasks."""
     autopilot: bool | None = None
@@ -120,6 +125,9 @@ def _task(told: Submission, model: str) -> task_pb.Task:
         role=told.role,
         council=told.council,
         budget=limits_to_wire(told.budget),
+        max_agents=told.max_agents,
+        superseded=told.superseded,
+        total=limits_to_wire(told.total),
     )
 
 
