@@ -128,7 +128,7 @@ class Briefing:
         return Objected(
             exhibit=exhibit,
             objections=objections,
-            files=tuple(msgspec.json.decode(await self._body(exhibit.pack.files), type=list[PackedFile])),
+            files=tuple(msgspec.json.decode(await self._body(exhibit.pack.files) or b"[]", type=list[PackedFile])),
             claims=shown.claims(findings, exhibit.exhibit_id),
             output=await self._printed(run),
         )
