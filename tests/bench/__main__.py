@@ -1,6 +1,6 @@
 """`make bench`: what the platform costs over the parts that it is made of. A figure never fails anything.
 
-    python -m tests.bench [up] [solve] [workspaces] [deliberations] [fanout] [log] [kernel] [crowd] [--crowd N]
+    python -m tests.bench [up] [solve] [workspaces] [deliberations] [matrix] [fanout] [log] [kernel] [crowd] [--crowd N]
 
 Each ratio is taken in one run, ours and the floor in turn. Run it on a quiet machine, and more than once.
 """
@@ -16,12 +16,12 @@ from tempfile import TemporaryDirectory
 
 from folkmoot.kernel import subjects
 from folkmoot.runner import toolchain
-from tests.bench import commands, crowd, deliberations, fanout, logs, pure, stage, workspaces
+from tests.bench import commands, crowd, deliberations, fanout, logs, matrix, pure, stage, workspaces
 from tests.bench.bare import Bare
 from tests.bench.measure import Row, table
 from tests.fixtures.platform import Moot
 
-SECTIONS = ("up", "solve", "workspaces", "deliberations", "fanout", "log", "kernel", "crowd")
+SECTIONS = ("up", "solve", "workspaces", "deliberations", "matrix", "fanout", "log", "kernel", "crowd")
 
 
 def main() -> None:
@@ -77,6 +77,8 @@ async def _on_platform(command: Moot, folder: Path, chosen: frozenset[str], inst
             rows.append(await deliberations.instant(on, place, instant))
             _say(_breakdown(*await deliberations.breakdown(on)))
             rows.append(await deliberations.slow(on, place, slow))
+        if "matrix" in chosen:
+            rows.append(await matrix.row(command.info, folder, on.bus.artifacts))
         if "fanout" in chosen:
             rows.append(await fanout.row(command, folder / "fanout", on.bus))
         if chosen & {"log", "kernel"} and not on.ended:
