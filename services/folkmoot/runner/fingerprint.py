@@ -2,12 +2,13 @@
 
 Equal keys mean the same set of (path, operation, mode, normalised content). Python loses comments, blank lines and
 layout between tokens, and keeps indentation, literals, operators and strings; Go, JavaScript and TypeScript lose what
-`syntax` says; everything else, and what cannot be read, counts byte by byte. Two changes that might behave differently
-never get one key; two that behave alike may get two.
+`syntax` says; everything else, what cannot be read, and Python with a comment that may be an order to a tool, counts
+byte by byte. Two changes that might behave differently never get one key; two that behave alike may get two.
 """
 
 import hashlib
 import io
+import re
 import token
 import tokenize
 from collections.abc import Iterable, Iterator
@@ -19,6 +20,11 @@ from folkmoot.runner import syntax
 _READABLE_BYTES = 1_000_000
 """Larger files are compared byte by byte: nobody edits them for style."""
 _MEANINGLESS = frozenset({tokenize.COMMENT, tokenize.NL})
+_ORDERS = re.compile(
+    r"type:|noqa|pragma|lint|pyright|mypy|ruff|isort|fmt:|yapf|nosec|bandit|noinspection|cython:|distutils:",
+    re.IGNORECASE,
+)
+"""To a type checker, a linter, a coverage tool: a check may run one."""
 _STRING_OPENS = frozenset(getattr(token, name) for name in ("FSTRING_START", "TSTRING_START") if hasattr(token, name))
 _STRING_CLOSES = frozenset(getattr(token, name) for name in ("FSTRING_END", "TSTRING_END") if hasattr(token, name))
 
@@ -71,6 +77,8 @@ def _tokens(source: bytes) -> Iterator[bytes]:
     for item in stream:
         if item.type == tokenize.ERRORTOKEN:
             raise ValueError("not Python")
+        if item.type == tokenize.COMMENT and _ORDERS.search(item.string):
+            raise ValueError("a comment that may be an order goes by lines, of which tokens keep little")
         if item.type in _STRING_OPENS:
             yield from _whole_string(stream)
         if item.type not in _MEANINGLESS:

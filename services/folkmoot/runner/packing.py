@@ -52,9 +52,9 @@ class Packer:
         self._worn: asyncio.Queue[Path] = asyncio.Queue()
 
     def look(self, folder: Path) -> None:
-        """Have it packed if it has worn by `every` since the last time."""
+        """Have it packed if it has worn by `every` candidates since the last time: each is a pack and a ref."""
         rest = self._rest.get(folder, 0)
-        if rest != _WAITS and wear(folder) - rest >= self._every:
+        if rest != _WAITS and wear(folder) - rest >= 2 * self._every:
             self._rest[folder] = _WAITS
             self._worn.put_nowait(folder)
 
