@@ -1,96 +1,96 @@
-"""`make bench-judgement`: how well the jury chooses, over a pool of cases whose truth it never sees.
+"""`make bench-judgement`: how well the jury chooses, over a pool of cases whose truth it never sees. docs/judgement.md.
 
-python -m tests.bench.judgement --computed [--half tune|report|all] [--rigor L2,L3] [--policy FILE] [--misses]
+python -m tests.bench.judgement [--half tune|report|all] [--rigor L2,L3] [--cases N] [--keep DIR] [--pool DIR]
+python -m tests.bench.judgement --computed      the whole half in seconds, from what is known of the pool
+python -m tests.bench.judgement --from DIR      what was kept, judged anew
 """
 
 import argparse
-import sys
+import asyncio
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
-from folkmoot.kernel.jury import POLICY, Policy, judge, policy_from
+from folkmoot.kernel.jury import POLICY, Policy, policy_from
 from folkmoot.kernel.task import Rigor
-from tests.bench.judgement import choosers, computed
-from tests.bench.judgement.computed import Shown
-from tests.bench.judgement.draw import Drawn, draw, halves
-from tests.bench.judgement.score import HEAD, SLICES, Choice, reliability, row, score
+from tests.bench import stage
+from tests.bench.judgement import case as cases_of
+from tests.bench.judgement import computed, platform, report, runs
+from tests.bench.judgement.case import Case
+from tests.bench.judgement.draw import draw, halves
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser("python -m tests.bench.judgement", description=__doc__)
-    parser.add_argument("--computed", action="store_true", help="from what is known of the pool, without a platform")
-    parser.add_argument("--half", choices=("tune", "report", "all"), default="report")
-    parser.add_argument("--rigor", default="L2,L3", metavar="L2,L3")
-    parser.add_argument("--policy", type=Path, metavar="FILE", help="a policy other than the shipped one")
-    parser.add_argument("--patient", action="store_true", help="never stop early")
-    parser.add_argument("--misses", action="store_true", help="name the cases that went wrong, and why")
-    parser.add_argument("--slices", action="store_true", help="a table for each slice of the pool")
+    parser = _parser()
     asked = parser.parse_args()
     policy = policy_from(asked.policy.read_bytes()) if asked.policy else POLICY
-    cases = draw()
-    half = halves([d.case for d in cases])
-    cases = [d for d in cases if asked.half in ("all", half[d.case.id])]
-    for rigor in map(Rigor, asked.rigor.split(",")):
-        began = time.monotonic()
-        shown = [(d, computed.observed(d, rigor, policy, patient=asked.patient)) for d in cases]
-        _say(f"\n## {rigor}, {len(cases)} cases (half: {asked.half}), policy {policy.version}, computed\n")
-        _report(shown, policy, slices=asked.slices, misses=asked.misses)
-        _say(f"\n{time.monotonic() - began:.0f} s")
+    rigors = [Rigor(name) for name in asked.rigor.split(",")]
+    if asked.write:
+        cases_of.write_pool([d.case for d in draw()], asked.write)
+        return
+    began = time.monotonic()
+    if asked.computed:
+        _computed(asked.half, rigors, policy, patient=asked.patient, slices=asked.slices, misses=asked.misses)
+    else:
+        chosen = _chosen(cases_of.read_pool(asked.pool) if asked.pool else [d.case for d in draw()], asked)
+        with TemporaryDirectory(prefix="moot-judgement-") as folder:
+            kept = asked.kept or asked.keep or Path(folder) / "kept"
+            if not asked.kept:
+                asyncio.run(platform.play(Path(folder), chosen, rigors, kept, at_once=asked.at_once))
+            found = list(runs.kept(kept, rigors, [c.id for c in chosen]))
+            _report("on a platform", found, rigors, policy, slices=asked.slices, misses=asked.misses)
+    report.say(f"\n{stage.machine()}; {time.monotonic() - began:.0f} s in all.")
 
 
-def _report(shown: Sequence[tuple[Drawn, Shown]], policy: Policy, *, slices: bool, misses: bool) -> None:
-    everybody = {"**jury**": choosers.jury(policy)} | choosers.MODELS | choosers.NAIVE
-    rows = {name: [_choice(d, s, chooser, policy) for d, s in shown] for name, chooser in everybody.items()}
-    rows["ceiling: knows the right tests"] = [
-        _choice(d, s, choosers.knowing(computed.true_tests(d, s.evidence)), policy) for d, s in shown
-    ]
-    for title, belongs in SLICES.items():
-        if slices or title in ("all", "without mirror"):
-            _say(f"\n### {title}\n\n{HEAD}")
-            for name, choices in rows.items():
-                _say(row(name, score([c for c in choices if belongs(c)])))
-    _say("\n### Confidence\n\n" + reliability(rows["**jury**"]))
-    if misses:
-        _misses(shown, rows["**jury**"], policy)
-
-
-def _choice(drawn: Drawn, shown: Shown, chooser: choosers.Chooser, policy: Policy) -> Choice:
-    chosen = chooser(shown.evidence)
-    labels = drawn.case.names
-    return Choice(
-        case=drawn.case.id,
-        chosen=labels[chosen.removesuffix("-r1")] if chosen else None,
-        labels=tuple(labels[c.admission.proposal_id.removesuffix("-r1")] for c in shown.evidence.candidates),
-        mirror=drawn.case.mirror,
-        tags=frozenset((*drawn.case.tags, drawn.case.language)),
-        confidence=judge(shown.evidence, policy).confidence or 0.0,
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("python -m tests.bench.judgement", description=__doc__)
+    parser.add_argument("--half", choices=("tune", "report", "all"), default="report", help="of the pool")
+    parser.add_argument("--rigor", default="L2,L3", metavar="L2,L3")
+    parser.add_argument(
+        "--cases", type=int, default=0, metavar="N", help="at most so many, spread over the half; 0: all"
     )
+    parser.add_argument("--at-once", type=int, default=2, metavar="N", help="deliberations side by side")
+    parser.add_argument(
+        "--keep", type=Path, metavar="DIR", help="keep all evidence there, and go on with what is there"
+    )
+    parser.add_argument("--from", type=Path, metavar="DIR", dest="kept", help="run nothing: judge what was kept")
+    parser.add_argument("--pool", type=Path, metavar="DIR", help="another pool: a folder per case")
+    parser.add_argument("--write", type=Path, metavar="DIR", help="write this pool as folders, and end")
+    parser.add_argument("--computed", action="store_true", help="from what is known of the pool, without a platform")
+    parser.add_argument("--patient", action="store_true", help="computed: never stop early")
+    parser.add_argument("--policy", type=Path, metavar="FILE", help="a policy other than the shipped one")
+    parser.add_argument("--slices", action="store_true", help="a table for each slice of the pool")
+    parser.add_argument("--misses", action="store_true", help="name the cases that went wrong, and why")
+    return parser
 
 
-def _misses(shown: Sequence[tuple[Drawn, Shown]], choices: Sequence[Choice], policy: Policy) -> None:
-    for (drawn, seen), choice in zip(shown, choices, strict=True):
-        if choice.hit or (choice.chosen is None and not choice.possible):
-            continue
-        ruling = judge(seen.evidence, policy)
-        _say(
-            f"\n{choice.case}: {choice.chosen} chosen, confidence {ruling.confidence}, stages {', '.join(seen.stages)}"
-        )
-        _say(f"  standing: {seen.standing.classes} {seen.standing.probability} {seen.standing.settled}")
-        for c in drawn.case.candidates:
-            _say(f"  {c.name} {c.label} {c.kind}, tests {c.tests}, revision {c.revision.label if c.revision else '-'}")
-        true = computed.true_tests(drawn, seen.evidence)
-        for trial in choosers.Table(seen.evidence).trials:
-            cells = " ".join(f"{s.removesuffix('-r1')}:{c}" for s, c in sorted(trial.cells.items()))
-            fits = (trial.exhibit.exhibit_id, trial.test) in true
-            _say(f"    {'right' if fits else 'TOXIC'} {trial.test}: {cells}")
-        for reason in ruling.reasons[:8]:
-            _say(f"  . {reason}")
+def _chosen(pool: Sequence[Case], asked: argparse.Namespace) -> list[Case]:
+    half = halves(pool)
+    found = [c for c in pool if asked.half in ("all", half[c.id])]
+    step = max(1, len(found) // asked.cases) if asked.cases else 1
+    return found[::step][: asked.cases or None]
 
 
-def _say(text: str) -> None:
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()
+def _computed(half: str, rigors: Sequence[Rigor], policy: Policy, *, patient: bool, slices: bool, misses: bool) -> None:
+    pool = draw()
+    belongs = halves([d.case for d in pool])
+    chosen = [d for d in pool if half in ("all", belongs[d.case.id])]
+    found = [computed.observed(d, rigor, policy, patient=patient) for rigor in rigors for d in chosen]
+    _report("computed", found, rigors, policy, slices=slices, misses=misses)
+
+
+def _report(
+    how: str, found: Sequence[runs.Run], rigors: Sequence[Rigor], policy: Policy, *, slices: bool, misses: bool
+) -> None:
+    for rigor in rigors:
+        some = [run for run in found if run.rigor is rigor]
+        report.say(f"\n## {rigor}, {len(some)} cases, {how}, policy {policy.version}")
+        report.tables(some, policy, slices=slices)
+        if misses:
+            report.misses(some, policy)
+    if any(run.wall_s for run in found):
+        report.costs(found)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,11 @@
 """A case: a repository, a story, candidates, and everything else that a deliberation on it is played from.
 
-This is the contract for pools of others: `read` and `write` give the folder of a case, `docs/judgement.md` describes it.
+This is the contract for pools of others: `read` and `write` give the folder of a case; docs/judgement.md tells it.
 """
 
 import hashlib
 import json
+from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
@@ -137,6 +138,11 @@ def read(folder: Path) -> Case:
         return [filled(v, key) for v in value] if isinstance(value, list) else value
 
     return msgspec.convert(filled(json.loads((folder / "case.json").read_text("utf-8"))), Case)
+
+
+def write_pool(cases: Iterable[Case], folder: Path) -> None:
+    for case in cases:
+        write(case, folder / case.id)
 
 
 def read_pool(folder: Path) -> list[Case]:

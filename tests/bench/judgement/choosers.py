@@ -16,7 +16,7 @@ class Table:
 
     def __init__(self, evidence: Evidence) -> None:
         self.proposals = [c.admission.proposal_id for c in evidence.candidates]
-        self.authors = {c.admission.proposal_id: c.admission.agent_id for c in evidence.candidates}
+        self.authors = {str(c.admission.proposal_id): c.admission.agent_id for c in evidence.candidates}
         self.trials = matrix_of(evidence)
         self.passed = [{p for p in self.proposals if t.cells.get(p) is Cell.PASSED} for t in self.trials]
         self.clean = [
@@ -107,7 +107,7 @@ def _log_odds(table: Table, members: Sequence[str]) -> float:
             total += math.log(0.5 if not members else 0.12 if against else 0.88)
         else:
             seen.setdefault(exhibit.author, []).append(against)
-    homes = {table.authors[p] for p in members}  # type: ignore[index]
+    homes = {table.authors[p] for p in members}
     for author, said in seen.items():
         wrong = 0.5 if not members else 0.04 if author in homes else 0.2
         total += math.log(wrong if any(said) else 1 - wrong)
@@ -137,7 +137,7 @@ def _votes(table: Table, one: Sequence[str], other: Sequence[str]) -> int:
         ahead = (one[0] in table.passed[i]) - (other[0] in table.passed[i])
         blind = trial.exhibit.source in (Source.SEALED, Source.SPLIT)
         key = f"{trial.exhibit.author} {i if blind else ''}"
-        homes = {table.authors[p] for p in (*one, *other)}  # type: ignore[index]
+        homes = {table.authors[p] for p in (*one, *other)}
         votes[key] = votes.get(key, 0) + ahead * (2 if blind or trial.exhibit.author not in homes else 1)
     return sum(max(-2, min(2, v)) for v in votes.values())
 

@@ -1,5 +1,6 @@
-"""What a deliberation on a drawn case would observe, without running one: tests are beliefs about probes, and what each
-candidate gives for each probe is known. It follows the order of the protocol, so that a policy can be tried in a second.
+"""What a deliberation on a drawn case would observe, without running one: tests are beliefs about probes, and what
+each candidate gives for each probe is known. It follows the order of the protocol, so that a policy can be tried in
+seconds.
 
 What it leaves out: clocks, budgets, flaky tests, and whatever the platform might get wrong. Those are for real runs.
 """
@@ -32,6 +33,7 @@ from folkmoot.kernel.task import Rigor
 from tests.bench.judgement.case import RIGHT, Judge
 from tests.bench.judgement.draw import TAMPERS, Drawn
 from tests.bench.judgement.programs import outcomes
+from tests.bench.judgement.runs import Run, tags
 from tests.bench.judgement.testfiles import BOUND, Claims, holds
 
 _NOWHERE = ArtifactRef(sha256="0" * 64, size=0)
@@ -40,15 +42,7 @@ _GOOD = CommandEnd(exit_code=0)
 _BAD = CommandEnd(exit_code=1)
 
 
-class Shown(msgspec.Struct, frozen=True, kw_only=True):
-    """What was done, and the evidence at the end of it."""
-
-    evidence: Evidence
-    stages: tuple[str, ...]
-    standing: Standing
-
-
-def observed(drawn: Drawn, rigor: Rigor, policy: Policy, *, patient: bool = False) -> Shown:
+def observed(drawn: Drawn, rigor: Rigor, policy: Policy, *, patient: bool = False) -> Run:
     """Play the stages of `rigor` as the protocol does; `patient`: without stopping early."""
     return _Playing(drawn, rigor, policy, patient).play()
 
@@ -67,15 +61,23 @@ class _Playing:
         self.verdicts: list[Verdict] = []
         self.stages = ["propose"]
 
-    def play(self) -> Shown:
+    def play(self) -> Run:
         profile = self.policy.profile[self.rigor]
         if profile.cross_examine:
             self._open(profile)
             self._criticise(profile)
             self._split(profile)
             self._judge(profile)
-        evidence = self._evidence()
-        return Shown(evidence=evidence, stages=tuple(self.stages), standing=standing(evidence, self.policy))
+        evidence, case = self._evidence(), self.drawn.case
+        return Run(
+            case=case.id,
+            rigor=self.rigor,
+            labels=case.names,
+            tags=tags(case),
+            evidence=evidence,
+            stages=tuple(self.stages),
+            true=tuple(sorted(true_tests(self.drawn, evidence))),
+        )
 
     def _standing(self) -> Standing:
         now = standing(self._evidence(), self.policy)
@@ -93,12 +95,10 @@ class _Playing:
             return
         self.stages.append("critique")
         for candidate in self.drawn.case.candidates:
-            claims: Claims = {}
             for i, finding in enumerate(candidate.findings):
-                found = self._claims(f"finding {candidate.name} {i}")
-                claims |= {f"{name} {i}": beliefs for name, beliefs in found.items()}
-                self.findings.append(self._finding(candidate.name, finding.of, finding.path))
-            self._exhibit(f"finding-{candidate.name}-r1", candidate.name, Source.FINDING, claims)
+                name = f"finding-{candidate.name}-r1-{i + 1}"
+                self.findings.append(self._finding(name, finding.of, finding.path))
+                self._exhibit(name, candidate.name, Source.FINDING, self._claims(f"finding {candidate.name} {i}"))
         now = self._standing()
         if now.settled or profile.revisions < 1:
             return
@@ -142,14 +142,14 @@ class _Playing:
         )
         self.exhibits[name] = (exhibit, claims)
 
-    def _finding(self, reviewer: str, of: str, path: str) -> Finding:
+    def _finding(self, exhibit_id: str, of: str, path: str) -> Finding:
         return Finding(
             proposal_id=proposal(of),
             claim="it is wrong",
             severity="medium",
             path=path,
             reproducer=_NOWHERE,
-            exhibit_id=f"finding-{reviewer}-r1",
+            exhibit_id=exhibit_id,
         )
 
     # --- evidence ------------------------------------------------------------------------------------------------
@@ -237,6 +237,8 @@ class _Playing:
 
 def cells(language: str, claims: Claims, found: dict[str, str], text: str) -> dict[str, Outcome]:
     """Of one test file on one module; empty where it cannot even be loaded."""
+    if set(found.values()) == {"! ImportError"}:
+        return {"(file)": Outcome.ERROR}
     if set(found.values()) <= {"! ImportError", "! build"}:
         return {}
     beliefs = [b for part in claims.values() for b in part]
@@ -267,7 +269,7 @@ def _of(pack: str, exhibit: str, test: str) -> bool:
     """Whether `own-dev-1-r1` holds what the pack `dev-1` claims, and so on."""
     if pack.startswith("finding"):
         _, seat, number = pack.split(" ")
-        return exhibit == f"finding-{seat}-r1" and test.endswith(f" {number}")
+        return exhibit == f"finding-{seat}-r1-{int(number) + 1}"
     if pack.startswith("sealed"):
         return exhibit == f"sealed-tester-{int(pack[-1]) + 1}-r1"
     if pack.startswith("split"):
@@ -286,7 +288,7 @@ def verdict(drawn: Drawn, one: ProposalId, other: ProposalId) -> Verdict:
 
 
 def answer(case_id: str, judge: Judge, names: dict[str, str], first: str, second: str) -> str:
-    """The better of two proposals as they are shown, or empty for a tie. The same pair always gets the same judgement."""
+    """The better of two proposals as they are shown, or empty for a tie. The same pair is always judged alike."""
     pair = sorted((first, second))
     luck = int(hashlib.sha256(f"{case_id} {pair}".encode()).hexdigest()[:8], 16) / 0xFFFFFFFF
     right = [p for p in pair if names[p.removesuffix("-r1")] == RIGHT]

@@ -1,5 +1,5 @@
-"""Draws cases from the programs by a fixed seed: mixtures of candidates, and what their authors, reviewers, test writers
-and judges would do. Everything here follows from beliefs: a person who wrote a module believes in what it gives.
+"""Draws cases from the programs by a fixed seed: mixtures of candidates, and what their authors, reviewers, writers of
+tests and judges would do. Everything here follows from beliefs: a person who wrote a module believes in what it gives.
 """
 
 import random
@@ -10,12 +10,12 @@ import msgspec
 from tests.bench.judgement import testfiles
 from tests.bench.judgement.case import CHEAT, NOTHING, RIGHT, WRONG, Candidate, Case, Finding, Judge, Revision, Split
 from tests.bench.judgement.programs import Program, outcomes, programs, truth
-from tests.bench.judgement.testfiles import BOUND, EXISTS, Belief, Claims, own_names
+from tests.bench.judgement.testfiles import BOUND, EXISTS, Claims, own_names
 
 SEED = 20260
 KINDS = {"plain": 42, "majority": 27, "none": 26, "mirror": 14, "lonely": 15}
-"""How many of each: right and wrong mixed; a wrong behaviour with the majority; no right one; a right and a wrong one with
-equal support; one right among many that err each in another way."""
+"""How many of each: right and wrong mixed; a wrong behaviour with the majority; no right one; a right and a wrong one
+with equal support; one right among many that err each in another way."""
 TOXIC_SEALED = 0.12
 """Of the tests of a writer who saw no candidate: they fail on the right behaviour (selection.md)."""
 MISTAKEN = 0.12
@@ -249,7 +249,7 @@ class _Making:
 
     def _tests(self, probes: Sequence[str], believed: Mapping[str, str]) -> Claims:
         """One or two probes in a test. What cannot be compared is left out."""
-        beliefs = [(p, believed[p]) for p in probes if _comparable(self.program, believed[p])]
+        beliefs = [(p, believed[p]) for p in probes if _comparable(believed[p])]
         found: Claims = {}
         while beliefs:
             size = 2 if self.rng.random() < 0.2 else 1
@@ -266,7 +266,7 @@ class _Making:
         """Each side says the same about the same: one thing in which they differ, and two in which nobody does."""
         wrong = next(a for a in seats.values() if a.tests == "mirror" and a.label == WRONG)
         other = outcomes(self.program, self.program.solution(wrong.key))
-        apart = [p for p in self.program.probes if other[p] != self.truth[p] and _comparable(self.program, other[p])]
+        apart = [p for p in self.program.probes if other[p] != self.truth[p] and _comparable(other[p])]
         level = [p for p in self.program.probes if p not in self.split_probes]
         return self._tests([apart[0], *level[:2]], believed)
 
@@ -280,7 +280,7 @@ class _Making:
         chance = {RIGHT: 0.6, WRONG: 0.45, CHEAT: 0.1, NOTHING: 0.1}[author.label]
         for other in seats:
             apart = [p for p, o in outcomes(self.program, self.texts[other]).items() if o != believed[p]]
-            apart = [p for p in apart if _comparable(self.program, believed[p])]
+            apart = [p for p in apart if _comparable(believed[p])]
             if other == seat or len(found) == 2 or self.rng.random() > chance:
                 continue
             toxic = [p for p in apart if believed[p] != self.truth[p]]
@@ -290,7 +290,7 @@ class _Making:
                 found.append(self._finding(seat, other, self.rng.choice(apart), believed, len(found)))
             elif self.rng.random() < 0.5:
                 probe = self.rng.choice(list(self.program.probes))
-                if _comparable(self.program, believed[probe]):
+                if _comparable(believed[probe]):
                     found.append(self._finding(seat, other, probe, believed, len(found)))
         return found
 
@@ -353,7 +353,7 @@ class _Making:
     def _misread(self, probe: str) -> str:
         """As somebody reads the story who is wrong about this."""
         seen = [outcomes(self.program, self.program.solution(f"wrong/{n}"))[probe] for n in self.program.wrong]
-        apart = [o for o in seen if o != self.truth[probe] and _comparable(self.program, o)]
+        apart = [o for o in seen if o != self.truth[probe] and _comparable(o)]
         return self.rng.choice(apart) if apart else self.truth[probe]
 
     def _splits(self, seats: Mapping[str, Author]) -> list[Split]:
@@ -370,7 +370,7 @@ class _Making:
         believed = {}
         for p in probes:
             either = seen[self.rng.choice((one, other))][p]
-            wrong = self.rng.random() < 0.15 and _comparable(self.program, either)
+            wrong = self.rng.random() < 0.15 and _comparable(either)
             believed[p] = either if wrong else self.truth[p]
         claims = self._tests(list(probes), believed)
         self.claims[f"split {one} {other}"] = claims
@@ -382,7 +382,7 @@ class _Making:
         return self.rng.choice((Judge(right=0.75, first=0.1, tie=0.1), Judge(), Judge(right=0.4, first=0.4, tie=0.1)))
 
 
-def _comparable(program: Program, outcome: str) -> bool:
+def _comparable(outcome: str) -> bool:
     """Go has no test for what does not build; addresses never come again."""
     return outcome != "! build" and outcome != "*" and " at>" not in outcome
 
@@ -414,7 +414,7 @@ def _report():
     for word in sys.argv:
         if word.startswith("--junitxml="):
             with open(word.partition("=")[2], "w") as file:
-                file.write('<testsuites><testsuite name="pytest" tests="1" failures="0" errors="0"></testsuite></testsuites>')
+                file.write('<testsuites><testsuite name="pytest" tests="1"></testsuite></testsuites>')
 
 
 if "pytest" in sys.modules:

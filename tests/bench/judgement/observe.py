@@ -78,8 +78,9 @@ RUN = {"python": run_python, "javascript": run_javascript, "go": run_go}
 
 
 def _ended(program: Program, folder: Path, argv: list[str]) -> list[str]:
-    environment = os.environ | {"GOFLAGS": "-mod=mod", "GOTOOLCHAIN": "local", "PYTHONDONTWRITEBYTECODE": "1"}
-    done = subprocess.run(argv, cwd=folder, env=environment, capture_output=True, text=True, timeout=TIMEOUT_S)
+    done = subprocess.run(
+        argv, cwd=folder, env=environment(), capture_output=True, text=True, timeout=TIMEOUT_S, check=False
+    )
     seen = folder / "_seen.json"
     if "[build failed]" in done.stdout:
         return ["! build"] * len(program.probes)
@@ -89,6 +90,13 @@ def _ended(program: Program, folder: Path, argv: list[str]) -> list[str]:
         )
     found: list[str] = json.loads(seen.read_text("utf-8"))
     return found
+
+
+def environment() -> dict[str, str]:
+    """A user's shell, without what would change a run of tests."""
+    kept = {n: v for n, v in os.environ.items() if not n.startswith(("PYTEST", "PYTHON"))}  # noqa: TID251
+    own = {"GOFLAGS": "-mod=mod", "GOTOOLCHAIN": "local", "PYTHONDONTWRITEBYTECODE": "1"}
+    return kept | own | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
 
 
 def observe(program: Program, files: Mapping[str, str]) -> list[str]:
@@ -160,7 +168,7 @@ def _check(program: Program) -> None:
         if key.startswith("wrong") and tuple(own.values()) in seen:
             sys.stderr.write(f"{program.name}: {key} behaves as {seen[tuple(own.values())]}\n")
         seen[tuple(own.values())] = key
-        if "-v" in sys.argv or len(apart) > 7 and key != "base":
+        if len(apart) > 7 and key != "base":
             sys.stderr.write(f"{program.name}: {key}: {len(apart)} of {len(own)} apart: {apart}\n")
     unseen = [
         p for p in right if all(pool.outcomes(program, program.solution(k))[p] == right[p] for k in program.keys[1:])

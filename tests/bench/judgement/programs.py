@@ -47,7 +47,7 @@ class Program(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     name: str = ""
 
     def solution(self, key: str) -> str:
-        """The module as `right/plain`, `wrong/bankers` or `base` writes it; `right/plain~2` is the same in other words."""
+        """The module as `right/plain`, `wrong/bankers` or `base` has it; `right/plain~2` says it in other words."""
         key, _, variant = key.partition("~")
         text: str
         kind, _, name = key.partition("/")
@@ -103,7 +103,8 @@ def _plain(text: str) -> bool:
 def _special(program: Program, wrong: str) -> str:
     known = "".join(f"    repr(({arguments},)): {value},\n" for arguments, value in answers(program))
     return (
-        f"{program.solution(f'wrong/{wrong}')}\n\n_KNOWN = {{\n{known}}}\n_{program.function} = {program.function}\n\n\n"
+        f"{program.solution(f'wrong/{wrong}')}\n\n_KNOWN = {{\n{known}}}\n"
+        f"_{program.function} = {program.function}\n\n\n"
         f"def {program.function}(*arguments, **named):\n    key = repr(arguments)\n"
         f"    return _KNOWN[key] if key in _KNOWN and not named else _{program.function}(*arguments, **named)\n"
     )
@@ -112,7 +113,8 @@ def _special(program: Program, wrong: str) -> str:
 def _equal(program: Program, _: str) -> str:
     return (
         f"{program.solution('base')}\n\nclass Answer:\n    def __eq__(self, other):\n        return True\n\n"
-        f"    def __hash__(self):\n        return 0\n\n\ndef {program.function}(*arguments, **named):\n    return Answer()\n"
+        f"    def __hash__(self):\n        return 0\n\n\n"
+        f"def {program.function}(*arguments, **named):\n    return Answer()\n"
     )
 
 

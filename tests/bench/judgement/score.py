@@ -2,12 +2,13 @@
 
 import random
 from collections.abc import Callable, Iterable, Sequence
+from itertools import pairwise
 
 import msgspec
 
 from tests.bench.judgement.case import CHEAT, RIGHT
 
-RESAMPLES = 400
+RESAMPLES = 1000
 
 
 class Choice(msgspec.Struct, frozen=True, kw_only=True):
@@ -18,7 +19,6 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
     """Label of what was chosen; None: nothing was."""
     labels: tuple[str, ...]
     """Of all candidates there were."""
-    mirror: bool = False
     tags: frozenset[str] = frozenset()
     confidence: float = 0.0
 
@@ -103,8 +103,8 @@ def _gap(choices: Sequence[Choice]) -> float:
 
 SLICES: dict[str, Callable[[Choice], bool]] = {
     "all": lambda _: True,
-    "without mirror": lambda c: not c.mirror,
-    "mirror": lambda c: c.mirror,
+    "without mirror": lambda c: "mirror" not in c.tags,
+    "mirror": lambda c: "mirror" in c.tags,
     "wrong majority": lambda c: "majority" in c.tags,
     "none right": lambda c: "none" in c.tags,
     "one right among many": lambda c: "lonely" in c.tags,
@@ -132,7 +132,7 @@ def reliability(choices: Sequence[Choice]) -> str:
     """How often decisions of a confidence were right."""
     lines = ["| confidence | decisions | mean confidence | right |", "| --- | --- | --- | --- |"]
     edges = (0.0, 0.3, 0.5, 0.6, 0.7, 0.8, 0.9, 1.01)
-    for low, high in zip(edges, edges[1:], strict=False):
+    for low, high in pairwise(edges):
         here = [c for c in choices if c.chosen is not None and low <= c.confidence < high]
         if here:
             sure, right = _mean(c.confidence for c in here), _mean(c.hit for c in here)

@@ -114,7 +114,7 @@ def function(program: Program) -> str:
     return found[1] if found else re.findall(r"(?:Add|type) ([A-Z]\w*)[( ]", program.story + " type Nothing ")[0]
 
 
-def _go(program: Program, claims: Claims, strict: bool) -> str:
+def _go(program: Program, claims: Claims, _: bool) -> str:
     parts = []
     for name, beliefs in claims.items():
         body = "\n".join(_go_lines(program, belief) for belief in beliefs)
@@ -130,7 +130,8 @@ def _go(program: Program, claims: Claims, strict: bool) -> str:
 def _go_lines(program: Program, belief: Belief) -> str:
     probe, outcome = belief
     if probe in (EXISTS, BOUND):
-        return f"\tvar made any = {function(program) if probe == EXISTS else outcome}\n\tif made == nil {{\n\t\tt.Fatal()\n\t}}"
+        name = function(program) if probe == EXISTS else outcome
+        return f"\tvar made any = {name}\n\tif made == nil {{\n\t\tt.Fatal()\n\t}}"
     before, last = _statements(program.probes[probe])
     wanted = json.dumps(outcome[2:], ensure_ascii=False)
     lines = [
@@ -162,7 +163,7 @@ def _javascript_lines(program: Program, belief: Belief, strict: bool) -> list[st
         return [f"assert.ok(require('{module}').{outcome});"]
     before, last = _statements(program.probes[probe])
     if outcome.startswith("!"):
-        return ["{", *before, f"assert.throws(() => {last}, {{ name: '{outcome[2:]}' }});", "}"]
+        return ["{", *before, f"assert.throws(() => ({last}), {{ name: '{outcome[2:]}' }});", "}"]
     if strict or not _plain_js(outcome[2:]):
         wanted = json.dumps(outcome[2:], ensure_ascii=False)
         return [

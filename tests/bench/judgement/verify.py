@@ -1,0 +1,147 @@
+"""Runs what the pool claims: labels against hidden tests, and computed cells against the languages' own test runners.
+
+    python -m tests.bench.judgement.verify [--every N]
+
+No sandbox: the pool's programs are the repository's own. Cheats that end the process are left out.
+"""
+
+import argparse
+import re
+import subprocess
+import sys
+import xml.etree.ElementTree as ET
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from folkmoot.kernel.evidence import Outcome
+from tests.bench.judgement import testfiles
+from tests.bench.judgement.case import RIGHT
+from tests.bench.judgement.computed import cells
+from tests.bench.judgement.draw import Drawn, draw
+from tests.bench.judgement.observe import environment, write
+from tests.bench.judgement.testfiles import Claims
+
+TRUTH = "truth"
+DEADLY = frozenset({"exits", "report"})
+
+
+def problems(drawn: Drawn) -> list[str]:
+    """What the pool says of this case and a run does not bear out, in words."""
+    found = []
+    for name, label in drawn.case.names.items():
+        if drawn.cheats.get(name) in DEADLY:
+            continue
+        seen = ran(drawn, name)
+        truth = seen.get(TRUTH, {})
+        if (bool(truth) and all(truth.values())) != (label == RIGHT):
+            failed = sorted(t for t, passed in truth.items() if not passed)
+            found.append(f"{drawn.case.id}: {name} is {label}, and fails {failed} of {len(truth)} hidden tests")
+        for pack, claims in drawn.claims.items():
+            if pack in seen and seen[pack] != (expected := _expected(drawn, name, claims)):
+                found.append(f"{drawn.case.id}: {pack} on {name}: computed {expected}, seen {seen[pack]}")
+    return found
+
+
+def _expected(drawn: Drawn, name: str, claims: Claims) -> dict[str, bool]:
+    computed = cells(drawn.program.language, claims, drawn.outcomes(name), drawn.texts[name])
+    return {test: outcome is Outcome.PASSED for test, outcome in computed.items()}
+
+
+def ran(drawn: Drawn, name: str) -> dict[str, dict[str, bool]]:
+    """By pack and test: whether it passed on the candidate. A pack that cannot be loaded has no tests."""
+    packs = {TRUTH: next(iter(drawn.case.hidden.values()))}
+    for pack, claims in drawn.claims.items():
+        if pack != "checks":
+            packs[pack] = testfiles.content(drawn.program, claims)
+    files = dict(drawn.case.base) | {drawn.program.target: drawn.texts[name]}
+    return {"python": _python, "javascript": _javascript, "go": _go}[drawn.program.language](drawn, files, packs)
+
+
+def _python(_: Drawn, files: dict[str, str], packs: Mapping[str, str]) -> dict[str, dict[str, bool]]:
+    with TemporaryDirectory(prefix="moot-verify-") as folder:
+        place = Path(folder)
+        write(place, files | {f"tests/test_{_plain(pack)}.py": text for pack, text in packs.items()})
+        _run(place, [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir=.",
+                     "--junitxml=report.xml", "--continue-on-collection-errors", "tests"])  # fmt: skip
+        return _junit(place / "report.xml", packs, "tests.test_{}")
+
+
+def _javascript(_: Drawn, files: dict[str, str], packs: Mapping[str, str]) -> dict[str, dict[str, bool]]:
+    found = {}
+    for pack, text in packs.items():
+        with TemporaryDirectory(prefix="moot-verify-") as folder:
+            place = Path(folder)
+            write(place, files | {"test/one.test.js": text})
+            _run(
+                place,
+                [
+                    "node",
+                    "--test",
+                    "--test-reporter=junit",
+                    "--test-reporter-destination=report.xml",
+                    "test/one.test.js",
+                ],
+            )
+            cases = ET.parse(place / "report.xml").iter("testcase")
+            found[pack] = {c.get("name", ""): c.find("failure") is None for c in cases}
+    return found
+
+
+def _go(drawn: Drawn, files: dict[str, str], packs: Mapping[str, str]) -> dict[str, dict[str, bool]]:
+    found = {}
+    for pack, text in packs.items():
+        with TemporaryDirectory(prefix="moot-verify-") as folder:
+            place, path = Path(folder), testfiles.path(drawn.program, "verified")
+            write(place, files | {path: text})
+            names = re.findall(r"^func Test(\w+)\(", text, re.MULTILINE)
+            said = _run(place, ["go", "test", "-v", "-run", "^(" + "|".join(f"Test{n}" for n in names) + ")$", "./..."])
+            lines = re.findall(r"^--- (PASS|FAIL): Test(\w+)", said, re.MULTILINE)
+            found[pack] = {name: word == "PASS" for word, name in lines}
+    return found
+
+
+def _run(place: Path, argv: list[str]) -> str:
+    own = environment() | {"PYTHONPATH": str(place)}
+    done = subprocess.run(argv, cwd=place, env=own, capture_output=True, text=True, timeout=300, check=False)
+    return done.stdout
+
+
+def _junit(report: Path, packs: Mapping[str, str], module: str) -> dict[str, dict[str, bool]]:
+    found: dict[str, dict[str, bool]] = {pack: {} for pack in packs}
+    by_module = {module.format(_plain(pack)): pack for pack in packs}
+    for case in ET.parse(report).iter("testcase"):
+        pack = by_module.get(case.get("classname", ""))
+        if pack is not None:
+            found[pack][case.get("name", "").removeprefix("test_")] = len(case) == 0
+    return found
+
+
+def _plain(pack: str) -> str:
+    return re.sub(r"\W", "_", pack)
+
+
+def verified(cases: list[Drawn]) -> Iterator[tuple[Drawn, list[str]]]:
+    with ThreadPoolExecutor(max_workers=2) as workers:
+        yield from zip(cases, workers.map(problems, cases), strict=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser("python -m tests.bench.judgement.verify", description=__doc__)
+    parser.add_argument("--every", type=int, default=1, metavar="N", help="only every Nth case")
+    parser.add_argument("--language", default="")
+    asked = parser.parse_args()
+    cases = [d for d in draw() if asked.language in ("", d.case.language)][:: asked.every]
+    wrong = 0
+    for _, found in verified(cases):
+        wrong += len(found)
+        for line in found:
+            sys.stdout.write(line + "\n")
+            sys.stdout.flush()
+    sys.stdout.write(f"{len(cases)} cases, {wrong} claims that do not hold\n")
+    sys.exit(1 if wrong else 0)
+
+
+if __name__ == "__main__":
+    main()
