@@ -65,9 +65,7 @@ def _heard(case: Case, weights: Weights) -> Case:
     trials = matrix_of(case.evidence)
     hearing = hear(case.entries, case.fields[-1][1], trials)
     voiced = opinions(hearing, case.evidence.verdicts, weights)
-    return msgspec.structs.replace(
-        case, trials=trials, hearing=hearing, voiced=voiced, weighed=weigh(voiced, hearing.classes)
-    )
+    return msgspec.structs.replace(case, trials=trials, hearing=hearing, voiced=voiced, weighed=weigh(voiced, hearing))
 
 
 def _disputed(entries: Sequence[Entry]) -> frozenset[str]:
@@ -91,18 +89,15 @@ def class_odds(case: Case, number: int, voiced: Sequence[Opinion]) -> Odds:
     """What speaks for a class, as named log-odds that add up."""
     weights, classes = case.policy.weights, case.hearing.classes
     assert weights is not None
-    of = classes[number]
-    return [
-        *gate_odds(of.entries[0], case.baseline, case.policy),
-        *_alike(case, of, weights),
-        *((_said(o, odds), odds) for o in voiced if (odds := o.doubts.get(number, 0.0))),
-        *(
-            [("a level rival's tests contradict its own", -math.log(weights.contested))]
-            if contested(number, case.hearing, voiced)
-            else []
-        ),
-        *([(_rivals(len(classes) - 1), rivals(number, voiced, len(classes)))] if len(classes) > 1 else []),
-    ]
+    of, terms = classes[number], Odds()
+    terms += [(words, odds * weights.gates) for words, odds in gate_odds(of.entries[0], case.baseline, case.policy)]
+    terms += _alike(case, of, weights)
+    terms += [(_said(o, odds), odds) for o in voiced if (odds := o.doubts.get(number, 0.0))]
+    if len(classes) > 1:
+        terms.append((_rivals(len(classes) - 1), weights.rivals * rivals(number, voiced, len(classes))))
+    if contested(number, case.hearing, voiced):
+        terms.append(("a level rival's authors contradict its own, and are contradicted", -math.log(weights.contested)))
+    return terms
 
 
 def _said(opinion: Opinion, odds: float) -> str:
@@ -110,7 +105,7 @@ def _said(opinion: Opinion, odds: float) -> str:
 
 
 def _rivals(number: int) -> str:
-    return f"{count(number, 'class')} behave{'s' if number == 1 else ''} otherwise".replace("classs", "classes")
+    return "one class behaves otherwise" if number == 1 else f"{number} classes behave otherwise"
 
 
 def _alike(case: Case, of: Class, weights: Weights) -> Odds:
@@ -122,7 +117,7 @@ def _alike(case: Case, of: Class, weights: Weights) -> Odds:
     if len(case.hearing.classes) > 1 or told:
         agents = len({e.agent for change in of.changes for e in change}) - 1
         alike = min(further, agents, case.policy.peers)
-        words = f"{count(alike, 'different change')} by others behaves alike"
+        words = f"{count(alike, 'other agent')} with a different change that behaves alike"
         return [(words, alike * math.log(weights.agree))] if alike else []
     return [(f"{further + 1} different changes are level", -case.policy.level * math.log(further + 1))]
 

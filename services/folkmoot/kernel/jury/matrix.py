@@ -39,6 +39,10 @@ _CELLS = {
 }
 
 
+_RAN = frozenset({Cell.PASSED, Cell.FAILED, Cell.SKIPPED, Cell.FLAKY})
+"""What nowhere gets as far is no test: a file that cannot be loaded is reported under an id of its own."""
+
+
 def matrix_of(evidence: Evidence) -> tuple[Trial, ...]:
     """By exhibit and test id. Tests that base's own suite has are no new ones, unless the story supersedes them."""
     runs = _runs(evidence)
@@ -67,7 +71,8 @@ def _trials(exhibit: Exhibit, runs: dict[str, list[Examination]], known: set[str
     tests = set().union(*(cells for _, _, cells in columns)) - known
     for test in sorted(tests):
         cells = {subject: of.get(test, absent) for subject, absent, of in columns}
-        yield Trial(exhibit=exhibit, test=test, cells=cells)
+        if not _RAN.isdisjoint(cells.values()):
+            yield Trial(exhibit=exhibit, test=test, cells=cells)
 
 
 def _column(runs: Sequence[Examination]) -> tuple[Cell, dict[str, Cell]]:

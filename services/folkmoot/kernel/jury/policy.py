@@ -48,8 +48,6 @@ class Weights(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     own: Ratio
     """For a class that the author has a change in: all such authors together, one opinion."""
-    alike: Ratio
-    """The same, where no other class passes those tests, and several authors are at home in this one."""
     contested: Ratio
     """Against a class whose authors contradict those of another that is level with it, and are contradicted."""
     third: Ratio
@@ -71,8 +69,10 @@ class Weights(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     blind_kept: Ratio
     """The same of a writer who saw no candidate."""
     blind_broken: Ratio
-    blind_lost: Ratio
-    """Fails a test of his that no class passes."""
+    gates: Share
+    """Part that counts of the log-odds from the gates: all that are weighed here pass them."""
+    rivals: Annotated[float, msgspec.Meta(ge=0, le=10)]
+    """Times the logarithm of what the other classes take."""
     agree: Ratio
     """Each further different change of the same behaviour, up to `peers`."""
 

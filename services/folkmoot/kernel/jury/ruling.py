@@ -75,7 +75,7 @@ def _stands(case: Case, voiced: Sequence[Opinion]) -> bool:
     assert case.weighed is not None
     winner = case.weighed.order[0]
     sure = probability(class_odds(case, winner, voiced)) >= case.policy.profile[case.evidence.rigor].threshold
-    return sure and weigh(voiced, case.hearing.classes).level == {winner}
+    return sure and weigh(voiced, case.hearing).level == {winner}
 
 
 def _words(case: Case, chosen: Entry | None, odds: Odds, confidence: float) -> Iterator[str]:

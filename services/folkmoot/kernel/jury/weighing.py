@@ -81,13 +81,12 @@ def _of_class(number: int, voices: Sequence[Voice], pairs: Sequence[Pair], weigh
 
 
 def _own(number: int, pair: Pair, home: Sequence[Voice], weights: Weights) -> float:
-    """Log-odds for class `number`: what another class passes too counts; what several authors of this one pass, less;
-    what only its author's own change passes, nothing."""
+    """Log-odds for class `number`: what another class passes too counts; what only its own pass has no weight."""
     other, sign = (pair[1], 1) if number == pair[0] else (pair[0], -1)
     ways = [_leaning(v, pair) for v in home if other not in v.homes]
-    if any(way == sign for way, _ in ways):
-        return math.log(weights.own) * (1.0 if (sign, True) in ways else weights.unreached)
-    return math.log(weights.alike) if len(home) > 1 and claims(number, other, home) else 0.0
+    if not any(way == sign for way, _ in ways):
+        return 0.0
+    return math.log(weights.own) * (1.0 if (sign, True) in ways else weights.unreached)
 
 
 def claims(number: int, other: int, home: Iterable[Voice]) -> bool:
@@ -136,8 +135,6 @@ def _doubt(voice: Voice, number: int, weights: Weights) -> float:
     broken = [p for p in telling if p.marks[number] == FAIL]
     if any(PASS in p.marks and not p.alone for p in broken):
         return -math.log(weights.blind_broken if voice.blind else weights.broken)
-    if voice.blind and broken:
-        return -math.log(weights.blind_lost)
     kept = not broken and any(p.marks[number] == PASS for p in telling)
     return math.log(weights.blind_kept if voice.blind else weights.kept) if kept else 0.0
 
@@ -181,8 +178,10 @@ def duels(voiced: Sequence[Opinion], classes: int) -> dict[Pair, float]:
     }
 
 
-def weigh(voiced: Sequence[Opinion], classes: Sequence[Class]) -> Weighed:
-    """Most duels won, then the largest sum, then the fewest unsteady tests; classes come cheapest first."""
+def weigh(voiced: Sequence[Opinion], hearing: Hearing) -> Weighed:
+    """Most duels won, then the largest sum; of those that are level in both the one that stands unbroken where the
+    others do not, then the one with the fewest unsteady tests. Classes come cheapest first."""
+    classes = hearing.classes
     wins, margins = [0.0] * len(classes), [list[float]() for _ in classes]
     for (one, other), odds in duels(voiced, len(classes)).items():
         won = 0.5 if abs(odds) < EPSILON else float(odds > 0)
@@ -191,12 +190,31 @@ def weigh(voiced: Sequence[Opinion], classes: Sequence[Class]) -> Weighed:
         margins[one].append(odds)
         margins[other].append(-odds)
     sums = tuple(round(math.fsum(m), 9) for m in margins)
-    key = [(-wins[n], -sums[n], c.marks.count(BLANK), n) for n, c in enumerate(classes)]
-    order = sorted(range(len(classes)), key=key.__getitem__)
-    level = frozenset(n for n in order if key[n][:3] == key[order[0]][:3])
-    known = sorted({k[:3] for k in key})
-    places = tuple(known.index(k[:3]) for k in key)
-    return Weighed(order=tuple(order), wins=tuple(wins), margin=sums, level=level, places=places)
+    spoken = [v for v in hearing.voices if v.name in {o.voice for o in voiced}]
+    unbroken = [
+        _unbroken(n, [m for m in range(len(classes)) if (wins[m], sums[m]) == (wins[n], sums[n])], spoken)
+        for n in range(len(classes))
+    ]
+    key = [(-wins[n], -sums[n], -unbroken[n], c.marks.count(BLANK)) for n, c in enumerate(classes)]
+    order = sorted(range(len(classes)), key=lambda n: (key[n], n))
+    known = sorted(set(key))
+    return Weighed(
+        order=tuple(order),
+        wins=tuple(wins),
+        margin=sums,
+        level=frozenset(n for n in order if key[n] == key[order[0]]),
+        places=tuple(known.index(k) for k in key),
+    )
+
+
+def _unbroken(number: int, level: Sequence[int], voices: Sequence[Voice]) -> int:
+    """How many of the level classes fail what the authors of this one assert, where it passes the tests of all others,
+    one at least that base fails."""
+    home = [v for v in voices if number in v.homes]
+    others = [p for v in voices if number not in v.homes for p in v.patterns]
+    if any(p.marks[number] != PASS for p in others) or all(p.base == PASS for p in others):
+        return 0
+    return sum(claims(number, other, home) for other in level if other != number)
 
 
 EPSILON = 1e-9
