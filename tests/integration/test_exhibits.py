@@ -34,6 +34,7 @@ BASE: Mapping[str, str] = {
     "calc.py": "def add(a, b):\n    return a - b\n",
     "tests/test_calc.py": "from calc import add\n\n\ndef test_zero():\n    assert add(0, 0) == 0\n",
     "pyproject.toml": '[project]\nname = "calc"\n\n[tool.pytest.ini_options]\naddopts = "-x"\n',
+    "web/__snapshots__/page": "1\n",
 }
 RIGHT: Mapping[str, File] = {"calc.py": "def add(a, b):\n    return a + b\n"}
 WRONG: Mapping[str, File] = {"calc.py": "def add(a, b):\n    return abs(a) + abs(b)\n"}
@@ -93,6 +94,7 @@ EVIDENCE: Mapping[str, File] = {
     "tests/helper.py": "PAIR = (-2, 3)\n",
     "tests/conftest.py": "import pytest\n\n\n@pytest.fixture\ndef answer():\n    return 1\n",
     "tests/data/pairs.csv": "-2,3,1\n",
+    "web/__snapshots__/page": "2\n",
     "tests/test_calc.py": f"{BASE['tests/test_calc.py']}{SUM}",
     "tests/pytest.ini": "[pytest]\naddopts = --co\n",
     "src/conftest.py": "raise SystemExit(0)\n",
@@ -111,6 +113,7 @@ async def test_from_a_commit_to_cells(court: Court) -> None:
     assert (found.problems, pack.paths) == ((), ("tests/test_calc.py", "tests/test_more.py"))
     assert sorted(await court.packed(pack)) == [
         "tests/conftest.py", "tests/data/pairs.csv", "tests/helper.py", "tests/test_calc.py", "tests/test_more.py",
+        "web/__snapshots__/page",
     ]  # fmt: skip
     seen = {subject: await court.examined(pack, subject) for subject in ("base", "author", "wrong")}
     ids = ("tests.test_calc::test_zero", "tests.test_calc::test_sum", "tests.test_more::test_pair")

@@ -190,4 +190,4 @@ def test_one_group_for_each_runner_and_module() -> None:
 
 def test_a_deleted_test_is_no_production_change() -> None:
     """Nor is a conftest; a deleted module is."""
-    assert [testfiles.harmless(p) for p in ("tests/x.py", "a/conftest.py", "a.py")] == [True, True, False]
+    assert [testfiles.of_tests(p) for p in ("tests/x.py", "a/conftest.py", "a.py")] == [True, True, False]

@@ -14,7 +14,7 @@ import msgspec
 from folkmoot.kernel.errors import FailedPrecondition, InvalidInput, Unavailable
 from folkmoot.kernel.evidence import ArtifactRef, PackedFile
 from folkmoot.kernel.ids import CommitId
-from folkmoot.runner import policy
+from folkmoot.runner import policy, testfiles
 from folkmoot.runner.sandbox import REPO, Command, Ended
 from folkmoot.runtime.workspace.port import Chunk, WorkspaceLost
 
@@ -81,7 +81,6 @@ class Stock(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _matcher = functools.lru_cache(maxsize=64)(policy.matcher)
-_TESTS = policy.matcher((*policy.TESTS, "conftest.py"))
 
 
 def overlaid(tree: Tree, changes: bytes) -> tuple[tuple[bytes, ...], tuple[bytes, ...]]:
@@ -242,7 +241,7 @@ def _wishes(files: Sequence[PackedFile]) -> Iterator[bytes]:
         path = file.path.encode("utf-8", "surrogateescape")
         if reason := policy.unfit(path):
             raise InvalidInput("exhibit", reason)
-        yield (b"+" if policy.matches(_TESTS, path) else b"=") + path
+        yield (b"+" if testfiles.of_tests(file.path) else b"=") + path
 
 
 def _ending(names: Sequence[bytes]) -> bytes:

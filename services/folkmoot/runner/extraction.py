@@ -46,7 +46,7 @@ async def of_commit(git: Git, artifacts: Artifacts, base: PreparedBase, commit: 
     odd = [e for e in entries if not e.deleted and not (e.new_mode.startswith("100") and basetree.is_utf8(e.path))]
     plain = {e.path.decode(): e for e in entries if not e.deleted and e not in odd}
     found = testfiles.parts(plain)
-    gone = [policy.shown(e.path) for e in entries if e.deleted and not testfiles.harmless(policy.shown(e.path))]
+    gone = [policy.shown(e.path) for e in entries if e.deleted and not testfiles.of_tests(policy.shown(e.path))]
     left = [e for e in odd if policy.matches(_TESTS, e.path)]
     rest = [policy.shown(e.path) for e in odd if e not in left]
     files = await _contents(git, [plain[p] for p in (*found.tests, *found.needed)])

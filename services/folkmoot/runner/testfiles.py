@@ -59,8 +59,8 @@ def parts(paths: Iterable[str]) -> Parts:
     return Parts(tests=tests, needed=needed, rest=tuple(p for p in known if p not in {*tests, *needed}))
 
 
-def harmless(path: str) -> bool:
-    """Whether a deletion of it is no change of the product's."""
+def of_tests(path: str) -> bool:
+    """Whether a file of this name is a test, or there for tests: replacing or deleting it changes no product."""
     return _among_tests(path) or _name(path) == _CONFTEST
 
 
