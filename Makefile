@@ -11,8 +11,9 @@ UV_VERSION := 0.13.8
 FAULTS ?= 1000
 SEED ?= 1
 DELIBERATIONS ?= 10000
+CASES ?= 20
 
-.PHONY: help setup demo test bench soak chaos lint format docs proto release-protos lock clean
+.PHONY: help setup demo test bench bench-judgement soak chaos lint format docs proto release-protos lock clean
 
 help: ## list the verbs
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -34,6 +35,10 @@ test: setup lint ## everything that must hold
 
 bench: setup ## measured ratios to floors taken in the same run
 	@python -m tests.bench
+
+bench-judgement: setup ## how well the jury chooses, on a pool of known truth; CASES=n (0: the whole half)
+	@python -m tests.bench.judgement --computed --slices
+	@python -m tests.bench.judgement --cases $(CASES)
 
 soak: setup ## memory of the services over many deliberations; DELIBERATIONS=n
 	@python -m tests.bench.soak --deliberations $(DELIBERATIONS)
