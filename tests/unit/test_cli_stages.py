@@ -13,7 +13,7 @@ from folkmoot.cli.lane import Lane, LaneState
 from folkmoot.cli.lanes import View, fold, peers, row
 from folkmoot.cli.stories.history import actor
 from folkmoot.kernel.events import Event, Fact
-from folkmoot.kernel.evidence import Refusal
+from folkmoot.kernel.evidence import Refusal, SuiteKind
 from folkmoot.kernel.facts import (
     AgentFailed,
     AttemptStarted,
@@ -36,7 +36,7 @@ from folkmoot.kernel.result import Result, State, Usage
 from folkmoot.kernel.task import ModelChoice
 from tests.fixtures.cli_events import event
 from tests.fixtures.cli_tasks import step
-from tests.fixtures.deliberated import JUDGE, ONE, RIGHT, TASK, TWO, WRONG, admission, told
+from tests.fixtures.deliberated import JUDGE, ONE, RIGHT, TASK, TWO, WRONG, admission, examination, recorded, told
 
 EVENTS = [stored.event for stored in told().events]
 SPARE, WRITER = AgentId("dev-3"), AgentId("tester-1")
@@ -200,6 +200,11 @@ def test_every_event_has_its_words() -> None:
         assert expected in said
     assert "dev-1's tests join the evidence as own-dev-1-r1 (1 file)" in [text for _, text in said]
     assert "examined base: own-dev-1-r1: 1 passed, 1 failed" in [text for _, text in said]
+    assert "examined dev-2-r1: own-dev-2-r1 (run 2): 1 failed" in [text for _, text in said]
+    lint = examination(RIGHT, SuiteKind.LINT, "lint", {}, code=1)
+    assert words.sentence(event(recorded(lint))) == "looked over dev-1-r1 with linters"
+    nothing = Reviewed(work=Work(agent_id=ONE, phase="review"))
+    assert words.sentence(event(nothing)) == "dev-1 finds no fault"
     verdict = next(e.data.verdict for e in EVENTS if isinstance(e.data, Judged))
     other = msgspec.structs.replace(verdict, better=RIGHT, consistent=True)
     assert "dev-1-r1 is better" in words.sentence(event(Judged(verdict=other)))

@@ -104,7 +104,7 @@ def _of_evidence(event: Event) -> str:
             return f"{found.author}'s tests join the evidence as {found.exhibit_id} ({size})"
         case Reviewed(work=work, findings=findings):
             of = ", ".join(dict.fromkeys(line(f.proposal_id, 40) for f in findings))
-            return f"{work.agent_id} finds {several(len(findings), 'fault')}{f' in {of}' if of else ''}"
+            return f"{work.agent_id} finds " + (f"{several(len(findings), 'fault')} in {of}" if of else "no fault")
         case TestsWritten(work=work, exhibits=exhibits):
             return f"{work.agent_id} has written {', '.join(exhibits) or 'no tests'}"
         case WorkEnded(work=work, reason=reason):
@@ -127,7 +127,10 @@ def _judged(verdict: Verdict) -> str:
 
 
 def _examined(fact: Examined) -> str:
+    if fact.kind is SuiteKind.LINT:
+        return f"looked over {fact.subject} with linters"
     what = f"check {line(fact.name, 60)!r}" if fact.kind is SuiteKind.CHECK else line(fact.name, 60)
+    what += f" (run {fact.run})" if fact.run > 1 else ""
     return f"examined {fact.subject}: {what}: {outcome(fact)}"
 
 
