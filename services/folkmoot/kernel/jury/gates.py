@@ -120,8 +120,9 @@ def outside_paths(admission: Admission, evidence: Evidence) -> list[str]:
 
 
 def _unexplained_exit(agent: str, run: Examination, baseline: Baseline) -> list[str]:
-    explained = any(o in (Outcome.FAILED, Outcome.ERROR) for o in run.tests.values())
-    if run.end.ok or explained or not baseline.clean_exit:
+    if run.end.ok or not baseline.clean_exit:
+        return []
+    if any(o in (Outcome.FAILED, Outcome.ERROR) for o in run.tests.values()):
         return []
     return [f"{agent}: base's tests end with {ending(run.end)} though none failed; at base they end with exit 0"]
 

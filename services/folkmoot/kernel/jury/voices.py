@@ -19,7 +19,8 @@ from folkmoot.kernel.result import DecidedBy
 
 PASS, FAIL, WEAK, BLANK = "P", "F", "E", "?"
 """Of a test on a change: passes; an assertion fails; it does not get that far; says nothing."""
-_MARKS = {
+_MARKS: dict[Cell | None, str] = {
+    None: BLANK,
     Cell.PASSED: PASS,
     Cell.FAILED: FAIL,
     Cell.ERROR: WEAK,
@@ -92,8 +93,8 @@ def hear(entries: Sequence[Entry], acceptable: Sequence[Entry], trials: Sequence
     outside = [e.proposal for e in entries if _only_checks_fail(e)]
     rows, thrown = list[_Row](), list[tuple[Trial, str]]()
     for trial in trials:
-        row = _Row(trial, _marks(trial, changes), _mark(trial.cells.get(BASE)))
-        problem = _problem(row, trial, cheats, outside)
+        row = _Row(trial, _marks(trial.cells, changes), _MARKS[trial.cells.get(BASE)])
+        problem = _problem(row, cheats, outside)
         (thrown.append((trial, problem)) if problem else rows.append(row))
     classes, of_change = _classes(changes, rows)
     return Hearing(
@@ -108,30 +109,29 @@ def _only_checks_fail(entry: Entry) -> bool:
     return set(entry.faults) == {DecidedBy.ACCEPTANCE}
 
 
-def _mark(cell: Cell | None) -> str:
-    return _MARKS[cell] if cell else BLANK
+def _marks(cells: dict[str, Cell], changes: Sequence[tuple[Entry, ...]]) -> str:
+    return "".join([_MARKS[cells.get(c[0].proposal)] if len(c) == 1 else _common(cells, c) for c in changes])
 
 
-def _marks(trial: Trial, changes: Sequence[tuple[Entry, ...]]) -> str:
-    marks = ""
-    for change in changes:
-        seen = {_mark(trial.cells.get(e.proposal)) for e in change}
-        marks += seen.pop() if len(seen) == 1 else BLANK if PASS in seen or BLANK in seen else WEAK
-    return marks
+def _common(cells: dict[str, Cell], change: Sequence[Entry]) -> str:
+    """Of one and the same change that several made: where its runs disagree, the test is flaky."""
+    seen = {_MARKS[cells.get(e.proposal)] for e in change}
+    return seen.pop() if len(seen) == 1 else BLANK if PASS in seen or BLANK in seen else WEAK
 
 
-def _problem(row: _Row, trial: Trial, cheats: AbstractSet[str], outside: Sequence[str]) -> str:
+def _problem(row: _Row, cheats: AbstractSet[str], outside: Sequence[str]) -> str:
     """Why a test says nothing; empty when it counts."""
-    if trial.exhibit.author in cheats:
+    cells, marks = row.trial.cells, row.marks
+    if row.trial.exhibit.author in cheats:
         return "its author's change is out by integrity"
-    if Cell.SKIPPED in trial.cells.values() and PASS not in row.marks and FAIL not in row.marks:
-        return "it is skipped"
-    flaky = row.marks.count(BLANK) + (trial.cells.get(BASE) is Cell.FLAKY)
-    if trial.cells.get(BASE) is Cell.FLAKY or (flaky > 1 and Cell.FLAKY in trial.cells.values()):
+    if cells.get(BASE) is Cell.FLAKY or (marks.count(BLANK) > 1 and Cell.FLAKY in cells.values()):
         return "it is flaky"
-    if row.marks and PASS not in row.marks and any(trial.cells.get(p) is Cell.PASSED for p in outside):
-        return "it passes only where a check of the story fails"
-    return ""
+    if not marks or PASS in marks:
+        return ""
+    if FAIL not in marks and Cell.SKIPPED in cells.values():
+        return "it is skipped"
+    passes_outside = any(cells.get(p) is Cell.PASSED for p in outside)
+    return "it passes only where a check of the story fails" if passes_outside else ""
 
 
 # --- classes -----------------------------------------------------------------------------------------------------
