@@ -32,6 +32,13 @@ async def test_unknown_program(workspace: GrpcWorkspace) -> None:
     assert (await workspace.run(["no-such-program"])).end.exit_code == 127
 
 
+async def test_an_argument_too_long(workspace: GrpcWorkspace) -> None:
+    """It is the caller's mistake, and says nothing of the machine."""
+    with pytest.raises(InvalidInput, match=r"^argv: "):
+        await workspace.run(["true", "x" * 200_000])
+    assert (await workspace.run(["true"])).end.ok
+
+
 async def test_time_out(workspace: GrpcWorkspace) -> None:
     """The time limit ends the whole tree and is named."""
     done = await workspace.run(["sh", "-c", "trap '' TERM; sleep 100 & sleep 100"], timeout_s=0.5)

@@ -188,6 +188,16 @@ def test_one_group_for_each_runner_and_module() -> None:
     )
 
 
+def test_too_many_names() -> None:
+    """One argument of a program has an end; names are letters of any alphabet."""
+    base = Base(suite=None, paths=frozenset({"go.mod"}))
+    many = "".join(f"func Test\u00dcber{n:06d}(t *testing.T) {{}}\n" for n in range(5_000))
+    found, problems = groups([PackedFile(path="a_test.go", content=many.encode())], base)
+    assert (found, problems) == ((), ("1 files for go: the names of files and tests are too many",))
+    [one], _ = groups([PackedFile(path="a_test.go", content=many[:40].encode())], base)
+    assert "^(Test\u00dcber000000)$" in one.suite.command
+
+
 def test_a_deleted_test_is_no_production_change() -> None:
     """Nor is a conftest; a deleted module is."""
     assert [testfiles.of_tests(p) for p in ("tests/x.py", "a/conftest.py", "a.py")] == [True, True, False]

@@ -22,6 +22,8 @@ GIVEN_BYTES = 64 * 1024
 PROBLEMS = 20
 """That are told one by one."""
 _GIVEN_JSON_BYTES = 2 * 1024**2
+_BASES = 8
+"""That are remembered, with all their paths."""
 _SMALL_FILE_BYTES = 512 * 1024
 _PROTECTED = policy.matcher(policy.PROTECTED)
 _TESTS = policy.matcher(policy.TESTS)
@@ -36,42 +38,76 @@ class Extracted(msgspec.Struct, frozen=True, kw_only=True):
     """What is left out and why, in words; each begins with the path where it is about one."""
 
 
-async def of_commit(git: Git, artifacts: Artifacts, base: PreparedBase, commit: CommitId) -> Extracted:
-    """The tests that `commit` adds to base or changes; of a changed file the whole new content.
+class Extraction:
+    """Of one runner. What bases look like is remembered: each is asked about once for every candidate and finding."""
 
-    Raises GitFailed, Unavailable.
-    """
-    raw = await git.out("diff-tree", "-r", "--raw", "-z", "--no-renames", base.commit, commit)
-    entries = policy.raw_entries(raw)
-    odd = [e for e in entries if not e.deleted and not (e.new_mode.startswith("100") and basetree.is_utf8(e.path))]
-    plain = {e.path.decode(): e for e in entries if not e.deleted and e not in odd}
-    found = testfiles.parts(plain)
-    gone = [policy.shown(e.path) for e in entries if e.deleted and not testfiles.of_tests(policy.shown(e.path))]
-    left = [e for e in odd if policy.matches(_TESTS, e.path)]
-    rest = [policy.shown(e.path) for e in odd if e not in left]
-    files = await _contents(git, [plain[p] for p in (*found.tests, *found.needed)])
-    packs, problems = await _packed(git, artifacts, base, found.tests, files)
-    return Extracted(
-        packs=packs,
-        production=tuple(sorted([*found.rest, *gone, *rest])),
-        problems=_told([*(f"{policy.shown(e.path)}: is no file with a name in UTF-8" for e in left), *problems]),
-    )
+    def __init__(self, artifacts: Artifacts) -> None:
+        self._artifacts = artifacts
+        self._bases: dict[CommitId, Base] = {}
 
+    async def of_commit(self, git: Git, base: PreparedBase, commit: CommitId) -> Extracted:
+        """The tests that `commit` adds to base or changes; of a changed file the whole new content.
 
-async def of_files(git: Git, artifacts: Artifacts, base: PreparedBase, given: ArtifactRef) -> Extracted:
-    """Tests of any name that a runner knows, each new to base. Files that no runner runs come along as data.
+        Raises GitFailed, Unavailable.
+        """
+        raw = await git.out("diff-tree", "-r", "--raw", "-z", "--no-renames", base.commit, commit)
+        entries = policy.raw_entries(raw)
+        odd = [e for e in entries if not e.deleted and not (e.new_mode.startswith("100") and basetree.is_utf8(e.path))]
+        plain = {e.path.decode(): e for e in entries if not e.deleted and e not in odd}
+        found = testfiles.parts(plain)
+        gone = [policy.shown(e.path) for e in entries if e.deleted and not testfiles.of_tests(policy.shown(e.path))]
+        left = [e for e in odd if policy.matches(_TESTS, e.path)]
+        rest = [policy.shown(e.path) for e in odd if e not in left]
+        files = await _contents(git, [plain[p] for p in (*found.tests, *found.needed)] if found.tests else [])
+        packs, problems = await self._packed(git, base, found.tests, files)
+        return Extracted(
+            packs=packs,
+            production=tuple(sorted([*found.rest, *gone, *rest])),
+            problems=_told([*(f"{policy.shown(e.path)}: is no file with a name in UTF-8" for e in left), *problems]),
+        )
 
-    Raises InvalidInput("files") for what is no list of files, NotFound, GitFailed, Unavailable.
-    """
-    if given.size > _GIVEN_JSON_BYTES:
-        raise InvalidInput("files", f"{given.size} bytes; at most {_GIVEN_JSON_BYTES}")
-    files = decoded(await artifacts.get(given), "files")
-    known = await _base(git, base)
-    problems = {f.path: why for i, f in enumerate(files) if (why := _wrong(f, files[:i], known, i))}
-    sound = [f for f in files if f.path not in problems]
-    tests = [f.path for f in sound if testfiles.runnable(f.path)]
-    packs, more = await _packed(git, artifacts, base, tests, {f.path: f for f in sound}, known)
-    return Extracted(packs=packs, problems=_told([*(f"{_shown(p)}: {why}" for p, why in problems.items()), *more]))
+    async def of_files(self, git: Git, base: PreparedBase, given: ArtifactRef) -> Extracted:
+        """Tests of any name that a runner knows, each new to base. Files that no runner runs come along as data.
+
+        Raises InvalidInput("files") for what is no list of files, NotFound, GitFailed, Unavailable.
+        """
+        if given.size > _GIVEN_JSON_BYTES:
+            raise InvalidInput("files", f"{given.size} bytes; at most {_GIVEN_JSON_BYTES}")
+        files = decoded(await self._artifacts.get(given), "files")
+        known = await self._base(git, base)
+        problems = {f.path: why for i, f in enumerate(files) if (why := _wrong(f, files[:i], known, i))}
+        sound = [f for f in files if f.path not in problems]
+        tests = [f.path for f in sound if testfiles.runnable(f.path)]
+        packs, more = await self._packed(git, base, tests, {f.path: f for f in sound})
+        return Extracted(packs=packs, problems=_told([*(f"{_shown(p)}: {why}" for p, why in problems.items()), *more]))
+
+    async def _packed(
+        self, git: Git, base: PreparedBase, tests: Sequence[str], files: Mapping[str, PackedFile]
+    ) -> tuple[tuple[TestPack, ...], list[str]]:
+        """Packs, and problems in words."""
+        if not tests:
+            return (), []
+        size = sum(len(f.content) for f in files.values())
+        if len(files) > PACK_FILES or size > PACK_BYTES:
+            return (), [f"{len(files)} files of {size} bytes: at most {PACK_FILES} of {PACK_BYTES} bytes together"]
+        groups, problems = testfiles.groups([files[p] for p in tests], await self._base(git, base))
+        packs = []
+        for group in groups:
+            # Tests that another command runs stay out: this one could take them for its own.
+            others = set(tests) - set(group.paths)
+            body = [files[path] for path in sorted(files) if path not in others]
+            stored = await self._artifacts.put(msgspec.json.encode(body))
+            packs.append(TestPack(files=stored, paths=group.paths, suite=group.suite))
+        return tuple(packs), list(problems)
+
+    async def _base(self, git: Git, base: PreparedBase) -> Base:
+        known = self._bases.get(base.commit)
+        if known is None or known.suite != base.suite:
+            known = await _looked_at(git, base)
+            while len(self._bases) >= _BASES:
+                del self._bases[next(iter(self._bases))]
+            self._bases[base.commit] = known
+        return known
 
 
 def decoded(body: bytes, field: str) -> tuple[PackedFile, ...]:
@@ -82,32 +118,10 @@ def decoded(body: bytes, field: str) -> tuple[PackedFile, ...]:
         raise InvalidInput(field, f"is no list of files: {error}") from error
 
 
-async def _packed(
-    git: Git,
-    artifacts: Artifacts,
-    base: PreparedBase,
-    tests: Sequence[str],
-    files: Mapping[str, PackedFile],
-    known: Base | None = None,
-) -> tuple[tuple[TestPack, ...], list[str]]:
-    if not tests:
-        return (), []
-    size = sum(len(f.content) for f in files.values())
-    if len(files) > PACK_FILES or size > PACK_BYTES:
-        return (), [f"{len(files)} files of {size} bytes: at most {PACK_FILES} of {PACK_BYTES} bytes together"]
-    groups, problems = testfiles.groups([files[p] for p in tests], known or await _base(git, base))
-    packs = []
-    for group in groups:
-        # Tests that another command runs stay out: this one could take them for its own.
-        others = set(tests) - set(group.paths)
-        body = [files[path] for path in sorted(files) if path not in others]
-        stored = await artifacts.put(msgspec.json.encode(body))
-        packs.append(TestPack(files=stored, paths=group.paths, suite=group.suite))
-    return tuple(packs), list(problems)
-
-
 async def _contents(git: Git, entries: Sequence[policy.Entry]) -> dict[str, PackedFile]:
     """The border has seen to it that they are not large."""
+    if not entries:
+        return {}
     async with reading(git) as objects:
         bodies = await objects.contents([e.new_object for e in entries])
     return {
@@ -116,7 +130,7 @@ async def _contents(git: Git, entries: Sequence[policy.Entry]) -> dict[str, Pack
     }
 
 
-async def _base(git: Git, base: PreparedBase) -> Base:
+async def _looked_at(git: Git, base: PreparedBase) -> Base:
     listing = await git.out("ls-tree", "-r", "-t", "-z", "--full-tree", base.commit, limit=512 * 1024**2)
     rows = [row.partition(b"\t") for row in listing.split(b"\0")[:-1]]
     kinds = {path.decode("utf-8", "surrogateescape"): head.split(b" ") for head, _, path in rows}

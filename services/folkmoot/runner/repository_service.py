@@ -7,7 +7,7 @@ from folkmoot.api.workspace.v1 import workspace_pb2_grpc as rpc
 from folkmoot.kernel.errors import InvalidInput
 from folkmoot.kernel.evidence import Admission, ArtifactRef, PreparedBase
 from folkmoot.kernel.ids import AgentId, RepositoryId, TaskId, commit_id, token
-from folkmoot.runner import extraction
+from folkmoot.runner.extraction import Extraction
 from folkmoot.runner.mirrors import Mirrors
 from folkmoot.runtime.log.port import Artifacts
 
@@ -16,6 +16,7 @@ class RepositoryServicer(rpc.RepositoryServiceServicer):
     def __init__(self, mirrors: Mirrors, artifacts: Artifacts) -> None:
         self._mirrors = mirrors
         self._artifacts = artifacts
+        self._extraction = Extraction(artifacts)
 
     async def PrepareBase(self, request: pb.PrepareBaseRequest, context: object) -> pb.PrepareBaseResponse:
         """Raises what `Mirrors.prepare` does; an empty ref means HEAD."""
@@ -59,14 +60,14 @@ class RepositoryServicer(rpc.RepositoryServiceServicer):
         return pb.PublishWinnerResponse(branch=branch, bundle_sha256=stored.sha256, bundle_size=stored.size)
 
     async def ExtractTests(self, request: pb.ExtractTestsRequest, context: object) -> pb.ExtractTestsResponse:
-        """Raises what `Mirrors.holding` and `extraction` do; InvalidInput without a commit and without files."""
+        """Raises what `Mirrors.holding` and `Extraction` do; InvalidInput without a commit and without files."""
         base, commit = _base(request.base), commit_id(request.commit, "commit") if request.commit else None
         git = await self._mirrors.holding(base, TaskId(token(request.task_id, "task_id")), commit)
         if commit is not None:
-            found = await extraction.of_commit(git, self._artifacts, base, commit)
+            found = await self._extraction.of_commit(git, base, commit)
         elif request.files_sha256:
             files = ArtifactRef(sha256=request.files_sha256, size=request.files_size)
-            found = await extraction.of_files(git, self._artifacts, base, files)
+            found = await self._extraction.of_files(git, base, files)
         else:
             raise InvalidInput("commit", "is missing, and so are files")
         packs = [msgspec.json.encode(pack) for pack in found.packs]

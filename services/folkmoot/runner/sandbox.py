@@ -7,6 +7,7 @@ Go and Node, which reserve far more than they use, and RLIMIT_NPROC does not bin
 
 import asyncio
 import contextlib
+import errno
 import json
 import os
 import signal
@@ -16,7 +17,7 @@ from pathlib import Path
 
 import msgspec
 
-from folkmoot.kernel.errors import Misconfigured
+from folkmoot.kernel.errors import InvalidInput, Misconfigured
 from folkmoot.kernel.evidence import CommandEnd
 from folkmoot.runner import watch
 from folkmoot.runner.pipes import Pipes, descriptors, feed, reader
@@ -145,7 +146,8 @@ def _environment(variables: Mapping[str, str]) -> list[str]:
 async def run(profile: Profile, command: Command, sink: Sink) -> Ended:
     """Run to the end, whatever end that is; cancelling ends the whole tree.
 
-    Raises Misconfigured when this machine cannot make the sandbox, WorkspaceLost when the sandbox broke.
+    Raises Misconfigured when this machine cannot make the sandbox, WorkspaceLost when the sandbox broke, InvalidInput
+    for an argv that is too long.
     """
     with descriptors() as pipes:
         # Not to be cancelled: a child of which bwrap has not told yet would stay for ever, half set up.
@@ -174,6 +176,10 @@ async def _started(profile: Profile, command: Command, pipes: Pipes) -> asyncio.
             start_new_session=True,
         )
     except OSError as error:
+        if error.errno == errno.E2BIG:
+            raise InvalidInput(
+                "argv", "is longer than this machine takes, by itself or with the environment"
+            ) from error
         raise Misconfigured(f"{profile.bwrap} does not start: {error.strerror}") from error
     pipes.close(*pipes.theirs)
     return process

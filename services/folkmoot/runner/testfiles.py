@@ -19,7 +19,9 @@ _CONFTEST = "conftest.py"
 _SPEC = re.compile(r"\.spec\.(?:js|mjs|cjs)$")
 _SCRIPT = re.compile(r"\.(?:js|mjs|cjs)$")
 _OTHER_SCRIPT = re.compile(r"[.\-_](?:test|spec)\.(?:ts|tsx|jsx)$")
-_GO_NAME = re.compile(rb"^func[ \t]+((?:Test|Example|Fuzz)\w*)[ \t]*\(", re.MULTILINE)
+_GO_NAME = re.compile(r"^func[ \t]+((?:Test|Example|Fuzz)\w*)[ \t]*\(", re.MULTILINE)
+_COMMAND_BYTES = 64 * 1024
+"""Half of what the kernel takes in one argument."""
 
 
 class Base(msgspec.Struct, frozen=True, kw_only=True):
@@ -79,6 +81,8 @@ def groups(files: Sequence[PackedFile], base: Base) -> tuple[tuple[Group, ...], 
         group = _group(runner, module, theirs, base)
         if group is None:
             problems += [f"{policy.shown(f.path.encode())}: defines no test" for f in theirs]
+        elif len(group.suite.command.encode()) > _COMMAND_BYTES:
+            problems.append(f"{len(theirs)} files for {runner}: the names of files and tests are too many")
         else:
             made.append(group)
     return tuple(made), tuple(problems)
@@ -98,7 +102,7 @@ def _group(runner: Runner, module: str, files: Sequence[PackedFile], base: Base)
         case Runner.NODE:
             suite = narrow.node_suite(base.suite, paths, there)
         case _:
-            names = sorted({name.decode() for f in files for name in _GO_NAME.findall(f.content)})
+            names = sorted({name for f in files for name in _GO_NAME.findall(f.content.decode("utf-8", "replace"))})
             if not names:
                 return None
             folders = sorted({_folder(path) for path in paths})
