@@ -128,7 +128,7 @@ def _body(bodies: Path, path: str, content: str) -> str:
 
 
 def read(folder: Path) -> Case:
-    """Raises msgspec.ValidationError or OSError for what is no case."""
+    """Raises msgspec.ValidationError, ValueError or OSError for what is no case."""
 
     def filled(value: object, key: str = "") -> object:
         if isinstance(value, dict):
@@ -137,7 +137,25 @@ def read(folder: Path) -> Case:
             return {k: filled(v, k) for k, v in value.items()}
         return [filled(v, key) for v in value] if isinstance(value, list) else value
 
-    return msgspec.convert(filled(json.loads((folder / "case.json").read_text("utf-8"))), Case)
+    case = msgspec.convert(filled(json.loads((folder / "case.json").read_text("utf-8"))), Case)
+    if problem := _problem(case):
+        raise ValueError(f"{folder.name}: {problem}")
+    return case
+
+
+def _problem(case: Case) -> str:
+    """What makes a case unplayable, in words; empty when nothing does."""
+    seats = [f"dev-{i}" for i in range(1, len(case.candidates) + 1)]
+    known = set(case.names)
+    if [c.name for c in case.candidates] != seats:
+        return f"candidates are called {', '.join(seats)}, in this order"
+    if unknown := set(case.names.values()) - set(LABELS):
+        return f"no label {', '.join(sorted(unknown))}; there are {', '.join(LABELS)}"
+    if unknown := {f.of for c in case.candidates for f in c.findings} - known:
+        return f"a finding is about {', '.join(sorted(unknown))}, which is no candidate"
+    if unknown := {name for s in case.splits for name in s.pair} - known:
+        return f"a split is of {', '.join(sorted(unknown))}, which is no candidate"
+    return "" if case.hidden else "there are no hidden tests: nothing says what is right"
 
 
 def write_pool(cases: Iterable[Case], folder: Path) -> None:

@@ -1,8 +1,8 @@
 """Runs what the pool claims: labels against hidden tests, and computed cells against the languages' own test runners.
 
-    python -m tests.bench.judgement.verify [--every N]
+    python -m tests.bench.judgement.verify [--every N] [--pool DIR]
 
-No sandbox: the pool's programs are the repository's own. Cheats that end the process are left out.
+No sandbox: run it only on a pool that you trust. Of another pool the labels are run, for nothing more is known of it.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from tempfile import TemporaryDirectory
 
 from folkmoot.kernel.evidence import Outcome
 from tests.bench.judgement import testfiles
-from tests.bench.judgement.case import RIGHT
+from tests.bench.judgement.case import RIGHT, Case, read_pool
 from tests.bench.judgement.computed import cells
 from tests.bench.judgement.draw import Drawn, draw
 from tests.bench.judgement.observe import environment, write
@@ -42,6 +42,54 @@ def problems(drawn: Drawn) -> list[str]:
             if pack in seen and seen[pack] != (expected := _expected(drawn, name, claims)):
                 found.append(f"{drawn.case.id}: {pack} on {name}: computed {expected}, seen {seen[pack]}")
     return found
+
+
+def mislabelled(case: Case) -> list[str]:
+    """Candidates whose hidden tests do not say what their label says."""
+    wrong = [name for name, label in case.names.items() if passes(case, name) != (label == RIGHT)]
+    return [f"{case.id}: {name} is called {case.names[name]}; its hidden tests say otherwise" for name in wrong]
+
+
+_TESTS = {
+    "python": r"^\s*(?:async )?def (test_\w+)",
+    "javascript": r"^\s*(?:test|it)\(['\"](.+?)['\"],",
+    "go": r"^func (Test\w+)\(",
+}
+_STEERING = ("conftest.py", "pytest.ini", "tox.ini", "setup.cfg", "sitecustomize.py")
+
+
+def passes(case: Case, name: str) -> bool:
+    """Whether all hidden tests pass on the commit of a candidate; what steers test runners is left out of it."""
+    made = {p: c for p, c in case.commit_files(name).items() if Path(p).name not in _STEERING}
+    files = {p: c for p, c in {**case.base, **made, **case.hidden}.items() if c is not None}
+    wanted = set(re.findall(_TESTS[case.language], "\n".join(case.hidden.values()), re.MULTILINE))
+    with TemporaryDirectory(prefix="moot-verify-") as folder:
+        write(Path(folder), files)
+        return bool(wanted) and wanted <= _passed(case, Path(folder), wanted)
+
+
+def _passed(case: Case, place: Path, wanted: set[str]) -> set[str]:
+    """Names of tests in the hidden files that passed."""
+    paths = sorted(case.hidden)
+    if case.language == "go":
+        said = _run(place, ["go", "test", "-v", "-run", f"^({'|'.join(sorted(wanted))})$", "./..."])
+        return set(re.findall(r"^--- PASS: (\w+)", said, re.MULTILINE))
+    if case.language == "javascript":
+        report = ["--test-reporter=junit", "--test-reporter-destination=report.xml"]
+        _run(place, ["node", "--test", *report, *paths])
+    else:
+        plain = ["-q", "-p", "no:cacheprovider", "--junitxml=report.xml"]
+        _run(place, [sys.executable, "-m", "pytest", *plain, *paths])
+    if not (place / "report.xml").exists():
+        return set()
+    cases = list(ET.parse(place / "report.xml").iter("testcase"))
+    failed = {_name(c) for c in cases if any(c.find(bad) is not None for bad in ("failure", "error", "skipped"))}
+    return {_name(c) for c in cases} - failed
+
+
+def _name(case: ET.Element) -> str:
+    """Without a parameter set."""
+    return case.get("name", "").partition("[")[0]
 
 
 def _expected(drawn: Drawn, name: str, claims: Claims) -> dict[str, bool]:
@@ -130,8 +178,13 @@ def verified(cases: list[Drawn]) -> Iterator[tuple[Drawn, list[str]]]:
 def main() -> None:
     parser = argparse.ArgumentParser("python -m tests.bench.judgement.verify", description=__doc__)
     parser.add_argument("--every", type=int, default=1, metavar="N", help="only every Nth case")
-    parser.add_argument("--language", default="")
+    parser.add_argument("--language", default="", help="only these cases")
+    parser.add_argument("--pool", type=Path, metavar="DIR", help="another pool")
     asked = parser.parse_args()
+    if asked.pool:
+        found = [line for case in read_pool(asked.pool)[:: asked.every] for line in mislabelled(case)]
+        sys.stdout.write("".join(f"{line}\n" for line in found) + f"{len(found)} labels that do not hold\n")
+        sys.exit(1 if found else 0)
     cases = [d for d in draw() if asked.language in ("", d.case.language)][:: asked.every]
     wrong = 0
     for _, found in verified(cases):
