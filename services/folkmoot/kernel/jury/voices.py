@@ -39,7 +39,7 @@ class Pattern(msgspec.Struct, frozen=True, kw_only=True):
     """One mark per class."""
     base: str
     alone: bool
-    """Passes on no class but those that its author has a change in: nobody else's behaviour bears it out."""
+    """Passes on no class but its author's, and what nothing else tells from it: no other behaviour bears it out."""
     tests: tuple[tuple[str, str], ...]
     """Exhibit and test id of those that say it."""
 
@@ -50,6 +50,8 @@ class Voice(msgspec.Struct, frozen=True, kw_only=True):
     """Saw no candidate, or none by name, and has none of its own."""
     homes: frozenset[int]
     """Classes that it has a change in, in any round."""
+    kin: frozenset[int]
+    """Those, and classes that nothing tells from them but what only its author's own change passes."""
     patterns: tuple[Pattern, ...]
 
 
@@ -141,7 +143,7 @@ def _classes(changes: Sequence[tuple[Entry, ...]], rows: Sequence[_Row]) -> tupl
     """Classes, cheapest first, and the class of each change."""
     by_marks: dict[str, list[int]] = {}
     for number in range(len(changes)):
-        marks = "".join(["E" if (m := row.marks[number]) == FAIL else m for row in rows])
+        marks = "".join([_plain(row.marks[number]) for row in rows])
         by_marks.setdefault(marks, []).append(number)
     classes = tuple(Class(changes=tuple(changes[n] for n in of), marks=marks) for marks, of in by_marks.items())
     number_of = {n: number for number, of in enumerate(by_marks.values()) for n in of}
@@ -175,6 +177,7 @@ def _voices(
     entries: Sequence[Entry],
 ) -> tuple[Voice, ...]:
     groups = _authors(changes, entries)
+    families = _families(changes, rows, groups)
     said: dict[tuple[str, bool], list[_Row]] = {}
     for row in rows:
         author = str(row.trial.exhibit.author)
@@ -185,8 +188,29 @@ def _voices(
     for (name, blind), of in sorted(said.items()):
         own = [n for n, change in enumerate(changes) if any(groups[e.agent] == name for e in change)]
         homes = frozenset(of_change[n] for n in own)
-        voices.append(Voice(name=name, blind=blind, homes=homes, patterns=_patterns(of, first, homes, blind)))
+        kin = frozenset(n for n in range(len(classes)) if families[first[n]] in {families[h] for h in own})
+        said_ = _patterns(of, first, kin, blind)
+        voices.append(Voice(name=name, blind=blind, homes=homes, kin=kin, patterns=said_))
     return tuple(voices)
+
+
+def _families(changes: Sequence[tuple[Entry, ...]], rows: Sequence[_Row], groups: dict[str, str]) -> list[str]:
+    """Of each change what tells it from others apart from tests that only their author's own change passes: who adds
+    one of those does not become somebody else."""
+    names = [groups[c[0].agent] for c in changes]
+    apart = [row for row in rows if _shared(row, names, groups)]
+    return ["".join([_plain(row.marks[n]) for row in apart]) for n in range(len(changes))]
+
+
+def _shared(row: _Row, names: Sequence[str], groups: dict[str, str]) -> bool:
+    """A change of somebody else's passes it too, or its writer has none."""
+    exhibit = row.trial.exhibit
+    author = groups.get(exhibit.author, exhibit.author)
+    return exhibit.source in _BLIND or any(m == PASS and n != author for m, n in zip(row.marks, names, strict=True))
+
+
+def _plain(mark: str) -> str:
+    return WEAK if mark == FAIL else mark
 
 
 def _authors(changes: Sequence[tuple[Entry, ...]], entries: Sequence[Entry]) -> dict[str, str]:
@@ -198,17 +222,17 @@ def _authors(changes: Sequence[tuple[Entry, ...]], entries: Sequence[Entry]) -> 
     return {agent: " and ".join(sorted(of)) for agent, of in groups.items()}
 
 
-def _patterns(rows: Iterable[_Row], first: Sequence[int], homes: AbstractSet[int], blind: bool) -> tuple[Pattern, ...]:
-    """`first`: a change of each class."""
+def _patterns(rows: Iterable[_Row], first: Sequence[int], kin: AbstractSet[int], blind: bool) -> tuple[Pattern, ...]:
+    """`first`: a change of each class; `kin`: as of the voice."""
     found: dict[tuple[str, str], list[tuple[str, str]]] = {}
     for row in rows:
         marks = "".join([row.marks[n] for n in first])
         found.setdefault((marks, row.base), []).append((row.trial.exhibit.exhibit_id, row.trial.test))
     return tuple(
-        Pattern(marks=marks, base=base, alone=not blind and not _borne_out(marks, homes), tests=tuple(tests))
+        Pattern(marks=marks, base=base, alone=not blind and not _borne_out(marks, kin), tests=tuple(tests))
         for (marks, base), tests in sorted(found.items())
     )
 
 
-def _borne_out(marks: str, homes: AbstractSet[int]) -> bool:
-    return any(mark == PASS and number not in homes for number, mark in enumerate(marks))
+def _borne_out(marks: str, kin: AbstractSet[int]) -> bool:
+    return any(mark == PASS and number not in kin for number, mark in enumerate(marks))

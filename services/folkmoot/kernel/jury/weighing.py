@@ -34,10 +34,8 @@ class Weighed(msgspec.Struct, frozen=True, kw_only=True):
 
     order: tuple[int, ...]
     """Numbers of classes, best first."""
-    wins: tuple[float, ...]
-    """Duels won, by class; a level one is half a win."""
-    margin: tuple[float, ...]
-    """Sum of a class's duels."""
+    worst: tuple[float, ...]
+    """Log-odds of its worst duel, by class."""
     level: frozenset[int]
     """Classes that opinions leave level with the first, and the first."""
     places: tuple[int, ...]
@@ -64,15 +62,15 @@ def _duel(voice: Voice, pair: Pair, weights: Weights) -> float:
     """Of one that speaks for a class that it has no change in; the others speak as one: `_of_class`."""
     sign, hard = _leaning(voice, pair)
     better, worse = pair if sign > 0 else (pair[1], pair[0])
-    if not sign or (better in voice.homes and worse not in voice.homes):
+    if not sign or better in voice.kin:
         return 0.0
-    ratio = weights.blind if voice.blind else weights.against if worse in voice.homes else weights.third
+    ratio = weights.blind if voice.blind else weights.against if worse in voice.kin else weights.third
     return sign * math.log(ratio) * (1.0 if hard else weights.unreached)
 
 
 def _of_class(number: int, voices: Sequence[Voice], pairs: Sequence[Pair], weights: Weights) -> Opinion:
     """Those at home in a class have one opinion for it together: agents that make the same mistake test alike."""
-    home = [v for v in voices if number in v.homes]
+    home = [v for v in voices if number in v.kin]
     said = dict[Pair, float]()
     for pair in pairs if home else ():
         if number in pair and (odds := _own(number, pair, home, weights)):
@@ -83,7 +81,7 @@ def _of_class(number: int, voices: Sequence[Voice], pairs: Sequence[Pair], weigh
 def _own(number: int, pair: Pair, home: Sequence[Voice], weights: Weights) -> float:
     """Log-odds for class `number`: what another class passes too counts; what only its own pass has no weight."""
     other, sign = (pair[1], 1) if number == pair[0] else (pair[0], -1)
-    ways = [_leaning(v, pair) for v in home if other not in v.homes]
+    ways = [_leaning(v, pair) for v in home if other not in v.kin]
     if not any(way == sign for way, _ in ways):
         return 0.0
     return math.log(weights.own) * (1.0 if (sign, True) in ways else weights.unreached)
@@ -129,7 +127,7 @@ def _leaning(voice: Voice, pair: Pair) -> tuple[int, bool]:
 
 def _doubt(voice: Voice, number: int, weights: Weights) -> float:
     """Does it contradict the class, or bear it out? Its own authors do not count."""
-    if number in voice.homes:
+    if number in voice.kin:
         return 0.0
     telling = [p for p in voice.patterns if tells(p)]
     broken = [p for p in telling if p.marks[number] == FAIL]
@@ -179,29 +177,23 @@ def duels(voiced: Sequence[Opinion], classes: int) -> dict[Pair, float]:
 
 
 def weigh(voiced: Sequence[Opinion], hearing: Hearing) -> Weighed:
-    """Most duels won, then the largest sum; of those that are level in both the one that stands unbroken where the
-    others do not, then the one with the fewest unsteady tests. Classes come cheapest first."""
+    """A class is as good as its worst duel. Of those that are level the one that stands unbroken where the others do
+    not, then the one with the fewest unsteady tests. Classes come cheapest first."""
     classes = hearing.classes
-    wins, margins = [0.0] * len(classes), [list[float]() for _ in classes]
+    worst = [0.0 if len(classes) == 1 else math.inf] * len(classes)
     for (one, other), odds in duels(voiced, len(classes)).items():
-        won = 0.5 if abs(odds) < EPSILON else float(odds > 0)
-        wins[one] += won
-        wins[other] += 1 - won
-        margins[one].append(odds)
-        margins[other].append(-odds)
-    sums = tuple(round(math.fsum(m), 9) for m in margins)
-    spoken = [v for v in hearing.voices if v.name in {o.voice for o in voiced}]
-    unbroken = [
-        _unbroken(n, [m for m in range(len(classes)) if (wins[m], sums[m]) == (wins[n], sums[n])], spoken)
-        for n in range(len(classes))
-    ]
-    key = [(-wins[n], -sums[n], -unbroken[n], c.marks.count(BLANK)) for n, c in enumerate(classes)]
+        worst[one] = min(worst[one], round(odds, 9))
+        worst[other] = min(worst[other], round(-odds, 9))
+    spoken = {o.voice for o in voiced}
+    voices = [v for v in hearing.voices if v.name in spoken]
+    level = {w: [n for n in range(len(classes)) if worst[n] == w] for w in worst}
+    unbroken = [_unbroken(n, level[w], voices) for n, w in enumerate(worst)]
+    key = [(-worst[n], -unbroken[n], c.marks.count(BLANK)) for n, c in enumerate(classes)]
     order = sorted(range(len(classes)), key=lambda n: (key[n], n))
     known = sorted(set(key))
     return Weighed(
         order=tuple(order),
-        wins=tuple(wins),
-        margin=sums,
+        worst=tuple(worst),
         level=frozenset(n for n in order if key[n] == key[order[0]]),
         places=tuple(known.index(k) for k in key),
     )
