@@ -14,13 +14,17 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import NoReturn
 
 from folkmoot.kernel.evidence import Outcome
-from tests.bench.judgement import testfiles
+from folkmoot.kernel.jury import POLICY, Evidence, matrix_of
+from folkmoot.kernel.task import Rigor
+from tests.bench.judgement import computed, runs, testfiles
 from tests.bench.judgement.case import RIGHT, Case, read_pool
 from tests.bench.judgement.computed import cells
 from tests.bench.judgement.draw import Drawn, draw
 from tests.bench.judgement.observe import environment, write
+from tests.bench.judgement.runs import Run
 from tests.bench.judgement.testfiles import Claims
 
 TRUTH = "truth"
@@ -170,6 +174,26 @@ def _plain(pack: str) -> str:
     return re.sub(r"\W", "_", pack)
 
 
+def disagreements(run: Run, drawn: Drawn) -> list[str]:
+    """Cells of candidates that the platform saw otherwise than they are computed."""
+    seen = _cells(run.evidence)
+    wanted = _cells(computed.observed(drawn, run.rigor, POLICY).evidence)
+    return [
+        f"{run.case} {run.rigor}: {exhibit} {test}: seen {seen[exhibit, test]}, computed {wanted[exhibit, test]}"
+        for exhibit, test in sorted(seen.keys() & wanted.keys())
+        if seen[exhibit, test] != wanted[exhibit, test]
+    ]
+
+
+def _cells(evidence: Evidence) -> dict[tuple[str, str], dict[str, str]]:
+    """By exhibit and bare name of the test; without base, where a file that cannot be loaded has ids of its own."""
+    found = {}
+    for trial in matrix_of(evidence):
+        name = re.sub(r"^(?:test_|Test)", "", re.split(r"::|/|\.", trial.test)[-1].partition(" ")[0])
+        found[trial.exhibit.exhibit_id, name] = {s: str(c) for s, c in sorted(trial.cells.items()) if s != "base"}
+    return found
+
+
 def verified(cases: list[Drawn]) -> Iterator[tuple[Drawn, list[str]]]:
     with ThreadPoolExecutor(max_workers=2) as workers:
         yield from zip(cases, workers.map(problems, cases), strict=True)
@@ -179,8 +203,11 @@ def main() -> None:
     parser = argparse.ArgumentParser("python -m tests.bench.judgement.verify", description=__doc__)
     parser.add_argument("--every", type=int, default=1, metavar="N", help="only every Nth case")
     parser.add_argument("--language", default="", help="only these cases")
+    parser.add_argument("--kept", type=Path, metavar="DIR", help="runs on a platform, as `--keep` left them")
     parser.add_argument("--pool", type=Path, metavar="DIR", help="another pool")
     asked = parser.parse_args()
+    if asked.kept:
+        _compare(asked.kept)
     if asked.pool:
         found = [line for case in read_pool(asked.pool)[:: asked.every] for line in mislabelled(case)]
         sys.stdout.write("".join(f"{line}\n" for line in found) + f"{len(found)} labels that do not hold\n")
@@ -193,6 +220,15 @@ def main() -> None:
             sys.stdout.write(line + "\n")
             sys.stdout.flush()
     sys.stdout.write(f"{len(cases)} cases, {wrong} claims that do not hold\n")
+    sys.exit(1 if wrong else 0)
+
+
+def _compare(folder: Path) -> NoReturn:
+    drawn, cells_seen, wrong = {d.case.id: d for d in draw()}, 0, list[str]()
+    for run in runs.kept(folder, Rigor, sorted(drawn)):
+        cells_seen += sum(len(cells) for cells in _cells(run.evidence).values())
+        wrong += disagreements(run, drawn[run.case])
+    sys.stdout.write("".join(f"{line}\n" for line in wrong) + f"{cells_seen} cells, {len(wrong)} tests differ\n")
     sys.exit(1 if wrong else 0)
 
 
