@@ -207,6 +207,21 @@ async def test_only_what_the_task_admitted(court: Court) -> None:
         await court.runner.extract_tests(TASK, court.bench.base)
 
 
+async def test_a_part_of_a_repository(tmp_path: Path, toolchains: Toolchains) -> None:
+    """Where base runs its tests, with the variables that it sets, the author's are run too."""
+    base = {
+        ".moot.toml": '[tests]\ncommand = "cd back && PYTHONPATH=src python -m pytest -q"\n',
+        "back/src/calc.py": BASE["calc.py"],
+        "back/tests/test_calc.py": BASE["tests/test_calc.py"],
+    }
+    async with bench(tmp_path, toolchains, files=dict(base)) as runner:
+        court = Court(runner)
+        await court.admit("author", {"back/tests/test_calc.py": f"{base['back/tests/test_calc.py']}{SUM}"})
+        [pack] = (await court.extracted("author")).packs
+        cells = (await court.examined(pack, "base")).tests
+    assert cells == {"tests.test_calc::test_zero": PASSED, "tests.test_calc::test_sum": FAILED}
+
+
 NODE: Mapping[str, File] = {
     "package.json": "{}",
     "calc.js": "exports.add = (a, b) => a - b;\n",

@@ -50,7 +50,29 @@ def test_a_plain_pytest_line_keeps_its_options(command: str, report: str | None,
     assert not any(word.startswith("'A=") for word in suite.command.split())
 
 
-@pytest.mark.parametrize("command", ["make test", "cd sub && pytest -q", "pytest -q | tee log", "python check.py"])
+@pytest.mark.parametrize(
+    ("command", "report"),
+    [
+        ("cd sub/ && PYTHONPATH=src python -m pytest -q tests/unit", None),
+        ("cd ./sub && PYTHONPATH=src python -m pytest -q", "junit"),
+    ],
+)
+def test_a_part_of_the_repository(command: str, report: str | None) -> None:
+    """pytest is run where base runs it, and leaves its report at the root."""
+    suite = narrow.pytest_suite(
+        configured(command, report), ["sub/tests/test_a.py", "b_test.py"], "sub/tests/unit".__eq__
+    )
+    assert suite.command == (
+        "cd ./sub && PYTHONPATH=src python -m pytest -q '--junitxml=../{report}' "
+        f"{' '.join(OPTIONS)} ./tests/test_a.py ./../b_test.py"
+    )
+    assert (suite.runner, suite.report) == (Runner.PYTEST, "junit")
+
+
+ODD = ["make test", "cd /x && pytest -q", "cd .. && pytest", "pytest -q | tee log", "python check.py", "true;/x/pytest"]
+
+
+@pytest.mark.parametrize("command", ODD)
 def test_any_other_command_gives_way_to_the_platforms_own(command: str) -> None:
     """What cannot be taken apart is not guessed at."""
     suite = narrow.pytest_suite(configured(command), ["tests/test_new.py"], there)
@@ -86,6 +108,8 @@ def test_go_runs_the_packages_and_tests_of_the_files() -> None:
     assert words(suite.command) == [
         "CGO_ENABLED=0", "go", "test", "-json", "-tags", "x", "-race", "-run", "^(TestA|TestB)$", ".", "./deep/er",
     ]  # fmt: skip
+    quiet = narrow.go_suite(configured("go test -race ./..."), "", [""], ["TestA"], there)
+    assert words(quiet.command) == ["go", "test", "-race", "-json", "-run", "^(TestA)$", "."]
     nested = narrow.go_suite(base, "sub", ["sub", "sub/pkg"], ["TestA"], there)
     assert words(nested.command) == ["cd", "./sub", "&&", "go", "test", "-json", "-run", "^(TestA)$", ".", "./pkg"]
     assert (suite.runner, suite.report) == (Runner.GO, "go-json")
@@ -137,7 +161,10 @@ def test_node_keeps_options_where_a_report_comes_out() -> None:
         "node", "--import", "x", "--test", "--test-reporter=junit", "--test-reporter-destination={report}",
         "./test/b.js",
     ]  # fmt: skip
-    assert narrow.node_suite(configured("node --test"), ["b.js"], there).command == f"{suites.NODE} ./b.js"
+    plain = narrow.node_suite(configured("X=1 node --test --import y a.js"), ["b.js"], there)
+    assert plain.command == f"X=1 node --test --import y {suites.NODE_REPORT} ./b.js"
+    odd = configured("node --test --test-reporter=spec")
+    assert narrow.node_suite(odd, ["b.js"], there).command == f"{suites.NODE} ./b.js"
 
 
 def test_a_change_taken_apart() -> None:

@@ -88,6 +88,8 @@ def test_refuses_a_set_up(line: str) -> None:
         ("cd a && pytest", "junit", Runner.PYTEST, "junit", "export FOLKMOOT_REPORT={report}; cd a && pytest"),
         ("cd a && pytest", None, Runner.COMMAND, "", "cd a && pytest"),
         ("pytest -q", "", Runner.COMMAND, "", "pytest -q"),
+        ("A=1 B=x pytest", None, Runner.PYTEST, "junit", f"A=1 B=x pytest {ADDED}"),
+        ("true;/x/pytest", None, Runner.COMMAND, "", "true;/x/pytest"),
         ("go test -race -json ./x", None, Runner.GO, "go-json", "go test -race -json ./x"),
         (suites.NODE, "junit", Runner.NODE, "junit", suites.NODE),
         ("make check", None, Runner.COMMAND, "", "make check"),

@@ -3,6 +3,7 @@
 Test ids come out as in a run of the whole suite: the same folder to start from, the same root. Pure.
 """
 
+import posixpath
 import re
 import shlex
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -16,12 +17,15 @@ TIMEOUT_S = 120.0
 There = Callable[[str], bool]
 """Whether base has a file or a folder of this path."""
 
-_ENVIRONMENT = r"\s*(?:[A-Za-z_]\w*=[^\s;&|<>`$()\\]*\s+)*"
+_PROGRAM = suites.VARIABLES + r"(?:[^\s;&|<>`$()\\]*/)?"
 _PLAIN = {
-    Runner.PYTEST: re.compile(_ENVIRONMENT + suites.SIMPLE_PYTEST.pattern),
-    Runner.GO: re.compile(_ENVIRONMENT + r"(?:\S*/)?go\s+test\b[^;&|<>`$()\\\n]*"),
-    Runner.NODE: re.compile(_ENVIRONMENT + r"(?:\S*/)?node\s[^;&|<>`$()\\\n]*"),
+    Runner.PYTEST: suites.SIMPLE_PYTEST,
+    Runner.GO: re.compile(_PROGRAM + r"go\s+test\b[^;&|<>`$()\\\n]*"),
+    Runner.NODE: re.compile(_PROGRAM + r"node\s[^;&|<>`$()\\\n]*"),
 }
+_FOLDER = re.compile(r"\s*cd\s+([^\s;&|<>`$()'\"\\*?\[~-][^\s;&|<>`$()'\"\\*?\[]*)\s*&&(.*)", re.DOTALL)
+"""Where pytest is run in a part of the repository."""
+_VARIABLE = "export FOLKMOOT_REPORT={report}; "
 _VALUED = {
     Runner.PYTEST: re.compile(
         r"-[kmpcoWrn]|--(?:tb|rootdir|confcutdir|import-mode|ignore|ignore-glob|deselect|basetemp|junit-?xml|junitprefix"
@@ -58,17 +62,50 @@ def unusable(runner: Runner, path: str) -> str:
 
 
 def pytest_suite(base: TestSuite | None, files: Sequence[str], there: There) -> TestSuite:
-    own = base is None or base.command == suites.PYTEST
-    words = None if own else _options(Runner.PYTEST, base, there)
-    rooted = words is not None and any(w.split("=")[0] in ("--rootdir", "-c", "--config-file") for w in words)
-    options = ["--maxfail=0", "--continue-on-collection-errors", *([] if rooted else ["--rootdir=."])]
-    command = suites.PYTEST if words is None else _joined(words)
-    return _suite(Runner.PYTEST, "junit", base, f"{command} {_joined([*options, *map(_relative, files)])}")
+    command = "" if base is None or base.command == suites.PYTEST else base.command.removeprefix(_VARIABLE)
+    folder, line = _moved(command)
+    words = _options(Runner.PYTEST, line, lambda path: there(f"{folder}/{path}" if folder else path))
+    if words is None:
+        return _suite(
+            Runner.PYTEST, "junit", base, f"{suites.PYTEST} {_joined([*_ALL, _ROOT, *map(_relative, files)])}"
+        )
+    rooted = any(w.split("=")[0] in ("--rootdir", "-c", "--config-file") for w in words)
+    report = [] if _reports(words) else [f"--junitxml={_back(folder)}{{report}}"]
+    paths = [_relative(posixpath.relpath(path, folder) if folder else path) for path in files]
+    run = _joined([*words, *report, *_ALL, *([] if rooted else [_ROOT]), *paths])
+    return _suite(Runner.PYTEST, "junit", base, f"cd {_joined([_relative(folder)])} && {run}" if folder else run)
+
+
+_ALL = ("--maxfail=0", "--continue-on-collection-errors")
+"""Whatever base's configuration says of stopping early."""
+_ROOT = "--rootdir=."
+
+
+def _moved(command: str) -> tuple[str, str]:
+    """The folder that it changes to first, empty for the root, and the rest."""
+    found = _FOLDER.fullmatch(command)
+    folder = posixpath.normpath(found[1]) if found else "."
+    if not found or folder.startswith(("/", "..")):
+        return "", command
+    return ("" if folder == "." else folder), found[2]
+
+
+def _back(folder: str) -> str:
+    return "../" * (folder.count("/") + 1) if folder else ""
+
+
+def _reports(words: Sequence[str]) -> bool:
+    return any("{report}" in word for word in words)
 
 
 def node_suite(base: TestSuite | None, files: Sequence[str], there: There) -> TestSuite:
-    words = _options(Runner.NODE, base, there)
-    command = _joined(words) if words and "--test" in words and "{report}" in " ".join(words) else suites.NODE
+    words = _options(Runner.NODE, base.command if base else "", there)
+    if words is None or "--test" not in words:
+        command = suites.NODE
+    elif any(word.startswith("--test-reporter") for word in words):
+        command = _joined(words) if _reports(words) else suites.NODE
+    else:
+        command = f"{_joined(words)} {suites.NODE_REPORT}"
     return _suite(Runner.NODE, "junit", base, f"{command} {_joined(map(_relative, files))}")
 
 
@@ -76,7 +113,9 @@ def go_suite(
     base: TestSuite | None, module: str, folders: Sequence[str], names: Sequence[str], there: There
 ) -> TestSuite:
     """`folders` of packages and the names of their tests; `module` is the folder of the go.mod above them, or empty."""
-    words = None if module else _options(Runner.GO, base, there)
+    words = None if module else _options(Runner.GO, base.command if base else "", there)
+    if words is not None and not {"-json", "--json"} & set(words):
+        words.append("-json")
     inside = [folder[len(module) + 1 :] if module else folder for folder in folders]
     chosen = ["-run", f"^({'|'.join(names)})$", *(_relative(folder) if folder else "." for folder in inside)]
     move = f"cd {_joined([_relative(module)])} && " if module else ""
@@ -88,12 +127,12 @@ def _suite(runner: Runner, report: str, base: TestSuite | None, command: str) ->
     return TestSuite(runner=runner, command=command, timeout_s=timeout_s, report=report)
 
 
-def _options(runner: Runner, base: TestSuite | None, there: There) -> list[str] | None:
-    """Base's command without what it runs; None where it is none of this runner that can be taken apart."""
-    if base is None or base.runner is not runner or not _PLAIN[runner].fullmatch(base.command):
+def _options(runner: Runner, command: str, there: There) -> list[str] | None:
+    """A command without what it runs; None where it is none of this runner that can be taken apart."""
+    if not _PLAIN[runner].fullmatch(command):
         return None
     try:
-        words = shlex.split(base.command)
+        words = shlex.split(command)
     except ValueError:
         return None
     return list(_kept(runner, words, there))

@@ -21,7 +21,8 @@ PYTEST = (
 """As `python -m pytest`, but what lies at the root and is called pytest does not take its place. The platform's own,
 which has no plugins: what would be loaded by itself could only lie in the repository."""
 GO = "go test -json ./..."
-NODE = "node --test --test-reporter=junit --test-reporter-destination={report}"
+NODE_REPORT = "--test-reporter=junit --test-reporter-destination={report}"
+NODE = f"node --test {NODE_REPORT}"
 
 PYTHON_TEST = re.compile(r"(?:^|/)(?:test_[^/]*|[^/]*_test)\.py$")
 GO_TEST = re.compile(r"_test\.go$")
@@ -29,7 +30,10 @@ NODE_TEST = re.compile(
     r"(?:^|/)(?:[^/]+[.\-_]test|test-[^/]+|test)\.(?:js|mjs|cjs)$|(?:^|/)test/(?:.+/)?[^/]+\.(?:js|mjs|cjs)$"
 )
 _FOREIGN_NODE_RUNNERS = ("jest", "vitest", "mocha", "ava", "tap", "jasmine", "karma")
-SIMPLE_PYTEST = re.compile(r"\s*(?:\S*/)?(?:python[\d.]*\s+-m\s+pytest|pytest|py\.test)\b[^;&|<>`$()\n]*")
+VARIABLES = r"\s*(?:[A-Za-z_]\w*=[^\s;&|<>`$()\\]*\s+)*"
+SIMPLE_PYTEST = re.compile(
+    VARIABLES + r"(?:[^\s;&|<>`$()]*/)?(?:python[\d.]*\s+-m\s+pytest|pytest|py\.test)\b[^;&|<>`$()\n]*"
+)
 
 _WORD = re.compile(r"[^\s;&|()<>'\"`=]+")
 _MAKE = ("Makefile", "makefile", "GNUmakefile", "*.mk")
