@@ -5,7 +5,7 @@ import msgspec
 from folkmoot.kernel.events import Head
 from folkmoot.kernel.evidence import TestSuite
 from folkmoot.kernel.ids import AgentId, CommitId, ProposalId, TaskId, WorkspaceId
-from folkmoot.kernel.task import Budget
+from folkmoot.kernel.task import Budget, TaskKind
 
 
 class ModelEndpoint(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,7 +32,7 @@ class Shown(msgspec.Struct, frozen=True, kw_only=True):
     """`candidate-1`, `candidate-2`, …"""
     proposal_id: ProposalId
     diff: str
-    """base..commit."""
+    """base..commit; of a document, its text."""
 
 
 class Assignment(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,3 +76,9 @@ class Assignment(msgspec.Struct, frozen=True, kw_only=True):
     """To a reviewer the candidates of others; to a writer of tests the two that are to be told apart."""
     evidence: str = ""
     """What the platform saw, in words for this reader; foreign words in it are quoted."""
+    kind: TaskKind = TaskKind.CHANGE
+
+    @property
+    def hands_in_document(self) -> bool:
+        """Its run ends with a document as the `summary` of `submit`."""
+        return self.kind is TaskKind.ANALYSIS and self.phase == "propose"

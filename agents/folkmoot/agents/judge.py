@@ -38,6 +38,8 @@ class Pair(msgspec.Struct, frozen=True, kw_only=True):
     """Of `one` and `other`."""
     evidence: tuple[str, str]
     """In words that call `one` first, and in words that call it second."""
+    documents: bool = False
+    """They are documents: `diffs` are their texts."""
 
 
 class _Form(msgspec.Struct):
@@ -108,7 +110,7 @@ async def _asked(model: Model, endpoint: ModelEndpoint, pair: Pair, user: str, r
         name="verdict",
         phase=PHASE,
         user=user,
-        messages=prompts.judging(pair.role, _facts(pair, swapped)),
+        messages=prompts.judging(pair.role, _facts(pair, swapped), documents=pair.documents),
         form=_Form,
         accept=lambda form: form,
     )
@@ -128,7 +130,7 @@ def _facts(pair: Pair, swapped: bool) -> dict[str, str]:
         "title": pair.title,
         "text": pair.text,
         "checks": "\n".join(f"- {check}" for check in pair.checks) or "none given",
-        "candidates": prompts.diffs({"first": first, "second": second}),
+        "candidates": prompts.diffs({"first": first, "second": second}, kind="document" if pair.documents else "diff"),
         "evidence": pair.evidence[1 if swapped else 0],
     }
 

@@ -9,9 +9,11 @@ import msgspec
 
 from folkmoot.agents.chat import Call, Message, Reply, Tokens
 from folkmoot.agents.stuck import Habits
+from folkmoot.kernel.analysis.document import document_of
+from folkmoot.kernel.errors import InvalidInput
 from folkmoot.kernel.result import Usage
 from folkmoot.kernel.task import Budget
-from folkmoot.tools.arguments import Arguments
+from folkmoot.tools.arguments import Arguments, Submit
 from folkmoot.tools.table import BadCall, parsed
 
 
@@ -23,6 +25,8 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
     last: str = "submit"
     """The tool that ends the run."""
     malformed_limit: int = 3
+    document: bool = False
+    """The run ends with a document as its summary; one that is none is a call that cannot be made."""
     price_prompt_usd: float = 0.0
     """Per million tokens."""
     price_completion_usd: float = 0.0
@@ -141,7 +145,7 @@ class _Run:
                 return
 
     def _turn(self, reply: Reply) -> Generator[Effect, Event, Finish | None]:
-        good, bad = _sorted(reply.calls, self._rules.tools)
+        good, bad = _sorted(reply.calls, self._rules)
         problem = _problem(reply, bad, self._rules.last)
         self._malformed = self._malformed + 1 if problem else 0
         if not good or (reply.cut_off and bad):
@@ -231,14 +235,16 @@ class _Run:
         return Finish(submitted=submitted, reason=reason, summary=summary, usage=usage, messages=tuple(self._messages))
 
 
-def _sorted(calls: Sequence[Call], tools: tuple[str, ...]) -> tuple[dict[int, ToolCall], dict[int, str]]:
+def _sorted(calls: Sequence[Call], rules: Rules) -> tuple[dict[int, ToolCall], dict[int, str]]:
     """By position: the calls that can be made, and why the others cannot."""
     good: dict[int, ToolCall] = {}
     bad: dict[int, str] = {}
     for index, call in enumerate(calls):
         try:
-            given = parsed(call.name, call.arguments, tools)
-        except BadCall as problem:
+            given = parsed(call.name, call.arguments, rules.tools)
+            if rules.document and isinstance(given, Submit):
+                document_of(given.summary)
+        except (BadCall, InvalidInput) as problem:
             bad[index] = str(problem)
         else:
             good[index] = ToolCall(id=call.id, name=call.name, arguments=call.arguments, given=given)

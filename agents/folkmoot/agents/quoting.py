@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from folkmoot.tools.text import readable, shortened
 
 _OURS = re.compile(r"<(?=[\s/\\]*shown-)", re.IGNORECASE)
-_DIFF = re.compile(r'^<shown-diff name="([a-z0-9-]+)">\n(.*?)\n</shown-diff>$', re.DOTALL | re.MULTILINE)
+_DIFF = re.compile(r'^<shown-(diff|document) name="([a-z0-9-]+)">\n(.*?)\n</shown-\1>$', re.DOTALL | re.MULTILINE)
 
 
 def quoted(kind: str, text: str, *, name: str = "", chars: int) -> str:
@@ -17,6 +17,6 @@ def quoted(kind: str, text: str, *, name: str = "", chars: int) -> str:
 
 
 def diffs_in(text: str) -> Iterator[tuple[str, str]]:
-    """Name and text of each diff that is quoted in a prompt."""
+    """Name and text of each diff, and of each document, that is quoted in a prompt."""
     for found in _DIFF.finditer(text):
-        yield found[1], found[2]
+        yield found[2], found[3]

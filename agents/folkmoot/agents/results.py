@@ -4,14 +4,17 @@ import msgspec
 
 from folkmoot.agents.assignment import Assignment
 from folkmoot.kernel import subjects
+from folkmoot.kernel.analysis.document import Document, document_of, mapped, written
 from folkmoot.kernel.errors import Conflict, Unavailable
 from folkmoot.kernel.events import START, Head
-from folkmoot.kernel.evidence import Finding
+from folkmoot.kernel.evidence import ArtifactRef, Finding
 from folkmoot.kernel.facts import AgentFinished
 from folkmoot.kernel.ids import AgentId, TaskId
 from folkmoot.runtime.log.port import Artifacts, Log
+from folkmoot.runtime.redact import redacted
 from folkmoot.runtime.supervise import patiently
 from folkmoot.tools.answer import Report
+from folkmoot.tools.text import readable
 
 CLAIMS_BYTES = 24 * 1024
 """Of all claims of one result together: an event must stay small."""
@@ -63,6 +66,13 @@ async def kept(reports: tuple[Report, ...], artifacts: Artifacts) -> tuple[Findi
     """Findings with their reproducers in the artifact store. Raises Unavailable."""
     share = CLAIMS_BYTES // max(1, len(reports))
     return tuple([await _kept(report, share, artifacts) for report in reports])
+
+
+async def kept_document(text: str, artifacts: Artifacts) -> tuple[Document, ArtifactRef]:
+    """What was handed in, readable and without secrets, in the artifact store. Raises InvalidInput, Unavailable."""
+    document = mapped(document_of(text), lambda t: redacted(readable(t.encode("utf-8", "replace"))))
+    body = written(document)
+    return document, await patiently(lambda: artifacts.put(body))
 
 
 async def _kept(report: Report, share: int, artifacts: Artifacts) -> Finding:

@@ -10,7 +10,7 @@ from folkmoot.agents.assignment import Assignment, ModelEndpoint
 from folkmoot.agents.chat import ModelRequest, Reply
 from folkmoot.agents.errors import AttemptLost, ModelError
 from folkmoot.agents.observed import observed_tool
-from folkmoot.agents.results import kept, publish
+from folkmoot.agents.results import kept, kept_document, publish
 from folkmoot.agents.roles import permitted
 from folkmoot.agents.steps import Steps, recording
 from folkmoot.kernel import subjects
@@ -20,6 +20,7 @@ from folkmoot.kernel.facts import AgentFinished, StepTaken
 from folkmoot.kernel.ids import CommitId
 from folkmoot.kernel.registry import HANDS_IN
 from folkmoot.kernel.result import Usage
+from folkmoot.kernel.task import TaskKind
 from folkmoot.runtime.clock import Clock
 from folkmoot.runtime.log.port import Artifacts, Log
 from folkmoot.runtime.settings import Settings
@@ -227,6 +228,7 @@ class _Driver:
             budget=self._assignment.budget,
             last=self._tools[-1],
             malformed_limit=self._settings.agents.malformed_limit,
+            document=self._assignment.hands_in_document,
             price_prompt_usd=model.price_prompt_usd,
             price_completion_usd=model.price_completion_usd,
         )
@@ -239,7 +241,9 @@ def offered(assignment: Assignment) -> tuple[str, ...]:
     """The tools of a run; the last one ends it."""
     own = permitted(assignment.role, assignment.tools)
     if assignment.phase == REVIEW:
-        return (*(t for t in READING if t in own), REPORT, FINISH)
+        # No test shows a fault of a document: what its readers say of it is their summary.
+        reports = () if assignment.kind is TaskKind.ANALYSIS else (REPORT,)
+        return (*(t for t in READING if t in own), *reports, FINISH)
     return (*(t for t in own if t != HANDS_IN), HANDS_IN)
 
 
@@ -252,6 +256,7 @@ def _setting(assignment: Assignment, settings: Settings) -> Setting:
         timeout_s=settings.agents.tool_timeout_s,
         bundle_bytes=settings.runner.bundle_bytes,
         candidates={shown.alias: shown.proposal_id for shown in assignment.shown},
+        document=assignment.hands_in_document,
     )
 
 
@@ -264,6 +269,11 @@ async def _finished(
 ) -> AgentFinished:
     """Findings count whatever end the run has come to."""
     transcript = msgspec.json.encode({"reason": finish.reason, "messages": finish.messages})
+    if assignment.hands_in_document and finish.submitted:
+        document, reference = await kept_document(finish.summary, artifacts)
+        finish = msgspec.structs.replace(finish, summary=document.summary)
+    else:
+        reference = None
     submitted, bundle, reason = await _handed_in(assignment, finish, toolbox.packed, workspace, artifacts)
     return AgentFinished(
         agent_id=assignment.agent_id,
@@ -277,6 +287,7 @@ async def _finished(
         usage=finish.usage,
         phase=assignment.phase,
         findings=await kept(toolbox.reported, artifacts),
+        document=reference,
     )
 
 
@@ -285,7 +296,7 @@ async def _handed_in(
 ) -> tuple[bool, ArtifactRef | None, str]:
     """Whether the run came to the end that was asked for, its work, and how it ended. A review has no work but its
     findings, a revision may leave things as they are."""
-    if not finish.submitted or assignment.phase == REVIEW:
+    if not finish.submitted or assignment.phase == REVIEW or assignment.hands_in_document:
         return finish.submitted, None, finish.reason
     if assignment.start and await _unchanged(assignment.start, workspace):
         return True, None, NOTHING_CHANGED

@@ -51,6 +51,9 @@ def solve(
     max_cost: MaxCost = 0,
     max_wall: MaxWall = 0,
     title: Annotated[str, typer.Option(help="One line; the text's first line unless given.", metavar="TEXT")] = "",
+    analysis: Annotated[
+        bool, typer.Option("--analysis", help="Ends in a document (a plan, a review, a root cause, a suggested patch).")
+    ] = False,
     as_json: Json = False,
 ) -> int:
     """Submit a wish, follow it live, print the decision."""
@@ -70,6 +73,7 @@ def solve(
         model_url=model_url,
         model=model,
         total=solving.total(max_tokens, max_cost, max_wall),
+        analysis=analysis,
     )
     return int(asyncio.run(solving.solve(wish, as_json=as_json)))
 

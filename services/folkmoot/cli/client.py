@@ -17,6 +17,7 @@ from folkmoot.cli.fleet.client import Fleet
 from folkmoot.cli.stories.client import Stories
 from folkmoot.cli.streams import Seen, resumed, seen
 from folkmoot.kernel import subjects
+from folkmoot.kernel.analysis.document import Paper
 from folkmoot.kernel.errors import Unavailable
 from folkmoot.kernel.events import Event, Stored
 from folkmoot.kernel.evidence import Admission, ArtifactRef, Exhibit, PreparedBase, Refusal, Verdict
@@ -52,6 +53,8 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     ranked: CandidatesRanked | None = None
     spec: TaskSpec | None = None
     """What was asked; None where the platform is older than this."""
+    papers: tuple[Paper, ...] = ()
+    """Candidates of an analysis."""
 
 
 class Client:
@@ -107,6 +110,7 @@ class Client:
             idle=dict(reply.idle),
             ranked=msgspec.json.decode(reply.ranked, type=CandidatesRanked) if reply.ranked else None,
             spec=msgspec.json.decode(reply.spec, type=TaskSpec) if reply.spec else None,
+            papers=tuple(msgspec.json.decode(b, type=Paper) for b in reply.papers),
         )
 
     async def artifact(self, ref: ArtifactRef) -> bytes:

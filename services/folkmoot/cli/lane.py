@@ -11,6 +11,7 @@ from folkmoot.kernel.facts import (
     AgentFailed,
     AttemptLost,
     AttemptStarted,
+    DocumentSubmitted,
     Judged,
     ProposalAdmitted,
     ProposalRefused,
@@ -135,6 +136,8 @@ def agent_of(event: Event) -> str:
             return refusal.agent_id
         case ProposalAdmitted(admission=admission):
             return admission.agent_id
+        case DocumentSubmitted(paper=paper):
+            return paper.agent_id
         case Reviewed(work=work) | WorkEnded(work=work) | TestsWritten(work=work):
             return work.agent_id
         case Judged(verdict=verdict):
@@ -196,6 +199,9 @@ def _rested(lane: Lane, event: Event) -> Lane:
             return _closed(lane, lane.rest, event, note=f"findings: {len(findings)}", used=usage)
         case TestsWritten(exhibits=exhibits, usage=usage):
             return _closed(lane, lane.rest, event, note=f"sets of tests: {len(exhibits)}", used=usage)
+        case DocumentSubmitted(paper=paper, usage=usage):
+            named = msgspec.structs.replace(lane, proposal_id=paper.proposal_id, change=f"document: {paper.kind}")
+            return _closed(named, LaneState.PROPOSED, event, used=usage)
         case WorkEnded(work=work, reason=reason, usage=usage):
             return _closed(lane, lane.rest, event, note=f"no more of {work.phase}: {reason}", used=usage)
         case Judged(usage=usage):

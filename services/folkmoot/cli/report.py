@@ -2,6 +2,8 @@
 
 import sys
 
+import msgspec
+
 from folkmoot.cli.client import Answer, Client, Evidence
 from folkmoot.cli.codes import Code, Stopped, of_state
 from folkmoot.cli.output import emit, say
@@ -16,19 +18,31 @@ BUNDLE_BYTES = 8 * 1024 * 1024
 async def report(client: Client, answer: Answer, *, as_json: bool) -> Code:
     """Print the answer with the winner's diff and trailers; the exit code that it stands for."""
     if as_json:
-        emit(answer.result)
+        emit(await _whole(client, answer.result))
     else:
         await _show(client, answer)
     return of_state(answer.result.state)
 
 
+async def _whole(client: Client, result: Result) -> object:
+    """The contract's JSON; of a document that was chosen, its content beside its name."""
+    if result.document is None:
+        return result
+    body = await client.artifact(result.document)
+    named = msgspec.to_builtins(result)
+    return named | {"document": named["document"] | {"content": msgspec.json.decode(body)}}
+
+
 async def _show(client: Client, answer: Answer) -> None:
     from folkmoot.cli import draw
+    from folkmoot.cli.paper import written
     from folkmoot.cli.screen import console
 
     out = console(sys.stdout)
     out.print(draw.decision(answer.result))
-    if answer.result.winner:
+    if answer.result.document:
+        out.print(draw.headed("Document", written(await client.artifact(answer.result.document))))
+    elif answer.result.winner:
         try:
             diff, trailers = await _change(client, answer)
         except FolkmootError as error:
@@ -61,6 +75,8 @@ async def _trailers(client: Client, answer: Answer) -> list[str]:
 
 def chosen(result: Result, evidence: Evidence, candidate: str) -> Admission:
     """The candidate of that proposal or agent id; without one, the winner. Raises Stopped."""
+    if result.document or evidence.papers:
+        raise _no_commit(result)
     wanted = candidate or (result.winner.proposal_id if result.winner else "")
     if not wanted:
         raise _no_winner(result)
@@ -72,6 +88,11 @@ def chosen(result: Result, evidence: Evidence, candidate: str) -> Admission:
             raise Stopped(Code.NOT_FOUND, f"{wanted} was refused at the border, so it has no diff: {refusal.reason}")
     known = ", ".join(a.proposal_id for a in evidence.admissions) or "none so far"
     raise Stopped(Code.NOT_FOUND, f"task {result.task_id} has no candidate {wanted!r}", f"candidates: {known}")
+
+
+def _no_commit(result: Result) -> Stopped:
+    what = f"task {result.task_id} is an analysis: it makes a document, and no commit"
+    return Stopped(Code.USAGE, what, f"`moot result {result.task_id}` prints the document")
 
 
 def _no_winner(result: Result) -> Stopped:
@@ -87,4 +108,6 @@ def winner_bundle(answer: Answer) -> tuple[str, str]:
     winner = answer.result.winner
     if winner is None:
         raise _no_winner(answer.result)
+    if answer.result.document:
+        raise _no_commit(answer.result)
     return winner.branch, winner.commit

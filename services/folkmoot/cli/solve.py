@@ -50,6 +50,8 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
     max_agents: int = 0
     total: Limits | None = None
     """Of the whole task."""
+    analysis: bool = False
+    """It is to end in a document, and in no commit."""
 
 
 def total(tokens: int, cost_usd: float, wall_s: float) -> Limits | None:
@@ -145,6 +147,7 @@ def to_task(wish: Wish) -> pb.Task:
         superseded=wish.superseded,
         max_agents=wish.max_agents,
         total=limits_to_wire(wish.total),
+        kind="analysis" if wish.analysis else "",
     )
 
 

@@ -2,6 +2,7 @@
 
 from folkmoot.cli.lanes import passed
 from folkmoot.cli.text import count, line, span
+from folkmoot.kernel.analysis.document import Finding, Paper
 from folkmoot.kernel.events import Event
 from folkmoot.kernel.evidence import CommandEnd, SuiteKind, Verdict
 from folkmoot.kernel.facts import (
@@ -13,6 +14,7 @@ from folkmoot.kernel.facts import (
     Convened,
     DeliberationEnded,
     DeliberationRequested,
+    DocumentSubmitted,
     Examined,
     ExhibitAdmitted,
     Judged,
@@ -109,10 +111,18 @@ def _of_evidence(event: Event) -> str:
             return f"{work.agent_id} has written {', '.join(exhibits) or 'no tests'}"
         case WorkEnded(work=work, reason=reason):
             return f"{work.agent_id} brings nothing more ({work.phase}): {line(reason)}"
+        case DocumentSubmitted(paper=paper):
+            return f"{paper.agent_id} hands in a document ({paper.kind}), {claims(paper)}"
         case Judged(verdict=verdict):
             return _judged(verdict)
         case _:
             return ""
+
+
+def claims(paper: Paper) -> str:
+    """`claims: 3 holds, 1 false`, or that there is none."""
+    counts = [f"{n} {finding}" for finding in Finding if (n := paper.count(finding))]
+    return f"claims: {', '.join(counts)}" if counts else "without a claim about the code"
 
 
 def _staged(fact: Staged) -> str:
@@ -181,15 +191,16 @@ def next_steps(result: Result) -> list[tuple[str, str]]:
     """Commands to try, each with what it does."""
     task = result.task_id
     steps = [(f"moot evidence {task}", "what was observed of each candidate")]
-    if result.winner:
+    if result.document:
+        steps.append((f"moot result {task} --json", "the document as JSON"))
+    elif result.winner:
         steps.insert(
             0, (f"moot apply {task}", f"take it as branch {result.winner.branch}; your files stay as they are")
         )
         steps.append((f"moot diff {task}", "the whole change"))
-    elif result.ranking:
+    elif any(ranked.commit for ranked in result.ranking):
         steps.append((f"moot diff {task} --candidate {result.ranking[0].proposal_id}", "the change that came closest"))
-        if any(ranked.commit for ranked in result.ranking):
-            steps.append((f"moot continue {task} --check CMD", "add what would settle it; nobody proposes again"))
+        steps.append((f"moot continue {task} --check CMD", "add what would settle it; nobody proposes again"))
     if not result.state.terminal:
         steps = [(f"moot watch {task}", "follow it")]
     return steps

@@ -11,7 +11,7 @@ from folkmoot.kernel.ids import CommitId
 from folkmoot.kernel.lifecycle import Story, StoryState
 from folkmoot.kernel.plan import Plan, PlannedTask, Planning, united
 from folkmoot.kernel.result import Usage
-from folkmoot.kernel.task import MAX_SPEC_BYTES, TaskSpec
+from folkmoot.kernel.task import MAX_SPEC_BYTES, TaskKind, TaskSpec
 from folkmoot.kernel.wishes import inherited
 
 TOLD_CHARS = 6_000
@@ -119,7 +119,7 @@ def specified(story: Story, step: Step) -> TaskSpec:
         text=_text(story, step),
         base_ref=base or story.submitted.base_ref,
         checks=united(task.checks, story.checks if step.last else ()),
-        kind=step.kind,
+        kind=step.kind if step.kind is TaskKind.MERGE else story.submitted.kind,
         role=task.role,
         council=task.council,
         paths=task.paths,

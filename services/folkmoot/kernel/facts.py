@@ -5,6 +5,7 @@ from typing import ClassVar
 
 import msgspec
 
+from folkmoot.kernel.analysis.document import Paper
 from folkmoot.kernel.events import Codec, Erased, Fact
 from folkmoot.kernel.evidence import (
     Admission,
@@ -21,7 +22,7 @@ from folkmoot.kernel.fleet import AgentProfile, Council
 from folkmoot.kernel.ids import AgentId, CommitId, ProposalId, StoryId, TaskId, WorkspaceId
 from folkmoot.kernel.plan import Assessment, Plan, Planning
 from folkmoot.kernel.result import DecidedBy, Ranked, Result, Usage
-from folkmoot.kernel.task import Budget, ModelChoice, Rigor, Role, TaskSpec
+from folkmoot.kernel.task import Budget, ModelChoice, Rigor, Role, TaskKind, TaskSpec
 
 # --- agile.events.<story_id>: written by planning ---------------------------------------------------------------
 
@@ -54,6 +55,8 @@ class StorySubmitted(Fact, frozen=True, kw_only=True):
     """This and the next two as in `TaskSpec`, for each of its tasks."""
     superseded: tuple[str, ...] = ()
     total: Budget | None = None
+    kind: TaskKind = TaskKind.CHANGE
+    """Of its one task."""
 
 
 class StoryAssessed(Fact, frozen=True, kw_only=True):
@@ -269,6 +272,14 @@ class ProposalRefused(Fact, frozen=True, kw_only=True):
     round: int = 1
 
 
+class DocumentSubmitted(Fact, frozen=True, kw_only=True):
+    """What an agent of an analysis proposes, with its claims checked."""
+
+    type_name: ClassVar[str] = "folkmoot.deliberation.document-submitted.v1"
+    paper: Paper
+    usage: Usage = Usage()
+
+
 class AgentFailed(Fact, frozen=True, kw_only=True):
     """A stated failure: no proposal will come from this agent."""
 
@@ -455,6 +466,8 @@ class AgentFinished(Fact, frozen=True, kw_only=True):
     phase: str = "propose"
     findings: tuple[Finding, ...] = ()
     """Of a review, without `exhibit_id`: that is the platform's to give."""
+    document: ArtifactRef | None = None
+    """What an agent of an analysis hands in, instead of commits."""
 
 
 # --- agent.steps.<task_id>.<agent_id>: written by agents, kept for a while --------------------------------------
@@ -590,6 +603,7 @@ CODEC = Codec(
     AttemptLost,
     ProposalAdmitted,
     ProposalRefused,
+    DocumentSubmitted,
     AgentFailed,
     Staged,
     WorkEnded,

@@ -30,6 +30,7 @@ from folkmoot.kernel.facts import (
 from folkmoot.kernel.ids import CommitId, StoryId, TaskId
 from folkmoot.kernel.plan import Plan, Planning
 from folkmoot.kernel.result import State, Usage
+from folkmoot.kernel.task import TaskKind
 
 
 class StoryState(StrEnum):
@@ -134,9 +135,15 @@ class Story(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def result(self) -> TaskId | None:
-        """The task whose commit has everything; None unless all tasks ended with a commit."""
-        ended = self.steps and all(self.commit(task) for task in self.tasks)
+        """The task whose commit has everything; None unless all tasks ended with a commit, or with a document where
+        that was asked for."""
+        ended = self.steps and all(self._ended_well(task) for task in self.tasks)
         return next((step.task_id for step in self.steps if step.last), None) if ended else None
+
+    def _ended_well(self, task: TaskId) -> bool:
+        if self.submitted.kind is TaskKind.ANALYSIS:
+            return task in self.decided and self.decided[task].state == State.DECIDED
+        return self.commit(task) is not None
 
     def commit(self, task: TaskId) -> CommitId | None:
         """What `task` was decided with; None before, and when it ended without one."""

@@ -4,12 +4,14 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
+from folkmoot.kernel.analysis.protocol import ranked as documents
 from folkmoot.kernel.deliberation import Deliberation, apply, begin
 from folkmoot.kernel.errors import FailedPrecondition, NotFound
 from folkmoot.kernel.events import Stored
 from folkmoot.kernel.evidence import Examination
 from folkmoot.kernel.facts import CandidatesRanked
 from folkmoot.kernel.jury import Policy, collect, judge
+from folkmoot.kernel.task import TaskKind
 
 
 class Ranked(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,6 +49,8 @@ def ranked(events: Iterable[Stored]) -> Ranked:
 
 def again(found: Ranked, examinations: Iterable[Examination], policy: Policy) -> CandidatesRanked:
     """The jury's word on the same evidence. `examinations` are the bodies behind `found.state.examined`, in order."""
+    if found.state.spec.kind is TaskKind.ANALYSIS:
+        return documents(found.state, policy.version)
     return judge(collect(found.state, examinations), policy)
 
 

@@ -4,6 +4,7 @@ from enum import StrEnum
 
 import msgspec
 
+from folkmoot.kernel.evidence import ArtifactRef
 from folkmoot.kernel.ids import AgentId, CommitId, ProposalId, StoryId, TaskId
 
 
@@ -45,6 +46,7 @@ class Winner(msgspec.Struct, frozen=True, kw_only=True):
     proposal_id: ProposalId
     agent_id: AgentId
     commit: CommitId
+    """This and `branch` are empty where the winner is a document."""
     branch: str
 
 
@@ -57,7 +59,7 @@ class Ranked(msgspec.Struct, frozen=True, kw_only=True):
     acceptable: bool
     reasons: tuple[str, ...]
     commit: CommitId | None
-    """None: the border refused it."""
+    """None: the border refused it, or it is a document."""
     scores: dict[str, float]
 
 
@@ -95,3 +97,5 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     decided_at: str | None = None
     settle: tuple[str, ...] = ()
     """After an abstention: what would settle it."""
+    document: ArtifactRef | None = None
+    """Of a decided analysis: JSON of `kernel.analysis.document.Document`."""

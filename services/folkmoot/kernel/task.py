@@ -46,6 +46,8 @@ class TaskKind(StrEnum):
     """Ends in a commit that agents wrote."""
     MERGE = "merge"
     """Brings decided commits together: the platform does it where they do not conflict, agents where they do."""
+    ANALYSIS = "analysis"
+    """Ends in a document, not a commit: a plan, a review, a root cause or a suggested patch."""
 
 
 class Role(StrEnum):
@@ -158,6 +160,8 @@ def validated(spec: TaskSpec) -> TaskSpec:
     checked_budget("budget", spec.budget)
     checked_budget("total", spec.total or Budget())
     _superseded(spec.superseded)
+    if spec.kind is TaskKind.ANALYSIS:
+        _analysis(spec)
     if spec.continues:
         ids.token(spec.continues, "continues")
     _paths(spec.paths)
@@ -201,6 +205,15 @@ def _seats(spec: TaskSpec) -> None:
         raise InvalidInput("max_agents", f"{spec.max_agents}; from {spec.agents} (the agents) to {MAX_AGENTS}")
     if spec.council:
         ids.token(spec.council, "council")
+
+
+def _analysis(spec: TaskSpec) -> None:
+    """What is about commits has no meaning where there is none."""
+    for field in ("checks", "superseded", "continues"):
+        if getattr(spec, field):
+            raise InvalidInput(field, "an analysis ends in a document, and makes no commit that this could be asked of")
+    if spec.max_agents:
+        raise InvalidInput("max_agents", "an analysis asks all its agents at once: give `agents`")
 
 
 def _superseded(tests: tuple[str, ...]) -> None:

@@ -16,6 +16,7 @@ from folkmoot.kernel.facts import (
     Convened,
     DeliberationEnded,
     DeliberationRequested,
+    DocumentSubmitted,
     Examined,
     ExhibitAdmitted,
     Judged,
@@ -31,7 +32,12 @@ from folkmoot.kernel.facts import (
 from folkmoot.kernel.ids import AgentId
 from folkmoot.kernel.stretches import Inner, micros
 
-OUTCOMES: dict[type[Fact], str] = {ProposalAdmitted: "proposed", ProposalRefused: "refused", AgentFailed: "failed"}
+OUTCOMES: dict[type[Fact], str] = {
+    ProposalAdmitted: "proposed",
+    DocumentSubmitted: "proposed",
+    ProposalRefused: "refused",
+    AgentFailed: "failed",
+}
 """What may come of an author."""
 ENDINGS: dict[type[Fact], str] = {
     **OUTCOMES,
@@ -177,6 +183,8 @@ def author(fact: Fact) -> AgentId | None:
         case ProposalAdmitted(admission=found):
             return found.agent_id
         case ProposalRefused(refusal=found):
+            return found.agent_id
+        case DocumentSubmitted(paper=found):
             return found.agent_id
         case AgentFailed(agent_id=agent):
             return agent

@@ -110,6 +110,7 @@ def _as_task(told: Submitted, story_id: StoryId, title: str, text: str, checks: 
         max_agents=told.max_agents,
         superseded=told.superseded,
         total=told.total,
+        kind=told.kind,
     )
 
 
@@ -145,6 +146,7 @@ def submission(
         max_agents=spec.max_agents,
         superseded=spec.superseded,
         total=spec.total,
+        kind=spec.kind,
     )
 
 

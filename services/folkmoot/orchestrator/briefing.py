@@ -4,7 +4,7 @@ import itertools
 
 import msgspec
 
-from folkmoot.agents import shown
+from folkmoot.agents import documents, shown
 from folkmoot.agents.assignment import Assignment, ModelEndpoint, Shown, WorkspaceGrant
 from folkmoot.agents.shown import Objected, Sight
 from folkmoot.kernel.deliberation import Deliberation, Due
@@ -16,6 +16,7 @@ from folkmoot.kernel.fleet import lower
 from folkmoot.kernel.jury import standing
 from folkmoot.kernel.jury.evidence import Candidate, Evidence
 from folkmoot.kernel.jury.standing import Objection, Standing
+from folkmoot.kernel.task import TaskKind
 from folkmoot.orchestrator import merging
 from folkmoot.orchestrator.attempts import start
 from folkmoot.orchestrator.convening import recalled
@@ -76,6 +77,7 @@ class Briefing:
             start=start(self._state, work),
             shown=others,
             evidence=words,
+            kind=spec.kind,
         )
 
     async def sight(self, evidence: Evidence, stands: Standing) -> Sight:
@@ -85,7 +87,7 @@ class Briefing:
         return Sight(
             base=evidence.base,
             candidates=candidates,
-            diffs={c.admission.proposal_id: await self._body(c.admission.diff) for c in candidates},
+            diffs={c.admission.proposal_id: await self.body(c.admission.diff) for c in candidates},
             exhibits=evidence.exhibits,
             faults=stands.faults,
         )
@@ -105,6 +107,9 @@ class Briefing:
         stage = next((s for s in reversed(self._state.staged) if work in s.works), None)
         if work.phase == "propose" or stage is None or (work.phase == "test" and not stage.pairs):
             return (), ""
+        if self._state.spec.kind is TaskKind.ANALYSIS:
+            papers = [p for p in self._state.papers if p.agent_id != work.agent_id]
+            return documents.to_critic(papers, {p.proposal_id: await self.body(p.document) for p in papers})
         evidence, stands = await self.standing()
         if work.phase == "revise":
             return (), await self._against(work, evidence, stands)
@@ -128,15 +133,15 @@ class Briefing:
         return Objected(
             exhibit=exhibit,
             objections=objections,
-            files=tuple(msgspec.json.decode(await self._body(exhibit.pack.files) or b"[]", type=list[PackedFile])),
+            files=tuple(msgspec.json.decode(await self.body(exhibit.pack.files) or b"[]", type=list[PackedFile])),
             claims=shown.claims(findings, exhibit.exhibit_id),
             output=await self._printed(run),
         )
 
     async def _printed(self, run: Examination | None) -> bytes:
-        return await self._body(run.output) if run and run.output else b""
+        return await self.body(run.output) if run and run.output else b""
 
-    async def _body(self, ref: ArtifactRef) -> bytes:
+    async def body(self, ref: ArtifactRef) -> bytes:
         """Empty where it is lost: who is to read it misses it, and goes on."""
         try:
             return await patiently(lambda: self._parts.artifacts.get(ref))

@@ -11,7 +11,19 @@ from folkmoot.kernel.plan import united
 from folkmoot.kernel.task import ModelChoice, TaskSpec, validated
 from folkmoot.runtime.grpc.results import budget_from_wire, rigor_from_wire, total_from_wire
 
-_ITS_OWN = ("title", "text", "repository", "base_ref", "agents", "workspace", "role", "council", "paths", "max_agents")
+_ITS_OWN = (
+    "title",
+    "text",
+    "repository",
+    "base_ref",
+    "agents",
+    "workspace",
+    "role",
+    "council",
+    "paths",
+    "max_agents",
+    "kind",
+)
 """Of the earlier task: other candidates would be asked for, or other work."""
 
 

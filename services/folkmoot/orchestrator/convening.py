@@ -10,7 +10,7 @@ from folkmoot.kernel.deliberation import Deliberation
 from folkmoot.kernel.errors import BrokenChain, FailedPrecondition, NotFound
 from folkmoot.kernel.evidence import ArtifactRef, PreparedBase
 from folkmoot.kernel.facts import Convened, ExhibitAdmitted, Seat
-from folkmoot.kernel.task import TaskSpec
+from folkmoot.kernel.task import Rigor, TaskKind, TaskSpec
 from folkmoot.orchestrator import merging
 from folkmoot.orchestrator.earlier import Earlier
 from folkmoot.orchestrator.journal import Journal
@@ -40,13 +40,17 @@ class Convening:
         earlier = await self._continued()
         if self._state.base is None:
             await self._convene(earlier)
-        if self._state.staged or not protocol.staged_at_all(self._parts.policy.profile[self._state.spec.rigor]):
+        if self._state.staged or not self._staged_at_all():
             return
         known = {e.exhibit_id for e in self._state.exhibits}
         for exhibit in earlier.exhibits if earlier else ():
             if exhibit.exhibit_id not in known and self._state.seat(exhibit.author):
                 await self._journal.record(ExhibitAdmitted(exhibit=exhibit))
         await self._journal.record(protocol.opening(self._state, self._parts.policy))
+
+    def _staged_at_all(self) -> bool:
+        spec = self._state.spec
+        return spec.kind is TaskKind.ANALYSIS or protocol.staged_at_all(self._parts.policy.profile[spec.rigor])
 
     @phase("convening")
     async def _convene(self, earlier: Deliberation | None) -> None:
@@ -72,6 +76,9 @@ class Convening:
         profile = self._parts.policy.profile[spec.rigor]
         if not any(s.model.url for s in seats):
             return ()
+        if spec.kind is TaskKind.ANALYSIS:
+            compares = spec.rigor is not Rigor.L0
+            return await patiently(lambda: self._parts.councils.helpers(spec, sealed=0, split=0, judge=compares))
         return await patiently(
             lambda: self._parts.councils.helpers(
                 spec, sealed=profile.sealed, split=profile.split, judge=profile.judge_pairs > 0

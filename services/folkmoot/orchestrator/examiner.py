@@ -2,7 +2,8 @@
 
 import asyncio
 import secrets
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager, suppress
 
 import msgspec
 
@@ -22,6 +23,8 @@ OUTPUT_BYTES = 4_000_000
 REPORT_BYTES = 32_000_000
 EXHIBIT_TESTS = 5_000
 """Of one exhibit on one commit: each is a cell of the matrix."""
+CLAIMED_BYTES = 2_000_000
+"""Of a file that a document claims something about."""
 LEASE_MARGIN_S = 120.0
 """Opening, reading the report and closing, on a busy machine."""
 
@@ -157,6 +160,45 @@ class Examiner:
             output=await self._kept(done),
         )
 
+    async def files(
+        self, task_id: TaskId, base: PreparedBase, paths: Iterable[str], *, holder: str, attempt: int
+    ) -> dict[str, bytes | None]:
+        """What base has at `paths`, each at most CLAIMED_BYTES: without those where nothing is, None for what is no
+        plain file or larger. Raises WorkspaceLost."""
+        async with self._at_base(task_id, base, holder, attempt) as workspace:
+            await workspace.run(["true"], timeout_s=self._check_timeout_s, output_limit=OUTPUT_BYTES)
+            found: dict[str, bytes | None] = {}
+            for path in sorted(paths):
+                with suppress(NotFound):
+                    found[path] = await _plain(workspace, path)
+        return found
+
+    async def command(
+        self, task_id: TaskId, base: PreparedBase, command: str, *, holder: str, attempt: int
+    ) -> Completed:
+        """One shell line at base, within a check's time. Raises WorkspaceLost."""
+        async with self._at_base(task_id, base, holder, attempt) as workspace:
+            argv = ["sh", "-c", command]
+            return await workspace.run(argv, timeout_s=self._check_timeout_s, output_limit=OUTPUT_BYTES)
+
+    @asynccontextmanager
+    async def _at_base(
+        self, task_id: TaskId, base: PreparedBase, holder: str, attempt: int
+    ) -> AsyncIterator[Workspace]:
+        async with (
+            self._slots,
+            self._runner.examination(
+                task_id=task_id,
+                holder=holder,
+                attempt=attempt,
+                base=base,
+                commit=base.commit,
+                overlay=pb.OVERLAY_UNSPECIFIED,
+                ttl_s=self._check_timeout_s + LEASE_MARGIN_S,
+            ) as workspace,
+        ):
+            yield workspace
+
     async def _suite(self, place: "_Place", suite: TestSuite) -> tuple[Completed, reports.Outcomes, str]:
         """How it ended, the outcomes by test id, and why these cannot be believed."""
         report = f".moot-report-{secrets.token_hex(8)}"
@@ -231,6 +273,14 @@ def _not_run(subject: str, exhibit: Exhibit, run: int, problem: str) -> Examinat
         end=CommandEnd(exit_code=None),
         report_problem=f"not run: {problem}",
     )
+
+
+async def _plain(workspace: Workspace, path: str) -> bytes | None:
+    """Raises NotFound."""
+    try:
+        return await workspace.read(path, limit=CLAIMED_BYTES)
+    except InvalidInput:
+        return None
 
 
 async def _report(workspace: Workspace, path: str) -> bytes:

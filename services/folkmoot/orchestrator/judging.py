@@ -30,13 +30,9 @@ class Judging:
         """Verdicts that the last stage asks for and nobody has given. What a judge cannot say is a verdict too."""
         judge = next((s for s in self._state.helpers if s.duty == "judge"), None)
         if judge is not None:
-            await together({f"judge {one} {other}": self._judge(judge, (one, other)) for one, other in self._pairs()})
-
-    def _pairs(self) -> list[tuple[ProposalId, ProposalId]]:
-        if not self._state.staged or self._state.staged[-1].stage is not Stage.JUDGE:
-            return []
-        known = [{v.one, v.other} for v in self._state.verdicts]
-        return [p for p in self._state.staged[-1].pairs if set(p) not in known]
+            await together(
+                {f"judge {one} {other}": self._judge(judge, (one, other)) for one, other in pending(self._state)}
+            )
 
     @phase("judging", lambda _, judge, pair: {"agent_id": judge.agent_id, "pair": " ".join(pair)})
     async def _judge(self, judge: Seat, pair: tuple[ProposalId, ProposalId]) -> None:
@@ -54,3 +50,11 @@ class Judging:
         model, user = endpoint(judge, self._parts.model), f"{spec.task_id}/{judge.agent_id}"
         verdict, usage = await compare(self._parts.judge, model, shown, user=user, repairs=REPAIRS)
         await self._journal.record(Judged(verdict=verdict, usage=usage))
+
+
+def pending(state: Deliberation) -> list[tuple[ProposalId, ProposalId]]:
+    """Pairs that the last stage asks a verdict on, without those that have one."""
+    if not state.staged or state.staged[-1].stage is not Stage.JUDGE:
+        return []
+    known = [{v.one, v.other} for v in state.verdicts]
+    return [p for p in state.staged[-1].pairs if set(p) not in known]

@@ -13,15 +13,18 @@ from typing import Any
 import msgspec
 
 from folkmoot.kernel import deliberation, protocol, subjects
+from folkmoot.kernel.analysis import protocol as analysis
 from folkmoot.kernel.deliberation import Deliberation, Due
 from folkmoot.kernel.errors import CallerError
 from folkmoot.kernel.events import Fact
 from folkmoot.kernel.evidence import ArtifactRef
-from folkmoot.kernel.facts import CancelRequested, DeliberationEnded, Stage
+from folkmoot.kernel.facts import CancelRequested, DeliberationEnded, Stage, Staged
 from folkmoot.kernel.jury import judge
 from folkmoot.kernel.jury.policy import Profile
 from folkmoot.kernel.result import State, Usage
+from folkmoot.kernel.task import TaskKind
 from folkmoot.orchestrator import merging, observed
+from folkmoot.orchestrator.analysis import Analysing
 from folkmoot.orchestrator.attempts import REASON_CHARS, Attempting
 from folkmoot.orchestrator.briefing import Briefing
 from folkmoot.orchestrator.convening import Convening
@@ -51,6 +54,7 @@ class Owner:
         self._attempting = Attempting(parts, journal, self._briefing.assignment)
         self._intake = Intake(parts, journal)
         self._judging = Judging(parts, journal, self._briefing)
+        self._analysing = Analysing(parts, journal, self._briefing)
 
     @property
     def _state(self) -> Deliberation:
@@ -108,7 +112,7 @@ class Owner:
             spent = await self._stage_within_limits()
             if spent or not await self._staged_further():
                 break
-        if self._state.ranked is None and not self._state.admissions and not self._state.refusals:
+        if self._state.ranked is None and not self._state.candidates and not self._state.refusals:
             failures = [f"{a}: {why}" for a, why in sorted(self._state.failures.items())]
             await self._end(State.FAILED, [*([spent] if spent else []), *failures])
             return
@@ -134,10 +138,10 @@ class Owner:
         """Agents, examinations and verdicts side by side: each starts as soon as what it needs is there."""
         tasks = {f"agent {d.seat.agent_id}": self._carry_out(d) for d in self._attempting.pending()}
         tasks["examinations"] = self._examining.missing()
-        tasks["verdicts"] = self._judging.missing()
+        tasks["verdicts"] = self._analysing.missing() if self._is_analysis else self._judging.missing()
         await together(tasks)
         await self._examining.missing()
-        if self._profile.cross_examine:
+        if self._profile.cross_examine and not self._is_analysis:
             await self._examining.again()
 
     async def _carry_out(self, due: Due) -> None:
@@ -145,25 +149,33 @@ class Owner:
         assert base is not None
         finished = merging.finished(due.seat, base) or await self._attempting.finished(due)
         if finished is not None:
-            await self._intake.settle(due.work, finished)
+            await (self._analysing if self._is_analysis else self._intake).settle(due.work, finished)
             await self._examining.missing()
 
     async def _staged_further(self) -> bool:
         """Whether another stage has begun; the decision is written down either way, where there is one to make."""
-        if not protocol.staged_at_all(self._profile):
+        if not self._state.staged or self._state.staged[-1].stage is Stage.RANK:
             return False
-        if self._state.staged[-1].stage is Stage.RANK:
-            return False
-        _, stands = await self._briefing.standing()
-        fact = protocol.following(self._state, stands, self._parts.policy, spent=self._spent())
+        fact = await self._following()
         await self._journal.record(fact)
         return fact.stage is not Stage.RANK
+
+    async def _following(self) -> Staged:
+        policy, spent = self._parts.policy, self._spent()
+        if self._is_analysis:
+            return analysis.following(self._state, policy.version, spent=spent)
+        _, stands = await self._briefing.standing()
+        return protocol.following(self._state, stands, policy, spent=spent)
 
     # --- deciding ------------------------------------------------------------------------------------------------
 
     @phase("ranking")
     async def _rank(self, spent: str = "") -> None:
-        ruling = judge(await self._examining.evidence(), self._parts.policy)
+        policy = self._parts.policy
+        if self._is_analysis:
+            ruling = analysis.ranked(self._state, policy.version)
+        else:
+            ruling = judge(await self._examining.evidence(), policy)
         if spent:
             ruling = msgspec.structs.replace(ruling, reasons=(*ruling.reasons, f"{spent}: decided by what there was"))
         await self._journal.record(ruling)
@@ -174,7 +186,7 @@ class Owner:
         assert ranked is not None
         assert base is not None
         bundle: ArtifactRef | None = None
-        if ranked.chosen:
+        if ranked.chosen and not self._is_analysis:
             winner = next(a for a in self._state.admissions if a.proposal_id == ranked.chosen)
             whole = await patiently(lambda: self._parts.runner.publish(self._state.task_id, base, winner.commit))
             bundle = whole or winner.bundle
@@ -199,6 +211,10 @@ class Owner:
         log.info("%s is %s after %.1f s", self._state.task_id, final, elapsed, extra={"action": "ended"})
 
     # --- limits --------------------------------------------------------------------------------------------------
+
+    @property
+    def _is_analysis(self) -> bool:
+        return self._state.spec.kind is TaskKind.ANALYSIS
 
     @property
     def _profile(self) -> Profile:

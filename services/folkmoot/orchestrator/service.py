@@ -155,6 +155,7 @@ class OrchestratorServicer(OperationsServicer):
             idle=state.idle,
             ranked=msgspec.json.encode(state.ranked) if state.ranked else b"",
             spec=msgspec.json.encode(state.spec),
+            papers=[msgspec.json.encode(p) for p in state.papers],
         )
 
     async def GetTrail(self, request: pb.GetTrailRequest, context: Context) -> AsyncIterator[pb.GetTrailResponse]:

@@ -10,7 +10,7 @@ from folkmoot.kernel.facts import DeliberationEnded, PlanApproved, PlanRejected,
 from folkmoot.kernel.ids import StoryId
 from folkmoot.kernel.lifecycle import Story
 from folkmoot.kernel.plan import Plan, Planning, sound
-from folkmoot.kernel.task import TaskSpec
+from folkmoot.kernel.task import TaskKind, TaskSpec
 from folkmoot.kernel.wishes import Wish, checked_reason
 from folkmoot.planning.asking import endpoint
 from folkmoot.planning.councils import Councils
@@ -70,6 +70,8 @@ class Stories:
             endpoint(spec.model, self._configured)
         if (plan is not None) is not (planning is Planning.GIVEN):
             raise InvalidInput("plan", "comes with planning `given`, and only with that")
+        if spec.kind is TaskKind.ANALYSIS and planning is not Planning.SINGLE:
+            raise InvalidInput("kind", "an analysis is one task: it goes with planning `single` alone")
         sound_plan = sound(plan, spec) if plan is not None else None
         fact = wishes.fitting(
             wishes.submission(spec, actor=_person(actor), planning=planning, autopilot=autopilot, plan=sound_plan)
@@ -254,7 +256,7 @@ def _decision(end: DeliberationEnded) -> TaskDecided:
     return TaskDecided(
         task_id=result.task_id,
         state=result.state,
-        commit=result.winner.commit if result.winner else None,
+        commit=(result.winner.commit or None) if result.winner else None,
         reason=result.reasons[0][:REASON_CHARS] if result.reasons else "",
         usage=result.usage,
     )

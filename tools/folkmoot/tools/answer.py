@@ -88,6 +88,8 @@ class Setting(msgspec.Struct, frozen=True, kw_only=True):
     """Largest bundle that is handed in."""
     candidates: Mapping[str, ProposalId] = {}
     """Those that a reviewer is shown, by alias."""
+    document: bool = False
+    """`submit` hands a document in: nothing is committed or packed."""
 
 
 def failed(error: str) -> Answer:

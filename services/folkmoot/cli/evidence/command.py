@@ -31,7 +31,7 @@ async def evidence(name: str, *, whole: bool, as_json: bool) -> Code:
     shown = findings(found.reviews, lines)
     if as_json:
         emit({"task_id": task, **msgspec.to_builtins(found), "matrix": lines, "findings": shown})
-    elif not (found.examinations or found.admissions or found.refusals):
+    elif not (found.examinations or found.admissions or found.refusals or found.papers):
         say(f"Nothing was observed of {task} so far; `moot watch {task}` follows it")
     else:
         from folkmoot.cli.evidence import draw

@@ -7,7 +7,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from folkmoot.cli import draw
+from folkmoot.cli import draw, paper
 from folkmoot.cli.client import Evidence
 from folkmoot.cli.evidence.matrix import Line, Shown
 from folkmoot.cli.lanes import rows_of
@@ -39,7 +39,11 @@ _SOURCES = {
 
 def evidence(found: Evidence, lines: Sequence[Line], shown: Sequence[Shown], limit: int | None) -> RenderableType:
     """Everything that there is, part by part; `limit` lines of the matrix, None for all."""
-    parts: list[RenderableType] = [draw.matrix(rows_of(found.examinations), found.admissions, found.refusals)]
+    parts: list[RenderableType] = []
+    if found.papers:
+        parts.append(draw.headed("Claims of its documents", Group(*map(paper.found, found.papers))))
+    else:
+        parts.append(draw.matrix(rows_of(found.examinations), found.admissions, found.refusals))
     if found.exhibits:
         parts.append(draw.headed("Tests of its authors, reviewers and test writers", _tests(found, lines, limit)))
     if shown:

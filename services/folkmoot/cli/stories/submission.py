@@ -40,6 +40,8 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """Ids of base's tests that the story makes wrong."""
     total: Limits | None = None
     """Of each of its tasks as a whole."""
+    kind: str = ""
+    """`change`, or `analysis`: it ends in a document."""
     plan: str | tuple[PlannedTask, ...] | Plan = SINGLE
     """`single`, `model`, or the tasks."""
     autopilot: bool | None = None
@@ -128,6 +130,7 @@ def _task(told: Submission, model: str) -> task_pb.Task:
         max_agents=told.max_agents,
         superseded=told.superseded,
         total=limits_to_wire(told.total),
+        kind=told.kind,
     )
 
 

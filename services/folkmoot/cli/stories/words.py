@@ -107,6 +107,8 @@ def standing(story: Story) -> str:
             return "Planned: the plan waits for approval."
         case StoryState.DECIDED if story.result_commit:
             return f"Decided: the result is {story.result_commit[:12]}; it waits for your word."
+        case StoryState.DECIDED if story.result_task_id:
+            return f"Decided: the result is the document of task {story.result_task_id}; it waits for your word."
         case StoryState.DECIDED:
             return "Decided: not every task ended with a commit."
         case StoryState.CARRIED_OVER:
@@ -156,14 +158,16 @@ def _on_a_result(story: Story) -> list[tuple[str, str]]:
     this = f" --round {story.round}" if story.round else ""
     if story.result_commit:
         steps.append((f"moot diff {name}", "what its last task changed"))
+    elif story.result_task_id:
+        steps.append((f"moot result {name}", "the document"))
     if story.state is StoryState.DECIDED:
-        if story.result_commit:
+        if story.result_task_id:
             steps.append((f"moot story approve {name}{this}", "accept it"))
         steps.append((f"moot story send-back {name}{this} --reason TEXT", "say what is wrong"))
     if story.state is StoryState.SENT_BACK:
         steps.append((f"moot story revise {name} --text-file FILE", "say it better"))
         steps.append((f"moot plan derive {name}", "have it planned anew, with your reason"))
-    if story.state is not StoryState.ACCEPTED and not story.result_commit:
+    if story.state is not StoryState.ACCEPTED and not story.result_task_id:
         steps.append((f"moot story carry-over {name}", "go on with it in another story"))
     if story.result_commit and story.state is not StoryState.SENT_BACK:
         steps.append((f"moot apply {name}", "take all of it as a branch; your files stay as they are"))
@@ -179,7 +183,7 @@ def code_of(story: Story, tasks: tuple[Task, ...]) -> Code:
         return Code.CANCELLED
     if story.problem and not story.state.ended:
         return Code.FAILED
-    if story.state is not StoryState.DECIDED or story.result_commit:
+    if story.state is not StoryState.DECIDED or story.result_task_id:
         return Code.DONE
     outcomes = {t.outcome for t in tasks}
     return next((code for outcome, code in _WORST.items() if outcome in outcomes), Code.FAILED)

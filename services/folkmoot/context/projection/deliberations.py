@@ -29,6 +29,7 @@ from folkmoot.kernel.facts import (
     Convened,
     DeliberationEnded,
     DeliberationRequested,
+    DocumentSubmitted,
     Examined,
     ExhibitAdmitted,
     Judged,
@@ -62,6 +63,12 @@ def change(task_id: TaskId, stored: Stored, known: Mapping[str, str]) -> Change:
         case ProposalRefused():
             refused = proposal(task_id, fact.refusal.proposal_id, refused=fact.refusal.reason)
             return linked(agent(task_id, fact.refusal.agent_id), "PROPOSED", refused)
+        case DocumentSubmitted(paper=paper):
+            document = proposal(task_id, paper.proposal_id, document=paper.kind)
+            return both(
+                linked(agent(task_id, paper.agent_id), "PROPOSED", document),
+                linked(document, "ANSWERS", task(task_id)),
+            )
         case CandidatesRanked():
             return _ranked(task_id, fact)
         case CancelRequested():
@@ -197,6 +204,7 @@ def _standing(task_id: TaskId, line: Ranked) -> Node:
 
 def _ended(task_id: TaskId, fact: DeliberationEnded) -> Change:
     result = fact.result
-    winner = {"commit": result.winner.commit, "branch": result.winner.branch} if result.winner else {}
+    named = result.winner if result.winner and result.winner.commit else None
+    winner = {"commit": named.commit, "branch": named.branch} if named else {}
     said = {"decided_at": result.decided_at or "", "reasons": lines(result.reasons)}
     return Change(nodes=(task(task_id, state=result.state, **said, **winner),))

@@ -5,6 +5,7 @@ from datetime import datetime
 
 from folkmoot.kernel.deliberation.state import Deliberation
 from folkmoot.kernel.events import timestamp
+from folkmoot.kernel.evidence import ArtifactRef
 from folkmoot.kernel.ids import CommitId, TaskId
 from folkmoot.kernel.result import Result, State, Winner
 
@@ -29,6 +30,7 @@ def answer(state: Deliberation, as_: State, reasons: Sequence[str], now: datetim
         usage=state.usage,
         created_at=timestamp(state.created_at),
         decided_at=timestamp(now) if now else None,
+        document=_document(state) if decided else None,
         settle=ranked.settle if ranked and as_ is State.ABSTAINED else (),
     )
 
@@ -40,6 +42,9 @@ def branch(task: TaskId) -> str:
 
 def _winner(state: Deliberation) -> Winner:
     chosen = state.ranked.chosen if state.ranked else None
+    for paper in state.papers:
+        if paper.proposal_id == chosen:
+            return Winner(proposal_id=chosen, agent_id=paper.agent_id, commit=CommitId(""), branch="")
     admission = next(a for a in state.admissions if a.proposal_id == chosen)
     return Winner(
         proposal_id=admission.proposal_id,
@@ -47,6 +52,11 @@ def _winner(state: Deliberation) -> Winner:
         commit=CommitId(admission.commit),
         branch=branch(state.task_id),
     )
+
+
+def _document(state: Deliberation) -> ArtifactRef | None:
+    chosen = state.ranked.chosen if state.ranked else None
+    return next((p.document for p in state.papers if p.proposal_id == chosen), None)
 
 
 def _words(state: Deliberation, now: datetime) -> list[str]:

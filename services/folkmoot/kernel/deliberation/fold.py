@@ -17,6 +17,7 @@ from folkmoot.kernel.facts import (
     Convened,
     DeliberationEnded,
     DeliberationRequested,
+    DocumentSubmitted,
     Examined,
     ExhibitAdmitted,
     Judged,
@@ -87,6 +88,8 @@ def _after(state: Deliberation, fact: Fact) -> Deliberation:
             return _change(state, staged=(*state.staged, fact))
         case AttemptStarted() | AttemptLost():
             return _attempted(state, fact)
+        case DocumentSubmitted():
+            return _change(_ended(state, fact), usage=state.usage.plus(fact.usage))
         case ProposalAdmitted() | ProposalRefused() | AgentFailed() | WorkEnded() | Reviewed() | TestsWritten():
             return _change(_ended(state, fact), usage=state.usage.plus(fact.usage))
         case CancelRequested():
@@ -134,7 +137,7 @@ def _attempted(state: Deliberation, fact: AttemptStarted | AttemptLost) -> Delib
     return _change(state, attempts=state.attempts | {fact.agent_id: _change(before, started=fact.attempt)})
 
 
-Ending = ProposalAdmitted | ProposalRefused | AgentFailed | WorkEnded | Reviewed | TestsWritten
+Ending = ProposalAdmitted | ProposalRefused | DocumentSubmitted | AgentFailed | WorkEnded | Reviewed | TestsWritten
 
 
 def _ended(state: Deliberation, fact: Ending) -> Deliberation:
@@ -145,6 +148,8 @@ def _ended(state: Deliberation, fact: Ending) -> Deliberation:
             return _change(state, admissions=(*state.admissions, fact.admission), summaries=summaries)
         case ProposalRefused():
             return _change(state, refusals=(*state.refusals, fact.refusal))
+        case DocumentSubmitted():
+            return _change(state, papers=(*state.papers, fact.paper))
         case AgentFailed():
             return _change(state, failures=state.failures | {fact.agent_id: fact.reason})
         case WorkEnded(work=work):
@@ -162,4 +167,6 @@ def ended_work(fact: Ending) -> Work:
             return Work(agent_id=agent, phase="propose" if fact.round == 1 else "revise", round=fact.round)
         case AgentFailed():
             return Work(agent_id=fact.agent_id, phase="propose")
+        case DocumentSubmitted():
+            return Work(agent_id=fact.paper.agent_id, phase="propose")
     return fact.work

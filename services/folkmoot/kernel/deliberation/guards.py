@@ -1,5 +1,6 @@
 """Which fact may follow, and why another may not."""
 
+from folkmoot.kernel.analysis.document import Paper
 from folkmoot.kernel.deliberation.state import BASE, Attempts, Deliberation, works
 from folkmoot.kernel.events import Fact
 from folkmoot.kernel.evidence import Admission, Refusal, SuiteKind
@@ -11,6 +12,7 @@ from folkmoot.kernel.facts import (
     CandidatesRanked,
     Convened,
     DeliberationEnded,
+    DocumentSubmitted,
     Examined,
     ExhibitAdmitted,
     Judged,
@@ -25,6 +27,7 @@ from folkmoot.kernel.facts import (
     WorkEnded,
 )
 from folkmoot.kernel.ids import AgentId
+from folkmoot.kernel.task import TaskKind
 
 Within = (
     Staged
@@ -32,6 +35,7 @@ Within = (
     | AttemptLost
     | ProposalAdmitted
     | ProposalRefused
+    | DocumentSubmitted
     | AgentFailed
     | WorkEnded
     | Reviewed
@@ -67,6 +71,8 @@ def _out_of_place(state: Deliberation, fact: Within) -> str:
             return _wrong_attempt(state, fact)
         case ProposalAdmitted() | ProposalRefused() | AgentFailed():
             return _wrong_author(state, fact)
+        case DocumentSubmitted(paper=paper):
+            return _wrong_paper(state, paper)
         case WorkEnded() | Reviewed() | TestsWritten():
             return _wrong_work(state, fact.work)
         case ExhibitAdmitted():
@@ -93,7 +99,7 @@ def _wrong_stage(state: Deliberation, fact: Staged) -> str:
     strangers = [w.agent_id for w in fact.works if state.seat(w.agent_id) is None]
     if strangers:
         return f"{strangers[0]} has no seat"
-    unknown = {p for pair in fact.pairs for p in pair} - {a.proposal_id for a in state.admissions}
+    unknown = {p for pair in fact.pairs for p in pair} - state.candidates
     return f"{min(unknown)} is no candidate" if unknown else ""
 
 
@@ -124,6 +130,14 @@ def _wrong_author(state: Deliberation, fact: ProposalAdmitted | ProposalRefused 
         return f"proposal {proposal.proposal_id} twice"
     phase = "propose" if fact.round == 1 else "revise"
     return _wrong_work(state, Work(agent_id=proposal.agent_id, phase=phase, round=fact.round))
+
+
+def _wrong_paper(state: Deliberation, paper: Paper) -> str:
+    if state.spec.kind is not TaskKind.ANALYSIS:
+        return "a document where a change is asked for"
+    if paper.proposal_id in state.candidates:
+        return f"proposal {paper.proposal_id} twice"
+    return _wrong_work(state, Work(agent_id=paper.agent_id, phase="propose"))
 
 
 def _wrong_work(state: Deliberation, work: Work) -> str:
@@ -157,6 +171,6 @@ def _wrong_examination(state: Deliberation, fact: Examined) -> str:
 
 def _wrong_verdict(state: Deliberation, fact: Judged) -> str:
     pair = {fact.verdict.one, fact.verdict.other}
-    if unknown := pair - {a.proposal_id for a in state.admissions}:
+    if unknown := pair - state.candidates:
         return f"{min(unknown)} is no candidate"
     return "the same pair twice" if any({v.one, v.other} == pair for v in state.verdicts) else ""

@@ -4,6 +4,7 @@ from datetime import datetime
 
 import msgspec
 
+from folkmoot.kernel.analysis.document import Paper
 from folkmoot.kernel.events import Head
 from folkmoot.kernel.evidence import Admission, ArtifactRef, Exhibit, PreparedBase, Refusal, Verdict
 from folkmoot.kernel.facts import (
@@ -72,6 +73,8 @@ class Deliberation(msgspec.Struct, frozen=True, kw_only=True):
     admissions: tuple[Admission, ...] = ()
     summaries: dict[ProposalId, str] = {}
     refusals: tuple[Refusal, ...] = ()
+    papers: tuple[Paper, ...] = ()
+    """Documents, where it is an analysis: its candidates."""
     failures: dict[AgentId, str] = {}
     """Agents from which no proposal will come, and why."""
     idle: dict[str, str] = {}
@@ -100,6 +103,11 @@ class Deliberation(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def state(self) -> State:
         return _state(self)
+
+    @property
+    def candidates(self) -> frozenset[ProposalId]:
+        """Whatever it is that was proposed, and may be chosen."""
+        return frozenset([*(a.proposal_id for a in self.admissions), *(p.proposal_id for p in self.papers)])
 
     @property
     def open(self) -> tuple[Work, ...]:

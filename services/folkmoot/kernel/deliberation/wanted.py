@@ -10,7 +10,7 @@ from folkmoot.kernel.evidence import PreparedBase, SuiteKind
 from folkmoot.kernel.facts import Examined, Seat, Work
 from folkmoot.kernel.ids import CommitId
 from folkmoot.kernel.result import State
-from folkmoot.kernel.task import Rigor
+from folkmoot.kernel.task import Rigor, TaskKind
 
 _WEIGHS_COST = (Rigor.L2, Rigor.L3)
 """Below, a linter's word is not worth another sandbox."""
@@ -69,7 +69,7 @@ def _due(state: Deliberation, work: Work, max_attempts: int) -> Due:
 
 def missing(state: Deliberation, baseline_runs: int) -> tuple[Wanted, ...]:
     """Examinations that are needed and not recorded: base's first, so that they run while agents still think."""
-    if state.base is None or state.ranked or state.end:
+    if state.base is None or state.ranked or state.end or state.spec.kind is TaskKind.ANALYSIS:
         return ()
     done = set(map(Wanted.of, state.examined))
     return tuple(w for w in _wanted(state, state.base, baseline_runs) if w not in done)

@@ -20,6 +20,7 @@ from folkmoot.kernel.task import (
     ModelChoice,
     Rigor,
     Role,
+    TaskKind,
     TaskSpec,
     validated,
 )
@@ -35,7 +36,7 @@ _DECIDED_BY_NAMES = {number: by for by, number in _DECIDED_BY.items()}
 
 def spec_from_wire(task: pb.Task, task_id: TaskId, story_id: StoryId = NO_STORY) -> TaskSpec:
     """The task with defaults filled in; raises InvalidInput naming the wire's field."""
-    rigor = rigor_from_wire(task.rigor or Rigor.L1)
+    rigor, kind = rigor_from_wire(task.rigor or Rigor.L1), kind_from_wire(task.kind)
     return validated(
         TaskSpec(
             task_id=task_id,
@@ -46,7 +47,7 @@ def spec_from_wire(task: pb.Task, task_id: TaskId, story_id: StoryId = NO_STORY)
             base_ref=task.base_ref or "HEAD",
             checks=tuple(task.checks),
             agents=task.agents or DEFAULT_AGENTS[rigor],
-            max_agents=task.max_agents or (0 if task.agents else DEFAULT_MAX_AGENTS[rigor]),
+            max_agents=task.max_agents or _max_agents(task, kind, rigor),
             rigor=rigor,
             model=ModelChoice(url=task.model_url, name=task.model),
             workspace=task.workspace or "local",
@@ -56,8 +57,22 @@ def spec_from_wire(task: pb.Task, task_id: TaskId, story_id: StoryId = NO_STORY)
             paths=tuple(task.paths),
             superseded=united(tuple(task.superseded)),
             total=total_from_wire(task),
+            kind=kind,
         )
     )
+
+
+def _max_agents(task: pb.Task, kind: TaskKind, rigor: Rigor) -> int:
+    return 0 if task.agents or kind is TaskKind.ANALYSIS else DEFAULT_MAX_AGENTS[rigor]
+
+
+def kind_from_wire(text: str) -> TaskKind:
+    """Merges are the platform's own to ask for. Raises InvalidInput."""
+    if text in ("", TaskKind.CHANGE):
+        return TaskKind.CHANGE
+    if text != TaskKind.ANALYSIS:
+        raise InvalidInput("kind", f"{text[:80]!r} is neither `change` nor `analysis`")
+    return TaskKind.ANALYSIS
 
 
 def total_from_wire(task: pb.Task) -> Budget | None:
@@ -99,6 +114,8 @@ def result_to_wire(result: Result, bundle: ArtifactRef | None = None) -> pb.Resu
         wire.winner.agent_id = result.winner.agent_id
         wire.winner.commit = result.winner.commit
         wire.winner.branch = result.winner.branch
+    if result.document:
+        wire.document_sha256, wire.document_size = result.document.sha256, result.document.size
     if bundle:
         wire.bundle_sha256, wire.bundle_size = bundle.sha256, bundle.size
     return wire
@@ -125,7 +142,12 @@ def result_from_wire(wire: pb.Result) -> Result:
         created_at=_from_timestamp(wire.created_at),
         decided_at=_from_timestamp(wire.decided_at) if wire.HasField("decided_at") else None,
         settle=tuple(wire.settle),
+        document=_document_from_wire(wire),
     )
+
+
+def _document_from_wire(wire: pb.Result) -> ArtifactRef | None:
+    return ArtifactRef(sha256=wire.document_sha256, size=wire.document_size) if wire.document_sha256 else None
 
 
 def bundle_from_wire(wire: pb.Result) -> ArtifactRef | None:

@@ -156,6 +156,7 @@ class Task(_message.Message):
     SUPERSEDED_FIELD_NUMBER: _builtins.int
     TOTAL_FIELD_NUMBER: _builtins.int
     CONTINUES_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
     title: _builtins.str
     """title is one line, at most 200 characters."""
     text: _builtins.str
@@ -183,6 +184,10 @@ class Task(_message.Message):
     continues: _builtins.str
     """continues is a task that has ended, whose candidates are judged anew. What is absent here is as it was there;
     checks and superseded tests join those; title, text, repository, base_ref and paths are not said again.
+    """
+    kind: _builtins.str
+    """kind is `change`, which ends in a commit, or `analysis`, which ends in a document; empty is `change`. An analysis
+    takes neither checks, superseded, max_agents nor continues.
     """
     @_builtins.property
     def checks(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
@@ -225,10 +230,11 @@ class Task(_message.Message):
         superseded: _abc.Iterable[_builtins.str] | None = ...,
         total: Global___Budget | None = ...,
         continues: _builtins.str = ...,
+        kind: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["budget", b"budget", "total", b"total"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agents", b"agents", "base_ref", b"base_ref", "budget", b"budget", "checks", b"checks", "continues", b"continues", "council", b"council", "max_agents", b"max_agents", "model", b"model", "model_url", b"model_url", "paths", b"paths", "repository", b"repository", "rigor", b"rigor", "role", b"role", "superseded", b"superseded", "text", b"text", "title", b"title", "total", b"total", "workspace", b"workspace"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agents", b"agents", "base_ref", b"base_ref", "budget", b"budget", "checks", b"checks", "continues", b"continues", "council", b"council", "kind", b"kind", "max_agents", b"max_agents", "model", b"model", "model_url", b"model_url", "paths", b"paths", "repository", b"repository", "rigor", b"rigor", "role", b"role", "superseded", b"superseded", "text", b"text", "title", b"title", "total", b"total", "workspace", b"workspace"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -451,6 +457,8 @@ class Result(_message.Message):
     BUNDLE_SHA256_FIELD_NUMBER: _builtins.int
     BUNDLE_SIZE_FIELD_NUMBER: _builtins.int
     SETTLE_FIELD_NUMBER: _builtins.int
+    DOCUMENT_SHA256_FIELD_NUMBER: _builtins.int
+    DOCUMENT_SIZE_FIELD_NUMBER: _builtins.int
     task_id: _builtins.str
     """task_id names the task."""
     story_id: _builtins.str
@@ -465,6 +473,10 @@ class Result(_message.Message):
     """bundle_sha256 names the artifact that holds the winner's commit as a git bundle on base."""
     bundle_size: _builtins.int
     """bundle_size is in bytes."""
+    document_sha256: _builtins.str
+    """document_sha256 names the artifact that a decided analysis ends in: JSON of kernel.analysis.document.Document."""
+    document_size: _builtins.int
+    """document_size is in bytes."""
     @_builtins.property
     def winner(self) -> Global___Winner:
         """winner is set when the state is decided."""
@@ -510,10 +522,12 @@ class Result(_message.Message):
         bundle_sha256: _builtins.str = ...,
         bundle_size: _builtins.int = ...,
         settle: _abc.Iterable[_builtins.str] | None = ...,
+        document_sha256: _builtins.str = ...,
+        document_size: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_confidence", b"_confidence", "confidence", b"confidence", "created_at", b"created_at", "decided_at", b"decided_at", "usage", b"usage", "winner", b"winner"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_confidence", b"_confidence", "bundle_sha256", b"bundle_sha256", "bundle_size", b"bundle_size", "confidence", b"confidence", "created_at", b"created_at", "decided_at", b"decided_at", "decided_by", b"decided_by", "ranking", b"ranking", "reasons", b"reasons", "settle", b"settle", "state", b"state", "story_id", b"story_id", "task_id", b"task_id", "usage", b"usage", "winner", b"winner"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_confidence", b"_confidence", "bundle_sha256", b"bundle_sha256", "bundle_size", b"bundle_size", "confidence", b"confidence", "created_at", b"created_at", "decided_at", b"decided_at", "decided_by", b"decided_by", "document_sha256", b"document_sha256", "document_size", b"document_size", "ranking", b"ranking", "reasons", b"reasons", "settle", b"settle", "state", b"state", "story_id", b"story_id", "task_id", b"task_id", "usage", b"usage", "winner", b"winner"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__confidence: _TypeAlias = _typing.Literal["confidence"]  # noqa: Y015
     _WhichOneofArgType__confidence: _TypeAlias = _typing.Literal["_confidence", b"_confidence"]  # noqa: Y015
@@ -536,9 +550,9 @@ class Winner(_message.Message):
     agent_id: _builtins.str
     """agent_id is its author."""
     commit: _builtins.str
-    """commit is its full object id."""
+    """commit is its full object id; empty where the winner is a document."""
     branch: _builtins.str
-    """branch is where the mirror has it."""
+    """branch is where the mirror has it; empty where the winner is a document."""
     def __init__(
         self,
         *,
@@ -597,7 +611,7 @@ class RankedProposal(_message.Message):
     acceptable: _builtins.bool
     """acceptable says that it passed every gate."""
     commit: _builtins.str
-    """commit is empty when the border refused it."""
+    """commit is empty when the border refused it, and of a document."""
     @_builtins.property
     def reasons(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """reasons are sentences for people."""
@@ -931,6 +945,7 @@ class GetEvidenceResponse(_message.Message):
     IDLE_FIELD_NUMBER: _builtins.int
     RANKED_FIELD_NUMBER: _builtins.int
     SPEC_FIELD_NUMBER: _builtins.int
+    PAPERS_FIELD_NUMBER: _builtins.int
     base: _builtins.bytes
     """base is JSON of kernel.evidence.PreparedBase; empty before the task is convened."""
     ranked: _builtins.bytes
@@ -969,6 +984,10 @@ class GetEvidenceResponse(_message.Message):
     def idle(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """idle has for each later work that brought nothing, as `agent phase round`, why."""
 
+    @_builtins.property
+    def papers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """papers are JSON of kernel.analysis.document.Paper, one each: the candidates of an analysis, their claims checked."""
+
     def __init__(
         self,
         *,
@@ -983,10 +1002,11 @@ class GetEvidenceResponse(_message.Message):
         idle: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         ranked: _builtins.bytes = ...,
         spec: _builtins.bytes = ...,
+        papers: _abc.Iterable[_builtins.bytes] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["admissions", b"admissions", "base", b"base", "examinations", b"examinations", "exhibits", b"exhibits", "idle", b"idle", "ranked", b"ranked", "refusals", b"refusals", "reviews", b"reviews", "spec", b"spec", "stages", b"stages", "verdicts", b"verdicts"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["admissions", b"admissions", "base", b"base", "examinations", b"examinations", "exhibits", b"exhibits", "idle", b"idle", "papers", b"papers", "ranked", b"ranked", "refusals", b"refusals", "reviews", b"reviews", "spec", b"spec", "stages", b"stages", "verdicts", b"verdicts"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
