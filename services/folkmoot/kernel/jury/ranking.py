@@ -11,17 +11,21 @@ MAX_REASONS = 6
 """Per candidate."""
 
 
-def ranking_of(entries: list[Entry], places: Mapping[str, int] | None = None) -> tuple[Ranked, ...]:
+def ranking_of(
+    entries: list[Entry], places: Mapping[str, int] | None = None, scores: Mapping[str, dict[str, float]] | None = None
+) -> tuple[Ranked, ...]:
     """Acceptable ones first. Equal evidence is a level rank; the order within it falls by content. `places`: of the
-    behaviour class of an acceptable one, by proposal; level classes have one place."""
-    at = places or {}
+    behaviour class of an acceptable one, by proposal; level classes have one place. `scores`: added to its own."""
+    at, more = places or {}, scores or {}
     classes = {e.proposal: c for c in classes_of(entries) for e in c}
     listed = cheapest_first([e for e in entries if e.admission]) + sorted(
         (e for e in entries if not e.admission), key=lambda e: e.proposal
     )
     listed.sort(key=lambda e: standing(e, at))
     standings = [standing(e, at) for e in listed]
-    return tuple(_ranked(e, standings.index(standing(e, at)) + 1, classes[e.proposal]) for e in listed)
+    return tuple(
+        _ranked(e, standings.index(standing(e, at)) + 1, classes[e.proposal], more.get(e.proposal, {})) for e in listed
+    )
 
 
 def standing(entry: Entry, places: Mapping[str, int]) -> tuple[int, ...]:
@@ -34,7 +38,7 @@ def standing(entry: Entry, places: Mapping[str, int]) -> tuple[int, ...]:
     return (len(GATES) - first, int(entry.admission is None), sum(map(len, entry.faults.values())), entry.broken)
 
 
-def _ranked(entry: Entry, rank: int, members: list[Entry]) -> Ranked:
+def _ranked(entry: Entry, rank: int, members: list[Entry], more: dict[str, float]) -> Ranked:
     twins = sorted(e.agent for e in members if e.proposal != entry.proposal)
     words = [w for gate in GATES for w in entry.faults.get(gate, ())] or list(entry.merits)
     if twins:
@@ -46,5 +50,5 @@ def _ranked(entry: Entry, rank: int, members: list[Entry]) -> Ranked:
         acceptable=not entry.faults,
         reasons=capped(words, MAX_REASONS),
         commit=entry.admission.commit if entry.admission else None,
-        scores=entry.scores | {"same_change": float(len(twins))},
+        scores=entry.scores | {"same_change": float(len(twins))} | more,
     )

@@ -29,7 +29,7 @@ def judge(evidence: Evidence, policy: Policy = POLICY) -> Ruling:
     confidence = probability(odds)
     chosen = best[0] if best and confidence >= policy.profile[evidence.rigor].threshold else None
     return Ruling(
-        ranking=ranking_of(case.entries, places(case)),
+        ranking=ranking_of(case.entries, places(case), scores(case)),
         chosen=chosen.proposal if chosen else None,
         decided_by=decided_by(case) if chosen else None,
         confidence=round(confidence, 3) if chosen else None,
@@ -53,6 +53,22 @@ def places(case: Case) -> dict[str, int]:
         return {}
     at = case.weighed.places
     return {e.proposal: at[n] for n, c in enumerate(case.hearing.classes) for e in c.entries}
+
+
+def scores(case: Case) -> dict[str, dict[str, float]]:
+    """Of the class of each that is weighed: the log-odds of its worst duel, and how sure an answer with it would be."""
+    if case.weighed is None:
+        return {}
+    found = dict[str, dict[str, float]]()
+    for n, of in enumerate(case.hearing.classes):
+        sure = round(probability(class_odds(case, n, case.voiced)), 3)
+        said = {
+            "duels": round(case.weighed.worst[n], 3),
+            "confidence": sure,
+            "behaviour": float(case.weighed.places[n]),
+        }
+        found |= {e.proposal: said for e in of.entries}
+    return found
 
 
 def decided_by(case: Case) -> DecidedBy:
