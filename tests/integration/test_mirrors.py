@@ -162,6 +162,19 @@ async def test_a_candidate_becomes_one_commit_of_the_platform(origin: Repo, tmp_
     assert b"left behind" not in kept.git("cat-file", "--batch-all-objects", "--batch")
 
 
+async def test_a_history_that_is_no_single_line(origin: Repo, tmp_path: Path) -> None:
+    """An agent may branch and merge in its own history, too; one that leaves base out stays outside."""
+    ours, _ = mirrors(tmp_path / "m")
+    base = await ours.prepare(str(origin.folder), "HEAD")
+    agent = agent_of(origin, tmp_path / "agent", base)
+    side = agent.commit({"side.py": "s = 1\n"})
+    agent.git("checkout", "-q", base.commit)
+    agent.commit({"app.py": "x = 3\n"})
+    agent.git("merge", "-q", "-m", "both", side)
+    verdict = await admitted(ours, base, agent)
+    assert verdict.files == ("app.py", "side.py")
+
+
 async def test_the_stored_bundle_can_be_fetched(origin: Repo, tmp_path: Path) -> None:
     """The bundle artifact, and the one for examinations, bring exactly the commit to whoever has base."""
     ours, artifacts = mirrors(tmp_path / "m")

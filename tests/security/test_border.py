@@ -160,6 +160,13 @@ def same_tree(desk: Desk) -> bytes:
     return desk.agent.bundle(desk.agent.commit({}), desk.base_commit)
 
 
+def huge_message(desk: Desk) -> bytes:
+    desk.agent.commit({"app.py": "x = 3\n"})
+    words = b"x" * 2**21
+    tip = desk.agent.line("commit-tree", "HEAD^{tree}", "-p", desk.base_commit, "-F", "-", stdin=words)
+    return desk.agent.bundle(tip, desk.base_commit)
+
+
 def missing_blob(desk: Desk) -> bytes:
     """A tree that names an object that nobody has."""
     return header(
@@ -217,6 +224,7 @@ CASES: list[Case] = [
     ("a bottomless tree", bottomless, ""),  # why depends on the stack that the machine gives
     ("a large file", lambda d: d.file(b"big", b"x" * 200_001), "has 200001 bytes; at most 200000"),
     ("not descending", unrelated, "does not descend from base"),
+    ("a huge message", huge_message, "bytes; at most 1048576"),
     ("too many commits", many_commits, "more than 5 commits"),
     ("no change", same_tree, "changes nothing"),
     ("missing objects", missing_blob, "git refuses the bundle"),
