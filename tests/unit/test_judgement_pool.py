@@ -3,14 +3,16 @@
 import random
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
 
 from folkmoot.kernel.jury import POLICY
 from folkmoot.kernel.task import Rigor
 from tests.bench.judgement import case as cases
 from tests.bench.judgement import choosers, computed, score, verify
-from tests.bench.judgement.case import CHEAT, LABELS, RIGHT, WRONG
+from tests.bench.judgement.case import CHEAT, LABELS, RIGHT, WRONG, Finding
 from tests.bench.judgement.draw import Drawn, draw, halves
 from tests.bench.judgement.model import identified
 from tests.bench.judgement.programs import truth
@@ -99,3 +101,23 @@ def test_who_knows_the_right_tests_closes_nearly_all_of_the_gap(pool: list[Drawn
     knowing = [choice(r, choosers.knowing(frozenset(r.true)), POLICY) for r in runs]
     assert score.score(knowing).gap > 0.8
     assert score.score([choice(r, choosers.first, POLICY) for r in runs]).gap < 0.4
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"name": "mallory"}, "candidates are called dev-1, dev-2"),
+        ({"label": "fine"}, "no label fine"),
+        ({"findings": (Finding(of="dev-9", claim="no", path="t.py", content=""),)}, "a finding is about dev-9"),
+    ],
+)
+def test_a_case_that_cannot_be_played_says_why(
+    pool: list[Drawn], tmp_path: Path, change: dict[str, Any], said: str
+) -> None:
+    """A pool of somebody else's is refused before anything is run, with the reason."""
+    case = next(d.case for d in pool if len(d.case.candidates) == 2)
+    first, second = case.candidates
+    changed = (msgspec.structs.replace(first, **change), second)
+    cases.write(msgspec.structs.replace(case, candidates=changed, splits=()), tmp_path)
+    with pytest.raises(ValueError, match=said):
+        cases.read(tmp_path)

@@ -85,6 +85,8 @@ def _report(
 ) -> None:
     for rigor in rigors:
         some = [run for run in found if run.rigor is rigor]
+        if not some:
+            continue
         report.say(f"\n## {rigor}, {len(some)} cases, {how}, policy {policy.version}")
         report.tables(some, policy, slices=slices)
         if misses:

@@ -2,7 +2,6 @@
 
 import asyncio
 import hashlib
-import re
 import sys
 import time
 from collections.abc import Sequence
@@ -14,6 +13,7 @@ from folkmoot.api.orchestrator.v1 import orchestrator_pb2 as pb
 from folkmoot.cli.client import Client, connected
 from folkmoot.cli.connect import Target
 from folkmoot.cli.evidence import gathered
+from folkmoot.kernel.errors import FailedPrecondition
 from folkmoot.kernel.facts import DeliberationEnded
 from folkmoot.kernel.jury import collect
 from folkmoot.kernel.task import Rigor
@@ -41,7 +41,11 @@ async def _played(
 
     async def one(case: Case, rigor: Rigor) -> None:
         async with room:
-            run = await _deliberated(client, case, rigor, repository(folder, case), f"{url}/{case.id}/v1")
+            try:
+                run = await _deliberated(client, case, rigor, repository(folder, case), f"{url}/{case.id}/v1")
+            except FailedPrecondition as problem:
+                sys.stderr.write(f"{case.id} {rigor}: counts nowhere: {problem}\n")
+                return
             runs.keep(run, kept)
             sys.stderr.write(f"{run.case} {rigor}: {run.state}, {run.wall_s:.1f} s\n")
 
@@ -54,12 +58,8 @@ async def _played(
 
 def repository(folder: Path, case: Case) -> Path:
     """One for all cases with the same base, so that the platform mirrors it once."""
-    content = msgspec.json.encode(sorted(case.base.items()))
-    found = (
-        folder
-        / "repositories"
-        / f"{re.sub(r'[^a-z0-9]+', '-', case.title.lower())}-{hashlib.sha256(content).hexdigest()[:12]}"
-    )
+    digest = hashlib.sha256(msgspec.json.encode(sorted(case.base.items()))).hexdigest()
+    found = folder / "repositories" / f"{case.language}-{digest[:12]}"
     if not found.exists():
         material = Material(name="case", title=case.title, text=case.story, checks=(), files=dict(case.base))
         write_repository(found, material)
@@ -67,8 +67,32 @@ def repository(folder: Path, case: Case) -> Path:
 
 
 async def _deliberated(client: Client, case: Case, rigor: Rigor, repository: Path, url: str) -> Run:
+    """Raises FailedPrecondition where the task ends without a ranking."""
     began = time.monotonic()
-    task = pb.Task(
+    task_id = await client.deliberate(_task(case, rigor, repository, url), "")
+    async for seen in client.watch(task_id, fresh=True):
+        if seen.event is not None and isinstance(seen.event.data, DeliberationEnded):
+            break
+    wall = time.monotonic() - began
+    result = (await client.result(task_id)).result
+    whole = await gathered.case(client, task_id)
+    state = whole.found.state
+    return Run(
+        case=case.id,
+        rigor=rigor,
+        labels=case.names,
+        tags=runs.tags(case),
+        state=result.state,
+        evidence=collect(state, whole.examinations),
+        ruling=whole.found.ruling,
+        stages=tuple(str(staged.stage) for staged in state.staged),
+        usage=result.usage,
+        wall_s=wall,
+    )
+
+
+def _task(case: Case, rigor: Rigor, repository: Path, url: str) -> pb.Task:
+    return pb.Task(
         title=case.title,
         text=case.story,
         repository=str(repository),
@@ -78,23 +102,4 @@ async def _deliberated(client: Client, case: Case, rigor: Rigor, repository: Pat
         rigor=rigor,
         model_url=url,
         model="played",
-    )
-    task_id = await client.deliberate(task, "")
-    async for seen in client.watch(task_id, fresh=True):
-        if seen.event is not None and isinstance(seen.event.data, DeliberationEnded):
-            break
-    wall = time.monotonic() - began
-    result = (await client.result(task_id)).result
-    found = await gathered.case(client, task_id)
-    return Run(
-        case=case.id,
-        rigor=rigor,
-        labels=case.names,
-        tags=runs.tags(case),
-        state=result.state,
-        evidence=collect(found.found.state, found.examinations),
-        ruling=found.found.ruling,
-        stages=tuple(str(s.stage) for s in found.found.state.staged),
-        usage=result.usage,
-        wall_s=wall,
     )
