@@ -19,6 +19,7 @@ from typing import NoReturn
 from folkmoot.kernel.evidence import Outcome
 from folkmoot.kernel.jury import POLICY, Evidence, matrix_of
 from folkmoot.kernel.task import Rigor
+from folkmoot.runner import policy
 from tests.bench.judgement import computed, runs, testfiles
 from tests.bench.judgement.case import RIGHT, Case, read_pool
 from tests.bench.judgement.computed import cells
@@ -59,17 +60,20 @@ _TESTS = {
     "javascript": r"^\s*(?:test|it)\(['\"](.+?)['\"],",
     "go": r"^func (Test\w+)\(",
 }
-_STEERING = ("conftest.py", "pytest.ini", "tox.ini", "setup.cfg", "sitecustomize.py")
 
 
 def passes(case: Case, name: str) -> bool:
-    """Whether all hidden tests pass on the commit of a candidate; what steers test runners is left out of it."""
-    made = {p: c for p, c in case.commit_files(name).items() if Path(p).name not in _STEERING}
+    """Whether all hidden tests pass on what a candidate makes of the product; its tests, and what steers them, stay out."""
+    made = {p: c for p, c in case.commit_files(name).items() if not _of_tests(p)}
     files = {p: c for p, c in {**case.base, **made, **case.hidden}.items() if c is not None}
     wanted = set(re.findall(_TESTS[case.language], "\n".join(case.hidden.values()), re.MULTILINE))
     with TemporaryDirectory(prefix="moot-verify-") as folder:
         write(Path(folder), files)
         return bool(wanted) and wanted <= _passed(case, Path(folder), wanted)
+
+
+def _of_tests(path: str) -> bool:
+    return policy.is_test(path.encode()) or policy.steers(path.encode())
 
 
 def _passed(case: Case, place: Path, wanted: set[str]) -> set[str]:
