@@ -19,7 +19,7 @@ from folkmoot.kernel.errors import AlreadyExists, InvalidInput
 from folkmoot.kernel.evidence import Admission, PreparedBase, Refusal, Tampering
 from folkmoot.kernel.ids import AgentId, CommitId, TaskId, proposal_id, token
 from folkmoot.runner import bundle as bundles
-from folkmoot.runner import policy, store
+from folkmoot.runner import policy, store, suspicion
 from folkmoot.runner.commits import packed, platform_commit
 from folkmoot.runner.fingerprint import Change, fingerprint
 from folkmoot.runner.git import Git, GitFailed, GitTooSlow, Memory
@@ -199,6 +199,7 @@ class Border:
         ref = candidate_ref(candidate)
         pack = await packed(git, base.commit, commit, limit=4 * self._settings.bundle_bytes)
         bundle = bundles.written(ref, commit, base.commit, pack)
+        told = await suspicion.told(git, objects, base, seen.entries, seen.contents)
         admission = Admission(
             proposal_id=proposal_id(candidate.agent_id, candidate.round),
             agent_id=candidate.agent_id,
@@ -209,8 +210,8 @@ class Border:
             files=tuple(policy.shown(e.path) for e in seen.entries),
             lines_added=seen.added,
             lines_removed=seen.removed,
-            tampered=await _tampered(git, objects, base, seen),
-            flags=policy.flags(seen.entries),
+            tampered=await _tampered(git, objects, base, seen, told),
+            flags=(*policy.flags(seen.entries), *suspicion.lesser(told)[:TOLD]),
             # Hostile source takes a second to read: others go on meanwhile.
             fingerprint=await asyncio.to_thread(fingerprint, [_change(e, seen.contents) for e in seen.entries]),
         )
@@ -324,11 +325,16 @@ def commit_message(candidate: Candidate) -> str:
     return f"{text}\n\nFolkmoot-Task: {candidate.task_id}\nFolkmoot-Agent: {candidate.agent_id}\n"
 
 
-async def _tampered(git: Git, objects: Objects, base: PreparedBase, seen: _Seen) -> tuple[Tampering, ...]:
+async def _tampered(
+    git: Git, objects: Objects, base: PreparedBase, seen: _Seen, told: suspicion.Told
+) -> tuple[Tampering, ...]:
     """What a candidate did to the examination itself; new files of the protected kinds are left out of that anyway."""
     protected = policy.matcher(base.protected)
-    told = [(entry, await _interference(git, objects, protected, entry, seen)) for entry in seen.entries]
-    found = [Tampering(path=policy.shown(entry.path), how=how) for entry, how in told if how]
+    hows = [
+        await _interference(git, objects, protected, e, seen) or suspicion.grave(told.get(e.path, ()))
+        for e in seen.entries
+    ]
+    found = [Tampering(path=policy.shown(e.path), how=how) for e, how in zip(seen.entries, hows, strict=True) if how]
     if len(found) > TOLD:
         rest = Tampering(path="…", how=f"{len(found) - TOLD} more protected files")
         found[TOLD:] = [rest]
@@ -345,7 +351,7 @@ async def _interference(git: Git, objects: Objects, protected: policy.Spec, entr
         old = await objects.contents([entry.old_object] if entry.old_mode.startswith("100") else [])
         new = b"" if entry.deleted else seen.contents[entry.new_object]
         return policy.project_tampering(b"".join(old), new, entry.new_mode)
-    return ""
+    return await suspicion.scripts(objects, entry, seen.contents)
 
 
 async def _lines(git: Git, entry: policy.Entry) -> policy.LineChanges | None:

@@ -1,0 +1,231 @@
+"""What in a change's content says that it was written to deceive its examination, and not to be used. Pure.
+
+Product code has no business with the runner that tests it, with the environment in which the platform runs it, or with
+an end of the process that nobody can see. These are words in code, not in comments; one who takes pains can avoid them
+all (`docs/judgement.md` says what is left then). What base itself does is no sign of anything: `border` asks it.
+"""
+
+import io
+import json
+import re
+import tokenize
+from collections.abc import Iterator, Sequence
+
+import msgspec
+
+from folkmoot.runner import policy, syntax
+
+READ_BYTES = 1_000_000
+"""Of one file; a larger one is told by its size."""
+
+
+class Tell(msgspec.Struct, frozen=True, kw_only=True):
+    what: str
+    word: str
+    """As it stands in the code. Where base's own code has it, too, it is no tell; empty: always one."""
+    grave: bool = True
+
+    @property
+    def excused_by(self) -> str:
+        """Base's own files that hold this are looked at; empty: nothing of base excuses it."""
+        return "" if not self.word or self.what == _REPLACES else self.word.partition("(")[0].partition("=")[0]
+
+    @property
+    def words(self) -> str:
+        return f"{self.what}: `{self.word}`" if self.word else self.what
+
+
+_RUNNER = "speaks of the runner that tests it"
+_ENDS = "ends the process past what watches it"
+_STOPS = "ends the process with exit 0 when it is imported"
+_REPLACES = "changes what tests it, in memory"
+_REACHES = "looks into its callers or its interpreter"
+_EQUAL = "defines an `__eq__` that does not look at what it compares with"
+
+_PYTHON_RUNNER = re.compile(r"\b(pytest)\b")
+_PYTHON = (
+    (_RUNNER, re.compile(r"\b(_pytest|pluggy)\b")),
+    (_REPLACES, re.compile(r"\b(builtins|__builtins__|unittest|TestCase|pytest)(?: \. \w+)*? \. (?!_ )\w+ =(?!=)")),
+    (_REPLACES, re.compile(r"\bsetattr \( (builtins|__builtins__|unittest|pytest)\b")),
+    (_REPLACES, re.compile(r"\b(settrace|setprofile|get_objects|get_referrers|orig_argv)\b")),
+)
+_PYTHON_ENDS = re.compile(r"\b(_exit|exec[lv]p?e?|pytest \. exit)(?= \()|\. (_exit)\b|\bimport .*\b(_exit)\b")
+_PYTHON_LESSER = re.compile(r"\b(_getframe|currentframe|meta_path|path_hooks|ctypes|atexit)\b|\binspect \. (stack)\b")
+_PYTHON_STOPS = re.compile(
+    r"(?:(?:\bsys|\bos|\bbuiltins) \. |(?<!\. ))\b(?:exit|quit|SystemExit) \( (?:0 )?\)|\braise SystemExit$"
+)
+_DETECTS = re.compile(
+    r"PYTEST_\w+|FOLKMOOT_\w+|NODE_TEST_CONTEXT|NODE_OPTIONS|junit-?xml|\.moot-|/proc/self|\b_pytest\b"
+)
+_QUOTED = re.compile(r"""^[a-zA-Z]*["'](pytest|pluggy)\b[\w.]*["']$""")
+_ASKS = re.compile(r"\b(?:modules|import_module|__import__|find_spec|argv)\b")
+_OWN_TESTS = re.compile(r"^(?:async )?def test\w* \(")
+
+_SCRIPT = (
+    (_RUNNER, re.compile(r"""["'`](node:test)\b""")),
+    (_RUNNER, re.compile(r"(NODE_TEST_CONTEXT|NODE_OPTIONS|FOLKMOOT_\w+|\.moot-)")),
+    (_REPLACES, re.compile(r"\b(assert)(?:\s*\.\s*\w+)+\s*=(?![=>])")),
+    (_REPLACES, re.compile(r"""\brequire\s*\(\s*["'](?:node:)?(assert)(?:/strict)?["']\s*\)\s*\.\s*\w+\s*=(?![=>])""")),
+)
+_SCRIPT_ENDS = re.compile(r"\b(process\s*\.\s*(?:reallyExit|exit\s*\(\s*0?\s*\)|exitCode\s*=\s*0))")
+_GO = (
+    (_RUNNER, re.compile(r'("testing")')),
+    (_RUNNER, re.compile(r"(FOLKMOOT_\w+)")),
+)
+_GO_ENDS = re.compile(r"\b((?:os|syscall)\s*\.\s*Exit\s*\(\s*0\s*\)|syscall\s*\.\s*Exec\b)")
+_GO_PROGRAM = re.compile(r"^\s*package\s+main\b", re.MULTILINE)
+
+
+def tells(path: bytes, content: bytes) -> frozenset[Tell]:
+    """Of one file of a candidate. Tests may speak of their runner; to end its process is nobody's affair."""
+    test = policy.is_test(path)
+    if test or not policy.steers(path):
+        found = _found(path, content[:READ_BYTES])
+        return frozenset(t for t in found if not test or t.what == _ENDS)
+    return frozenset()
+
+
+def _found(path: bytes, content: bytes) -> Iterator[Tell]:
+    suffix = path.rpartition(b".")[2]
+    if suffix == b"py":
+        yield from _in_python(content)
+    elif suffix == b"go":
+        text = _text(path, content)
+        yield from _matched(_GO, text)
+        if not _GO_PROGRAM.search(text) or path.endswith(b"_test.go"):
+            yield from _matched([(_ENDS, _GO_ENDS)], text)
+    elif suffix in syntax.GRAMMARS:
+        yield from _matched([*_SCRIPT, (_ENDS, _SCRIPT_ENDS)], _text(path, content))
+
+
+def _matched(patterns: Sequence[tuple[str, re.Pattern[str]]], text: str, *, grave: bool = True) -> Iterator[Tell]:
+    for what, pattern in patterns:
+        for match in pattern.finditer(text):
+            word = next(group for group in match.groups() if group)
+            yield Tell(what=what, word=re.sub(r"\s+", "", word), grave=grave)
+
+
+def _text(path: bytes, content: bytes) -> str:
+    """Without comments, where the file can be read; else as it stands."""
+    try:
+        return b" ".join(syntax.tokens(path, content)[2::3]).decode("utf-8", "replace")
+    except syntax.Unclear:
+        return content.decode("utf-8", "replace")
+
+
+# --- Python ------------------------------------------------------------------------------------------------------
+
+
+class _Line(msgspec.Struct, frozen=True, kw_only=True):
+    """A logical line."""
+
+    depth: int
+    code: str
+    """Its tokens with a blank between; a string is `''`."""
+    strings: tuple[str, ...]
+
+
+def _in_python(content: bytes) -> Iterator[Tell]:
+    lines = list(_lines(content))
+    tests = any(_OWN_TESTS.match(line.code) for line in lines)
+    for line in lines:
+        yield from _matched([(_RUNNER, _PYTHON_RUNNER)], line.code, grave=not tests)
+        yield from _matched([*_PYTHON, (_ENDS, _PYTHON_ENDS)], line.code)
+        yield from _matched([(_REACHES, _PYTHON_LESSER)], line.code, grave=False)
+        for text in line.strings:
+            yield from (Tell(what=_RUNNER, word=m[0]) for m in _DETECTS.finditer(text))
+            yield from (Tell(what=_RUNNER, word=m[1]) for m in _QUOTED.finditer(text) if _ASKS.search(line.code))
+    if any(_PYTHON_STOPS.search(line.code) for line in _at_import(lines)):
+        yield Tell(what=_STOPS, word="")
+    if any(_equals_all(line, lines[i + 1 :]) for i, line in enumerate(lines) if "__eq__" in line.code):
+        yield Tell(what=_EQUAL, word="")
+
+
+_LAYOUT = frozenset({tokenize.COMMENT, tokenize.NL, tokenize.ENCODING, tokenize.ENDMARKER})
+_STRINGS = frozenset(
+    [tokenize.STRING, *(getattr(tokenize, n) for n in ("FSTRING_MIDDLE", "TSTRING_MIDDLE") if hasattr(tokenize, n))]
+)
+
+
+def _lines(source: bytes) -> Iterator[_Line]:
+    """As far as it can be read: behind that, Python does not get either."""
+    depth, code, strings = 0, list[str](), list[str]()
+    try:
+        for item in tokenize.tokenize(io.BytesIO(source).readline):
+            if item.type in (tokenize.INDENT, tokenize.DEDENT):
+                depth += 1 if item.type == tokenize.INDENT else -1
+            elif item.type == tokenize.NEWLINE:
+                yield _Line(depth=depth, code=" ".join(code), strings=tuple(strings))
+                code, strings = [], []
+            elif item.type in _STRINGS:
+                strings.append(item.string)
+                code.append("''")
+            elif item.type not in _LAYOUT:
+                code.append(item.string)
+    except (tokenize.TokenError, SyntaxError, ValueError, LookupError):
+        return
+
+
+_GUARDS = re.compile(r"^(?:async )?def\b|\blambda\b|\b__name__\b")
+
+
+def _at_import(lines: Sequence[_Line]) -> Iterator[_Line]:
+    """What runs when the module is imported: outside of functions, and not only when it is started as a program."""
+    guard: int | None = None
+    for line in lines:
+        if guard is not None and line.depth > guard:
+            continue
+        guard = line.depth if _GUARDS.search(line.code) else None
+        if guard is None:
+            yield line
+
+
+_EQ = re.compile(r"^def __eq__ \( (?P<of>.*?) \)(?: -> [^:]+)? :(?P<body>.*)$")
+_EQ_LAMBDA = re.compile(r"\b__eq__ = lambda (?P<of>[^:]*) :(?P<body>.*)$")
+
+
+def _equals_all(line: _Line, rest: Sequence[_Line]) -> bool:
+    """Whether it begins an `__eq__` that answers, and never reads its second parameter."""
+    match = _EQ.search(line.code) or _EQ_LAMBDA.search(line.code)
+    if not match:
+        return False
+    short = match.re is _EQ_LAMBDA or match["body"].strip()
+    body = match["body"] if short else " ".join(_block(line.depth, rest))
+    names = [re.match(r"[* ]*(\w*)", part) for part in match["of"].split(",")]
+    others = [m[1] for m in names[0 if match["of"].startswith("*") else 1 :] if m and m[1]]
+    answers = match.re is _EQ_LAMBDA or re.search(r"\breturn [^ ]", body)
+    return bool(answers) and not re.search(rf"\b(?:NotImplemented|{'|'.join(others) or 'NotImplemented'})\b", body)
+
+
+def _block(depth: int, rest: Sequence[_Line]) -> Iterator[str]:
+    for line in rest:
+        if line.depth <= depth:
+            return
+        yield line.code
+
+
+# --- package.json ------------------------------------------------------------------------------------------------
+
+_SCRIPTS = ("test", "pretest", "posttest")
+
+
+def is_package(path: bytes) -> bool:
+    return path.rpartition(b"/")[2] == b"package.json"
+
+
+def package_tampering(old: bytes, new: bytes) -> str:
+    """What a candidate did to the scripts that `npm test` runs, where base has one; empty where nothing."""
+    before, after = _scripts(old), _scripts(new)
+    changed = [name for name in _SCRIPTS if before.get(name) != after.get(name)]
+    if "test" not in before or not changed:
+        return ""
+    return f"{' and '.join(f'scripts.{name}' for name in changed)} changed, which says how tests are run"
+
+
+def _scripts(content: bytes) -> dict[str, object]:
+    try:
+        package = json.loads(content)
+    except (ValueError, RecursionError):
+        return {}
+    scripts = package.get("scripts") if isinstance(package, dict) else None
+    return scripts if isinstance(scripts, dict) else {}
