@@ -246,7 +246,8 @@ async def test_two_agents_at_once(origin: Repo, tmp_path: Path) -> None:
 
 
 async def test_publishing(origin: Repo, tmp_path: Path) -> None:
-    """Only an admitted commit of the task becomes its branch; twice is once; another one is refused."""
+    """Only an admitted commit of the task becomes its branch, or one that it took over; twice is once; another one is
+    refused."""
     ours, _ = mirrors(tmp_path / "m")
     base = await ours.prepare(str(origin.folder), "HEAD")
     agent = agent_of(origin, tmp_path / "agent", base)
@@ -262,6 +263,9 @@ async def test_publishing(origin: Repo, tmp_path: Path) -> None:
         assert caught.value.guard == guard
     with pytest.raises(FailedPrecondition):
         await ours.publish(TASK, base.repository_id, base.commit)
+    assert await ours.publish(TaskId("t-2"), base.repository_id, one.commit, inherited=True) == "moot/t-2"
+    with pytest.raises(FailedPrecondition):
+        await ours.publish(TaskId("t-3"), base.repository_id, base.commit, inherited=True)
     with pytest.raises(NotFound):
         await ours.publish(TASK, RepositoryId("repo-unknown"), one.commit)
     with pytest.raises(NotFound):

@@ -137,7 +137,9 @@ class MadeUpRunner(Runner):
     ) -> WorkspaceGrant:
         return WorkspaceGrant(workspace_id=WorkspaceId(f"ws-{holder}-{attempt}"), endpoint="", token="t")
 
-    async def publish(self, task_id: TaskId, base: PreparedBase, commit: CommitId) -> ArtifactRef | None:
+    async def publish(
+        self, task_id: TaskId, base: PreparedBase, commit: CommitId, *, inherited: bool = False
+    ) -> ArtifactRef | None:
         return None
 
     async def leave(self, workspace_id: WorkspaceId) -> None:

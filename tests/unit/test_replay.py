@@ -27,6 +27,14 @@ def test_the_same_policy_decides_the_same_bit_for_bit() -> None:
     assert replay.differences(found.ruling, again) == ()
 
 
+def test_what_a_limit_ended_is_reproduced_too() -> None:
+    """No evidence tells of the clock: that reason is taken over."""
+    found = replay.ranked(TOLD.events)
+    early = replay.ended_early(found.ruling, f"the task's wall time limit: 5 s are over: {replay.EARLY}")
+    cut = msgspec.structs.replace(found, ruling=early)
+    assert replay.same(early, replay.again(cut, TOLD.examinations, POLICY))
+
+
 def test_what_another_policy_changes_is_named() -> None:
     """Field by field, with both values."""
     found = replay.ranked(TOLD.events)

@@ -13,6 +13,9 @@ from folkmoot.kernel.facts import CandidatesRanked
 from folkmoot.kernel.jury import Policy, collect, judge
 from folkmoot.kernel.task import TaskKind
 
+EARLY = "decided by what there was"
+"""Ends the last reason of a ruling that a limit of the task brought about: no evidence tells of it."""
+
 
 class Ranked(msgspec.Struct, frozen=True, kw_only=True):
     """A deliberation as its jury found it, and what the jury said."""
@@ -50,8 +53,16 @@ def ranked(events: Iterable[Stored]) -> Ranked:
 def again(found: Ranked, examinations: Iterable[Examination], policy: Policy) -> CandidatesRanked:
     """The jury's word on the same evidence. `examinations` are the bodies behind `found.state.examined`, in order."""
     if found.state.spec.kind is TaskKind.ANALYSIS:
-        return documents(found.state, policy.version)
-    return judge(collect(found.state, examinations), policy)
+        ruling = documents(found.state, policy.version)
+    else:
+        ruling = judge(collect(found.state, examinations), policy)
+    said = found.ruling.reasons[-1:]
+    return ended_early(ruling, said[0]) if said and said[0].endswith(EARLY) else ruling
+
+
+def ended_early(ruling: CandidatesRanked, why: str) -> CandidatesRanked:
+    """With the limit that ended the work, in words that end with `EARLY`."""
+    return msgspec.structs.replace(ruling, reasons=(*ruling.reasons, why))
 
 
 def same(one: CandidatesRanked, other: CandidatesRanked) -> bool:

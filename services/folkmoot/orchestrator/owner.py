@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from folkmoot.kernel import deliberation, protocol, subjects
+from folkmoot.kernel import deliberation, protocol, replay, subjects
 from folkmoot.kernel.analysis import protocol as analysis
 from folkmoot.kernel.deliberation import Deliberation, Due
 from folkmoot.kernel.errors import CallerError
@@ -177,7 +177,7 @@ class Owner:
         else:
             ruling = judge(await self._examining.evidence(), policy)
         if spent:
-            ruling = msgspec.structs.replace(ruling, reasons=(*ruling.reasons, f"{spent}: decided by what there was"))
+            ruling = replay.ended_early(ruling, f"{spent}: {replay.EARLY}")
         await self._journal.record(ruling)
 
     @phase("publishing")
@@ -188,7 +188,9 @@ class Owner:
         bundle: ArtifactRef | None = None
         if ranked.chosen and not self._is_analysis:
             winner = next(a for a in self._state.admissions if a.proposal_id == ranked.chosen)
-            whole = await patiently(lambda: self._parts.runner.publish(self._state.task_id, base, winner.commit))
+            spec, runner = self._state.spec, self._parts.runner
+            earlier = bool(spec.continues)
+            whole = await patiently(lambda: runner.publish(spec.task_id, base, winner.commit, inherited=earlier))
             bundle = whole or winner.bundle
         final = State.DECIDED if ranked.chosen else State.ABSTAINED
         await self._end(final, ranked.reasons, bundle)

@@ -110,10 +110,17 @@ class Runner:
             problems=tuple(reply.problems),
         )
 
-    async def publish(self, task_id: TaskId, base: PreparedBase, commit: CommitId) -> ArtifactRef | None:
-        """Make it the task's branch. Returns the bundle from what base builds on, where base is a decided commit."""
+    async def publish(
+        self, task_id: TaskId, base: PreparedBase, commit: CommitId, *, inherited: bool = False
+    ) -> ArtifactRef | None:
+        """Make it the task's branch. Returns the bundle from what base builds on, where base is a decided commit.
+        An `inherited` commit was admitted by an earlier task."""
         request = pb.PublishWinnerRequest(
-            task_id=task_id, repository_id=base.repository_id, commit=commit, origin=base.origin or ""
+            task_id=task_id,
+            repository_id=base.repository_id,
+            commit=commit,
+            origin=base.origin or "",
+            inherited=inherited,
         )
         with mapped():
             reply = await self._repositories.PublishWinner(request, metadata=self._metadata, timeout=CALL_TIMEOUT_S)

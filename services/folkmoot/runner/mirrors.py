@@ -116,15 +116,19 @@ class Mirrors:
         self._packer.look(home.folder)
         return verdict
 
-    async def publish(self, task_id: TaskId, repository_id: RepositoryId, commit: CommitId) -> str:
-        """Make an admitted commit the branch `moot/<task_id>`; answers the branch's name.
+    async def publish(
+        self, task_id: TaskId, repository_id: RepositoryId, commit: CommitId, *, inherited: bool = False
+    ) -> str:
+        """Make an admitted commit the branch `moot/<task_id>`; answers the branch's name. An `inherited` one may be any
+        task's.
 
         Raises FailedPrecondition("published") when the branch is another commit, FailedPrecondition("admitted") when
-        this task admitted no such commit, NotFound for an unknown repository.
+        this task (or none) admitted such a commit, NotFound for an unknown repository.
         """
         branch = f"moot/{token(task_id, 'task_id')}"
         git = self._known(repository_id)
-        if not refs.naming(git.folder, commit_id(commit, "commit"), f"refs/moot/{task_id}/"):
+        admitted = "refs/moot/" if inherited else f"refs/moot/{task_id}/"
+        if not refs.naming(git.folder, commit_id(commit, "commit"), admitted):
             raise FailedPrecondition("admitted", f"{commit} is no candidate of {task_id}")
         none = "0" * len(commit)
         done = await git.run("update-ref", f"refs/heads/{branch}", commit, none)

@@ -52,7 +52,8 @@ class RepositoryServicer(rpc.RepositoryServiceServicer):
         """Raises what `Mirrors.publish` does, and with an origin what `Mirrors.bundle_of` does."""
         repository = RepositoryId(token(request.repository_id, "repository_id"))
         commit = commit_id(request.commit, "commit")
-        branch = await self._mirrors.publish(TaskId(token(request.task_id, "task_id")), repository, commit)
+        task = TaskId(token(request.task_id, "task_id"))
+        branch = await self._mirrors.publish(task, repository, commit, inherited=request.inherited)
         if not request.origin:
             return pb.PublishWinnerResponse(branch=branch)
         bundle = await self._mirrors.bundle_of(repository, commit_id(request.origin, "origin"), commit)

@@ -915,6 +915,7 @@ class PublishWinnerRequest(_message.Message):
     REPOSITORY_ID_FIELD_NUMBER: _builtins.int
     COMMIT_FIELD_NUMBER: _builtins.int
     ORIGIN_FIELD_NUMBER: _builtins.int
+    INHERITED_FIELD_NUMBER: _builtins.int
     task_id: _builtins.str
     """task_id is the task."""
     repository_id: _builtins.str
@@ -923,6 +924,8 @@ class PublishWinnerRequest(_message.Message):
     """commit is what AdmitProposal answered."""
     origin: _builtins.str
     """origin is a commit that the caller has: the answer then holds everything from there to the winner."""
+    inherited: _builtins.bool
+    """inherited says that an earlier task admitted the commit, with whose candidates this one goes on."""
     def __init__(
         self,
         *,
@@ -930,10 +933,11 @@ class PublishWinnerRequest(_message.Message):
         repository_id: _builtins.str = ...,
         commit: _builtins.str = ...,
         origin: _builtins.str = ...,
+        inherited: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["commit", b"commit", "origin", b"origin", "repository_id", b"repository_id", "task_id", b"task_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["commit", b"commit", "inherited", b"inherited", "origin", b"origin", "repository_id", b"repository_id", "task_id", b"task_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
