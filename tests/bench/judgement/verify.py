@@ -63,7 +63,7 @@ _TESTS = {
 
 
 def passes(case: Case, name: str) -> bool:
-    """Whether all hidden tests pass on what a candidate makes of the product; its tests, and what steers them, stay out."""
+    """Whether all hidden tests pass on a candidate's product; its tests and what steers them stay out."""
     made = {p: c for p, c in case.commit_files(name).items() if not _of_tests(p)}
     files = {p: c for p, c in {**case.base, **made, **case.hidden}.items() if c is not None}
     wanted = set(re.findall(_TESTS[case.language], "\n".join(case.hidden.values()), re.MULTILINE))
