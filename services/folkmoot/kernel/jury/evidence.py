@@ -20,6 +20,9 @@ from folkmoot.kernel.ids import AgentId
 from folkmoot.kernel.jury.words import ending, named, tests
 from folkmoot.kernel.task import Rigor
 
+DOUBTED = "its report is in doubt: "
+"""So a report problem begins where there are outcomes, and the run may have made them up."""
+
 
 class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     """An admitted proposal and all that was run on it."""
@@ -85,6 +88,8 @@ class Baseline(msgspec.Struct, frozen=True, kw_only=True):
     """All runs ended with exit code 0."""
     open_checks: frozenset[str]
     """Checks that ran on base and failed there."""
+    doubts: frozenset[str]
+    """Why its own runs' reports are in doubt: habits of base, which nobody is to blame for."""
     words: tuple[str, ...]
 
 
@@ -102,6 +107,7 @@ def baseline_of(evidence: Evidence) -> Baseline:
         failing=frozenset(seen & failing),
         clean_exit=bool(runs) and all(ended_well(r.end) for r in runs),
         open_checks=frozenset(name for name, end in at_base.items() if not ended_well(end)),
+        doubts=frozenset(r.report_problem for r in runs if r.report_problem.startswith(DOUBTED)),
         words=(*_baseline_words(evidence, runs, always, flaky, failing), *_check_words(at_base)),
     )
 

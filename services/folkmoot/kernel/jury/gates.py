@@ -81,7 +81,8 @@ def _regressions(agent: str, run: Examination | None, baseline: Baseline) -> lis
         return []
     if run is None:
         return [f"{agent}: base's tests were not run on it"]
-    words = [f"{agent}: base's tests: {problem}"] if (problem := unbelievable(run)) else []
+    problem = unbelievable(run)
+    words = [f"{agent}: base's tests: {problem}"] if problem and problem not in baseline.doubts else []
     absent = baseline.passing - run.tests.keys()
     broken = {t for t in baseline.passing - absent if run.tests[t] is not Outcome.PASSED}
     if broken:
