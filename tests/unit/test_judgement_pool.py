@@ -13,7 +13,8 @@ from folkmoot.kernel.task import Rigor
 from tests.bench.judgement import case as cases
 from tests.bench.judgement import choosers, computed, score, verify
 from tests.bench.judgement.case import CHEAT, LABELS, RIGHT, WRONG, Finding
-from tests.bench.judgement.draw import Drawn, draw, halves
+from tests.bench.judgement.draw import draw, halves
+from tests.bench.judgement.making import Drawn
 from tests.bench.judgement.model import identified
 from tests.bench.judgement.programs import truth
 from tests.bench.judgement.runs import choice

@@ -31,7 +31,8 @@ from folkmoot.kernel.jury import Candidate, Evidence, Policy, Standing, standing
 from folkmoot.kernel.jury.policy import Profile
 from folkmoot.kernel.task import Rigor
 from tests.bench.judgement.case import RIGHT, Judge
-from tests.bench.judgement.draw import TAMPERS, Drawn
+from tests.bench.judgement.cheats import TAMPERS
+from tests.bench.judgement.making import Drawn
 from tests.bench.judgement.programs import outcomes
 from tests.bench.judgement.runs import Run, tags
 from tests.bench.judgement.testfiles import BOUND, Claims, holds

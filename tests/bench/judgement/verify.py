@@ -23,7 +23,8 @@ from folkmoot.runner import policy
 from tests.bench.judgement import computed, runs, testfiles
 from tests.bench.judgement.case import RIGHT, Case, read_pool
 from tests.bench.judgement.computed import cells
-from tests.bench.judgement.draw import Drawn, draw
+from tests.bench.judgement.draw import draw
+from tests.bench.judgement.making import Drawn
 from tests.bench.judgement.observe import environment, write
 from tests.bench.judgement.runs import Run
 from tests.bench.judgement.testfiles import Claims
