@@ -10,6 +10,7 @@ from rich.text import Text
 from folkmoot.cli import draw, words
 from folkmoot.cli.text import clean, line
 from folkmoot.kernel.analysis.document import Claim, Document, Finding, Paper
+from folkmoot.kernel.facts import Reviewed
 
 _NAMES = {"plan": "A plan", "review": "A review", "root_cause": "A root cause", "patch": "A suggested patch"}
 _MARKS = {Finding.HOLDS: ("✓", "green"), Finding.FALSE: ("✗", "red"), Finding.UNCHECKED: ("?", "yellow")}
@@ -46,6 +47,11 @@ def _shown_by(claim: Claim) -> Iterator[str]:
         yield f"$ {line(claim.command, 400)}"
     if claim.output:
         yield clean(claim.output)
+
+
+def criticism(review: Reviewed) -> RenderableType:
+    """Of one author, with the names that others' documents had for him."""
+    return Text(f"  - {line(review.work.agent_id, 40)}: ", style="bold").append(line(review.summary, 2_000), "not bold")
 
 
 def found(paper: Paper) -> RenderableType:

@@ -40,6 +40,10 @@ _BECAUSE = {
     DecidedBy.COST: "all else equal, it is the smaller change",
     DecidedBy.ONLY_CANDIDATE: "there was no other candidate",
 }
+_OF_DOCUMENTS = {
+    DecidedBy.INTEGRITY: "the others claim what is false",
+    DecidedBy.COST: "all else equal, fewer of its claims are unchecked, or it is shorter",
+}
 
 
 _STARTS = {"review": " to review", "revise": " to revise its proposal", "test": " to write tests"}
@@ -106,7 +110,9 @@ def _of_evidence(event: Event) -> str:
             return f"{found.author}'s tests join the evidence as {found.exhibit_id} ({size})"
         case Reviewed(work=work, findings=findings):
             of = ", ".join(dict.fromkeys(line(f.proposal_id, 40) for f in findings))
-            return f"{work.agent_id} finds " + (f"{several(len(findings), 'fault')} in {of}" if of else "no fault")
+            return f"{work.agent_id} " + (
+                f"finds {several(len(findings), 'fault')} in {of}" if of else "is done reviewing"
+            )
         case TestsWritten(work=work, exhibits=exhibits):
             return f"{work.agent_id} has written {', '.join(exhibits) or 'no tests'}"
         case WorkEnded(work=work, reason=reason):
@@ -171,7 +177,8 @@ def verdict(result: Result) -> str:
     """The answer in one sentence."""
     if result.winner and result.decided_by:
         sure = f" (confidence {result.confidence:.0%})" if result.confidence is not None else ""
-        return f"Decided: {result.winner.proposal_id} wins, because {_BECAUSE[result.decided_by]}{sure}."
+        because = _BECAUSE | _OF_DOCUMENTS if result.document else _BECAUSE
+        return f"Decided: {result.winner.proposal_id} wins, because {because[result.decided_by]}{sure}."
     words = {
         State.ABSTAINED: "Abstained: no candidate is good enough.",
         State.FAILED: "Failed: the deliberation could not be carried out.",

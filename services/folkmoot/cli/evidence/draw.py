@@ -46,6 +46,8 @@ def evidence(found: Evidence, lines: Sequence[Line], shown: Sequence[Shown], lim
         parts.append(draw.matrix(rows_of(found.examinations), found.admissions, found.refusals))
     if found.exhibits:
         parts.append(draw.headed("Tests of its authors, reviewers and test writers", _tests(found, lines, limit)))
+    if found.papers and found.reviews:
+        parts.append(draw.headed("Criticism", Group(*map(paper.criticism, found.reviews))))
     if shown:
         parts.append(draw.headed("Findings", Group(*map(_finding, shown))))
     if found.verdicts:

@@ -161,17 +161,22 @@ def _on_a_result(story: Story) -> list[tuple[str, str]]:
     elif story.result_task_id:
         steps.append((f"moot result {name}", "the document"))
     if story.state is StoryState.DECIDED:
-        if story.result_task_id:
+        if _has_result(story):
             steps.append((f"moot story approve {name}{this}", "accept it"))
         steps.append((f"moot story send-back {name}{this} --reason TEXT", "say what is wrong"))
     if story.state is StoryState.SENT_BACK:
         steps.append((f"moot story revise {name} --text-file FILE", "say it better"))
         steps.append((f"moot plan derive {name}", "have it planned anew, with your reason"))
-    if story.state is not StoryState.ACCEPTED and not story.result_task_id:
+    if story.state is not StoryState.ACCEPTED and not _has_result(story):
         steps.append((f"moot story carry-over {name}", "go on with it in another story"))
     if story.result_commit and story.state is not StoryState.SENT_BACK:
         steps.append((f"moot apply {name}", "take all of it as a branch; your files stay as they are"))
     return [*steps, (f"moot log {name}", "what happened")]
+
+
+def _has_result(story: Story) -> bool:
+    """A commit, or a document of the task that it names."""
+    return bool(story.result_commit or story.result_task_id)
 
 
 _WORST = {"failed": Code.FAILED, "abstained": Code.ABSTAINED, "cancelled": Code.CANCELLED}
@@ -183,7 +188,7 @@ def code_of(story: Story, tasks: tuple[Task, ...]) -> Code:
         return Code.CANCELLED
     if story.problem and not story.state.ended:
         return Code.FAILED
-    if story.state is not StoryState.DECIDED or story.result_task_id:
+    if story.state is not StoryState.DECIDED or _has_result(story):
         return Code.DONE
     outcomes = {t.outcome for t in tasks}
     return next((code for outcome, code in _WORST.items() if outcome in outcomes), Code.FAILED)

@@ -42,7 +42,7 @@ def following(state: Deliberation, version: str, *, spent: str = "") -> Staged:
         works = tuple(Work(agent_id=p.agent_id, phase="review") for p in state.papers)
         return Staged(stage=Stage.CRITIQUE, works=works, reasons=("authors read what others wrote",), policy=version)
     if Stage.JUDGE not in done:
-        reasons = (f"{len(pairs)} pairs of documents are judged",)
+        reasons = (f"{len(good)} documents are compared, each with each",)
         return Staged(stage=Stage.JUDGE, pairs=pairs, reasons=reasons, policy=version)
     return _rank(version, "every pair is judged")
 
@@ -109,7 +109,8 @@ class _Score:
         content = paper.document.sha256
         if not self._compared[content]:
             return ""
-        return f"of {self._compared[content]} comparisons, {self._won[content]} won and {self._lost[content]} lost"
+        won, lost = self._won[content], self._lost[content]
+        return f"comparisons: {won} won, {lost} lost, {self._compared[content] - won - lost} level"
 
 
 def _line(paper: Paper, rank: int, score: _Score) -> Ranked:
