@@ -91,6 +91,10 @@ def class_odds(case: Case, number: int, voiced: Sequence[Opinion]) -> Odds:
     assert weights is not None
     of, terms = classes[number], Odds()
     terms += [(words, odds * weights.gates) for words, odds in gate_odds(of.entries[0], case.baseline, case.policy)]
+    if not _told(case, voiced):
+        changes = sum(len(c.changes) for c in classes)
+        level = -case.policy.level * math.log(changes)
+        return [*terms, (f"{changes} different changes are level", level)] if changes > 1 else terms
     terms += _alike(case, of, weights)
     terms += [(_said(o, odds), odds) for o in voiced if (odds := o.doubts.get(number, 0.0))]
     if len(classes) > 1:
@@ -98,6 +102,13 @@ def class_odds(case: Case, number: int, voiced: Sequence[Opinion]) -> Odds:
     if contested(number, case.hearing, voiced):
         terms.append(("a level rival's authors contradict its own, and are contradicted", -math.log(weights.contested)))
     return terms
+
+
+def _told(case: Case, voiced: Sequence[Opinion]) -> bool:
+    """Something with weight tells classes apart, or what was done from base."""
+    patterns = [p for v in case.hearing.voices for p in v.patterns if not p.alone]
+    contradicted = any(contested(n, case.hearing, voiced) for n in range(len(case.hearing.classes)))
+    return contradicted or any(o.duels for o in voiced) or any(PASS in p.marks and p.base != PASS for p in patterns)
 
 
 def _said(opinion: Opinion, odds: float) -> str:
@@ -109,17 +120,11 @@ def _rivals(number: int) -> str:
 
 
 def _alike(case: Case, of: Class, weights: Weights) -> Odds:
-    """Different changes that behave alike bear each other out where a test tells something; else they are level."""
-    further = len(of.changes) - 1
-    if not further:
-        return []
-    told = any(p.base != PASS for v in case.hearing.voices for p in v.patterns if PASS in p.marks)
-    if len(case.hearing.classes) > 1 or told:
-        agents = len({e.agent for change in of.changes for e in change}) - 1
-        alike = min(further, agents, case.policy.peers)
-        words = f"{count(alike, 'other agent')} with a different change that behaves alike"
-        return [(words, alike * math.log(weights.agree))] if alike else []
-    return [(f"{further + 1} different changes are level", -case.policy.level * math.log(further + 1))]
+    """Different changes by different agents that behave alike bear each other out."""
+    agents = len({e.agent for e in of.entries}) - 1
+    alike = min(len(of.changes) - 1, agents, case.policy.peers)
+    words = f"{count(alike, 'other agent')} with a different change that behaves alike"
+    return [(words, alike * math.log(weights.agree))] if alike else []
 
 
 def confidence(case: Case, number: int, voiced: Sequence[Opinion]) -> float:

@@ -62,6 +62,8 @@ class Class(msgspec.Struct, frozen=True, kw_only=True):
     """The cheapest first; the members of each are one and the same change."""
     marks: str
     """One per trial that counts."""
+    authors: int
+    """Those of one and the same change are one."""
 
     @property
     def entries(self) -> list[Entry]:
@@ -98,10 +100,11 @@ def hear(entries: Sequence[Entry], acceptable: Sequence[Entry], trials: Sequence
         row = _Row(trial, _marks(trial.cells, changes), _MARKS[trial.cells.get(BASE)])
         problem = _problem(row, cheats, outside)
         (thrown.append((trial, problem)) if problem else rows.append(row))
-    classes, of_change = _classes(changes, rows)
+    groups = _authors(changes, entries)
+    classes, of_change = _classes(changes, rows, groups)
     return Hearing(
         classes=classes,
-        voices=_voices(changes, classes, of_change, rows, entries),
+        voices=_voices(changes, classes, of_change, rows, groups),
         moves=_moves(changes, of_change),
         thrown=tuple(thrown),
     )
@@ -139,13 +142,22 @@ def _problem(row: _Row, cheats: AbstractSet[str], outside: Sequence[str]) -> str
 # --- classes -----------------------------------------------------------------------------------------------------
 
 
-def _classes(changes: Sequence[tuple[Entry, ...]], rows: Sequence[_Row]) -> tuple[tuple[Class, ...], list[int]]:
-    """Classes, cheapest first, and the class of each change."""
+def _classes(
+    changes: Sequence[tuple[Entry, ...]], rows: Sequence[_Row], groups: dict[str, str]
+) -> tuple[tuple[Class, ...], list[int]]:
+    """Classes, cheapest first, and the class of each change. `groups`: as of `_authors`."""
     by_marks: dict[str, list[int]] = {}
     for number in range(len(changes)):
         marks = "".join([_plain(row.marks[number]) for row in rows])
         by_marks.setdefault(marks, []).append(number)
-    classes = tuple(Class(changes=tuple(changes[n] for n in of), marks=marks) for marks, of in by_marks.items())
+    classes = tuple(
+        Class(
+            changes=tuple(changes[n] for n in of),
+            marks=marks,
+            authors=len({groups[e.agent] for n in of for e in changes[n]}),
+        )
+        for marks, of in by_marks.items()
+    )
     number_of = {n: number for number, of in enumerate(by_marks.values()) for n in of}
     return classes, [number_of[n] for n in range(len(changes))]
 
@@ -174,9 +186,8 @@ def _voices(
     classes: Sequence[Class],
     of_change: Sequence[int],
     rows: Sequence[_Row],
-    entries: Sequence[Entry],
+    groups: dict[str, str],
 ) -> tuple[Voice, ...]:
-    groups = _authors(changes, entries)
     families = _families(changes, rows, groups)
     said: dict[tuple[str, bool], list[_Row]] = {}
     for row in rows:

@@ -95,10 +95,16 @@ def claims(number: int, other: int, home: Iterable[Voice]) -> bool:
 
 
 def contested(number: int, hearing: Hearing, voiced: Sequence[Opinion]) -> bool:
-    """Another class is level with it in their duel, and the authors of each contradict the other."""
-    homes = [[v for v in hearing.voices if n in v.homes] for n in range(len(hearing.classes))]
-    level = [pair for pair, odds in duels(voiced, len(homes)).items() if number in pair and abs(odds) < EPSILON]
-    return any(claims(a, b, homes[a]) and claims(b, a, homes[b]) for a, b in level)
+    """Another class is level with it in their duel, and as many of the authors of each contradict the other."""
+    level = [p for p, odds in duels(voiced, len(hearing.classes)).items() if number in p and abs(odds) < EPSILON]
+    shares = [(share(a, b, hearing, hearing.voices), share(b, a, hearing, hearing.voices)) for a, b in level]
+    return any(one and one == other for one, other in shares)
+
+
+def share(number: int, other: int, hearing: Hearing, voices: Sequence[Voice]) -> float:
+    """Part of a class's authors who assert what the other fails. Who errs without knowing does not test it."""
+    home = [v for v in voices if number in v.homes]
+    return sum(claims(number, other, [v]) for v in home) / hearing.classes[number].authors
 
 
 def _of_mover(name: str, left: int, entered: int, weights: Weights) -> Opinion:
@@ -177,8 +183,8 @@ def duels(voiced: Sequence[Opinion], classes: int) -> dict[Pair, float]:
 
 
 def weigh(voiced: Sequence[Opinion], hearing: Hearing) -> Weighed:
-    """A class is as good as its worst duel. Of those that are level the one that stands unbroken where the others do
-    not, then the one with the fewest unsteady tests. Classes come cheapest first."""
+    """A class is as good as its worst duel. Of those that are level the one whose authors assert more of what the
+    others fail, then the one with the fewest unsteady tests. Classes come cheapest first."""
     classes = hearing.classes
     worst = [0.0 if len(classes) == 1 else math.inf] * len(classes)
     for (one, other), odds in duels(voiced, len(classes)).items():
@@ -187,8 +193,8 @@ def weigh(voiced: Sequence[Opinion], hearing: Hearing) -> Weighed:
     spoken = {o.voice for o in voiced}
     voices = [v for v in hearing.voices if v.name in spoken]
     level = {w: [n for n in range(len(classes)) if worst[n] == w] for w in worst}
-    unbroken = [_unbroken(n, level[w], voices) for n, w in enumerate(worst)]
-    key = [(-worst[n], -unbroken[n], c.marks.count(BLANK)) for n, c in enumerate(classes)]
+    ahead = [_ahead(n, level[w], hearing, voices) for n, w in enumerate(worst)]
+    key = [(-worst[n], -ahead[n], c.marks.count(BLANK)) for n, c in enumerate(classes)]
     order = sorted(range(len(classes)), key=lambda n: (key[n], n))
     known = sorted(set(key))
     return Weighed(
@@ -199,14 +205,17 @@ def weigh(voiced: Sequence[Opinion], hearing: Hearing) -> Weighed:
     )
 
 
-def _unbroken(number: int, level: Sequence[int], voices: Sequence[Voice]) -> int:
-    """How many of the level classes fail what the authors of this one assert, where it passes the tests of all others,
-    one at least that base fails."""
-    home = [v for v in voices if number in v.homes]
+def _ahead(number: int, level: Sequence[int], hearing: Hearing, voices: Sequence[Voice]) -> int:
+    """Of how many level classes a smaller part of the authors contradicts it than the other way round. Only where it
+    passes a test of somebody else's that tells something."""
     others = [p for v in voices if number not in v.homes for p in v.patterns]
-    if any(p.marks[number] != PASS for p in others) or all(p.base == PASS for p in others):
+    if not any(p.marks[number] == PASS != p.base for p in others):
         return 0
-    return sum(claims(number, other, home) for other in level if other != number)
+    return sum(
+        share(number, other, hearing, voices) > share(other, number, hearing, voices)
+        for other in level
+        if other != number
+    )
 
 
 EPSILON = 1e-9
