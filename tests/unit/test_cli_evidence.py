@@ -70,8 +70,8 @@ def drawn(found: Evidence, lines: tuple[Line, ...], limit: int | None = None) ->
 )
 def test_a_cell_is_what_the_test_did(outcome: str, cell: Cell) -> None:
     """On that subject, in the run's own words."""
-    (line,) = lines_of(run(RIGHT, {"t::a": outcome}))
-    assert line.cells == {RIGHT: cell}
+    (line,) = lines_of(run(BASE, {"t::a": "passed"}), run(RIGHT, {"t::a": outcome}))
+    assert line.cells == {BASE: Cell.PASSED, RIGHT: cell}
 
 
 def test_what_a_run_does_not_tell_of_is_missing_or_ended_by_the_time_limit() -> None:

@@ -204,7 +204,7 @@ def test_every_event_has_its_words() -> None:
     lint = examination(RIGHT, SuiteKind.LINT, "lint", {}, code=1)
     assert words.sentence(event(recorded(lint))) == "looked over dev-1-r1 with linters"
     nothing = Reviewed(work=Work(agent_id=ONE, phase="review"))
-    assert words.sentence(event(nothing)) == "dev-1 finds no fault"
+    assert words.sentence(event(nothing)) == "dev-1 is done reviewing"
     verdict = next(e.data.verdict for e in EVENTS if isinstance(e.data, Judged))
     other = msgspec.structs.replace(verdict, better=RIGHT, consistent=True)
     assert "dev-1-r1 is better" in words.sentence(event(Judged(verdict=other)))

@@ -20,7 +20,7 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
     author: str
     source: Source
     test: str
-    """Its id; empty for an exhibit of which no test counts: none ran, or they are base's own."""
+    """Its id; empty for an exhibit of which no test counts: none ran anywhere, or they are base's own."""
     discriminates: bool
     """Passes on a candidate and does not on another."""
     cells: dict[str, Cell]
