@@ -33,8 +33,8 @@ from folkmoot.runtime.log.memory import MemoryBus
 from folkmoot.runtime.settings import OrchestratorSettings
 from folkmoot.runtime.workspace.port import Completed, WorkspaceLost
 from tests.fixtures.orchestrator import MODEL
-from tests.unit.test_owner_stages import Bench as Stages
-from tests.unit.test_owner_stages import MadeUpRunner
+from tests.fixtures.stages import Bench as Stages
+from tests.fixtures.stages import MadeUpRunner
 
 TRUE = {"text": "It doubles.", "path": "shop.py", "start_line": 1, "quote": "x * 2"}
 FALSE = {"text": "It triples.", "path": "shop.py", "quote": "x * 3"}
