@@ -107,13 +107,20 @@ class MadeUpPool:
         return await publish(given, fact, self._bus.log)
 
 
+class Died(Exception):
+    """The owner's process is gone."""
+
+
 class Judge:
     """Prefers what names a cause."""
 
     def __init__(self) -> None:
         self.asked: list[str] = []
+        self.dies = False
 
     async def complete(self, endpoint: ModelEndpoint, request: ModelRequest) -> Reply:
+        if self.dies:
+            raise Died
         assert (request.phase, request.form and request.form.name) == ("judge", "verdict")
         words = request.messages[1]["content"]
         self.asked.append(words)
@@ -272,3 +279,18 @@ async def test_a_limit_of_the_task_ends_it_with_the_best_so_far() -> None:
     assert [s.stage for s in state.staged] == [Stage.PROPOSE, Stage.RANK]
     assert "model calls" in state.staged[-1].reasons[0]
     assert state.state is State.DECIDED
+
+
+async def test_a_successor_goes_on_where_an_owner_died() -> None:
+    """Nobody writes his document again, no claim is checked again; what is not judged yet is."""
+    world = {"dev-1 propose": document("It doubles.", RUNS), "dev-2 propose": document("It does because.")}
+    bench = Bench(world, Rigor.L1, agents=2)
+    bench.judge.dies = True
+    with pytest.raises(Died):
+        await bench.carry()
+    bench.judge.dies = False
+    state = await bench.carry()
+    assert state.result is not None
+    assert state.result.decided_by is DecidedBy.JUDGING
+    assert len(bench.papers.told) == 2
+    assert bench.claims.commands == ["make test"]

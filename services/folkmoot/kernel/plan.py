@@ -10,7 +10,7 @@ import msgspec
 from folkmoot.kernel import ids
 from folkmoot.kernel.errors import InvalidInput
 from folkmoot.kernel.ids import TaskId
-from folkmoot.kernel.task import MAX_CHECKS, MAX_TITLE_CHARS, Rigor, Role, TaskSpec, validated
+from folkmoot.kernel.task import MAX_CHECKS, MAX_TITLE_CHARS, Rigor, Role, TaskKind, TaskSpec, validated
 
 MAX_TASKS = 20
 MAX_PATHS = 50
@@ -85,6 +85,8 @@ def sound(plan: Plan, inherited: TaskSpec) -> Plan:
 
     Raises InvalidInput naming the first field that is wrong, as `plan.tasks[2].after`.
     """
+    if inherited.kind is TaskKind.ANALYSIS:
+        raise InvalidInput("plan", "an analysis is one task: none of its tasks would have a commit to build on")
     if not 1 <= len(plan.tasks) <= MAX_TASKS:
         raise InvalidInput("plan.tasks", f"{len(plan.tasks)} tasks; from 1 to {MAX_TASKS}")
     if len(plan.summary) > MAX_SUMMARY_CHARS:
