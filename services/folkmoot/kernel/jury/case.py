@@ -5,18 +5,29 @@ from collections.abc import Sequence
 
 import msgspec
 
-from folkmoot.kernel.jury.choice import Fields, cheapest_first, classes_of, fields_of, gate_odds, probability
+from folkmoot.kernel.jury.choice import Fields, cheapest_first, classes_of, fields_of, gate_odds
 from folkmoot.kernel.jury.evidence import Baseline, Evidence, baseline_of
 from folkmoot.kernel.jury.gates import Entry, entry_of, refused
 from folkmoot.kernel.jury.matrix import Trial, matrix_of
 from folkmoot.kernel.jury.policy import Policy, Weights
 from folkmoot.kernel.jury.voices import PASS, Class, Hearing, hear
-from folkmoot.kernel.jury.weighing import Opinion, Weighed, contested, opinions, rivals, weigh
+from folkmoot.kernel.jury.weighing import Opinion, Pair, Weighed, contested, duels, opinions, rivals, weigh
 from folkmoot.kernel.jury.words import count
 from folkmoot.kernel.result import DecidedBy
 
 Odds = list[tuple[str, float]]
 """Named log-odds that add up."""
+
+
+class View(msgspec.Struct, frozen=True):
+    """What some of the opinions come to."""
+
+    voiced: tuple[Opinion, ...]
+    between: dict[Pair, float]
+    """The duels."""
+    contested: frozenset[int]
+    told: bool
+    """Something with weight tells classes apart, or what was done from base."""
 
 
 class Case(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,7 +40,8 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     """Tests of base that all otherwise good candidates fail."""
     trials: tuple[Trial, ...] = ()
     hearing: Hearing = Hearing()
-    voiced: tuple[Opinion, ...] = ()
+    view: View = View((), {}, frozenset(), False)
+    """Of all opinions."""
     weighed: Weighed | None = None
     """None: tests of candidates are no evidence here."""
 
@@ -65,7 +77,9 @@ def _heard(case: Case, weights: Weights) -> Case:
     trials = matrix_of(case.evidence)
     hearing = hear(case.entries, case.fields[-1][1], trials)
     voiced = opinions(hearing, case.evidence.verdicts, weights)
-    return msgspec.structs.replace(case, trials=trials, hearing=hearing, voiced=voiced, weighed=weigh(voiced, hearing))
+    return msgspec.structs.replace(
+        case, trials=trials, hearing=hearing, view=view_of(hearing, voiced), weighed=weigh(voiced, hearing)
+    )
 
 
 def _disputed(entries: Sequence[Entry]) -> frozenset[str]:
@@ -85,30 +99,31 @@ def _held(entry: Entry) -> bool:
 # --- confidence --------------------------------------------------------------------------------------------------
 
 
-def class_odds(case: Case, number: int, voiced: Sequence[Opinion]) -> Odds:
+def view_of(hearing: Hearing, voiced: Sequence[Opinion]) -> View:
+    between = duels(voiced, len(hearing.classes))
+    level = contested(hearing, between)
+    patterns = [p for v in hearing.voices for p in v.patterns if not p.alone]
+    told = any(o.duels for o in voiced) or any(PASS in p.marks and p.base != PASS for p in patterns)
+    return View(tuple(voiced), between, level, told or bool(level))
+
+
+def class_odds(case: Case, number: int, view: View) -> Odds:
     """What speaks for a class, as named log-odds that add up."""
     weights, classes = case.policy.weights, case.hearing.classes
     assert weights is not None
     of, terms = classes[number], Odds()
     terms += [(words, odds * weights.gates) for words, odds in gate_odds(of.entries[0], case.baseline, case.policy)]
-    if not _told(case, voiced):
+    if not view.told:
         changes = sum(len(c.changes) for c in classes)
         level = -case.policy.level * math.log(changes)
         return [*terms, (f"{changes} different changes are level", level)] if changes > 1 else terms
     terms += _alike(case, of, weights)
-    terms += [(_said(o, odds), odds) for o in voiced if (odds := o.doubts.get(number, 0.0))]
+    terms += [(_said(o, odds), odds) for o in view.voiced if (odds := o.doubts.get(number, 0.0))]
     if len(classes) > 1:
-        terms.append((_rivals(len(classes) - 1), weights.rivals * rivals(number, voiced, len(classes))))
-    if contested(number, case.hearing, voiced):
+        terms.append((_rivals(len(classes) - 1), weights.rivals * rivals(number, view.between)))
+    if number in view.contested:
         terms.append(("a level rival's authors contradict its own, and are contradicted", -math.log(weights.contested)))
     return terms
-
-
-def _told(case: Case, voiced: Sequence[Opinion]) -> bool:
-    """Something with weight tells classes apart, or what was done from base."""
-    patterns = [p for v in case.hearing.voices for p in v.patterns if not p.alone]
-    contradicted = any(contested(n, case.hearing, voiced) for n in range(len(case.hearing.classes)))
-    return contradicted or any(o.duels for o in voiced) or any(PASS in p.marks and p.base != PASS for p in patterns)
 
 
 def _said(opinion: Opinion, odds: float) -> str:
@@ -125,7 +140,3 @@ def _alike(case: Case, of: Class, weights: Weights) -> Odds:
     alike = min(len(of.changes) - 1, agents, case.policy.peers)
     words = f"{count(alike, 'other agent')} with a different change that behaves alike"
     return [(words, alike * math.log(weights.agree))] if alike else []
-
-
-def confidence(case: Case, number: int, voiced: Sequence[Opinion]) -> float:
-    return probability(class_odds(case, number, voiced))

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from folkmoot.kernel.deliberation import BASE
 from folkmoot.kernel.evidence import Outcome, Source
 from folkmoot.kernel.ids import ProposalId
-from folkmoot.kernel.jury.case import Case, case_of, confidence
+from folkmoot.kernel.jury.case import Case, case_of, class_odds
 from folkmoot.kernel.jury.choice import cheapest_first, probability
 from folkmoot.kernel.jury.evidence import Evidence
 from folkmoot.kernel.jury.gates import GATES
@@ -15,7 +15,6 @@ from folkmoot.kernel.jury.policy import POLICY, Policy
 from folkmoot.kernel.jury.ruling import odds_for
 from folkmoot.kernel.jury.standing import Objection, Standing
 from folkmoot.kernel.jury.voices import BLANK, PASS, Class
-from folkmoot.kernel.jury.weighing import duels
 
 MAX_OBJECTIONS = 12
 """Per proposal: what an author can take in."""
@@ -71,7 +70,7 @@ def _chances(case: Case, classes: int) -> list[float]:
         return []
     if case.weighed is None:
         return [probability(odds_for(case))]
-    alone = [confidence(case, n, case.voiced) for n in case.weighed.order]
+    alone = [probability(class_odds(case, n, case.view)) for n in case.weighed.order]
     left = 1 - alone[0]
     part = min(1.0, left / total) if (total := math.fsum(alone[1:])) else 0.0
     return [alone[0], *(p * part for p in alone[1:])]
@@ -106,7 +105,7 @@ def _close(case: Case) -> tuple[tuple[ProposalId, ProposalId], ...]:
     order, classes = case.weighed.order, case.hearing.classes
     place = {n: order.index(n) for n in order}
     reach = 1.5 * math.log(case.policy.weights.blind)
-    near = [p for p, odds in duels(case.voiced, len(classes)).items() if abs(odds) <= reach]
+    near = [p for p, odds in case.view.between.items() if abs(odds) <= reach]
     near.sort(key=lambda p: (max(place[p[0]], place[p[1]]), min(place[p[0]], place[p[1]])))
     return tuple((_first(classes[a]), _first(classes[b])) for a, b in (sorted(p, key=place.__getitem__) for p in near))
 

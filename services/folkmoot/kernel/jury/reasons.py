@@ -145,7 +145,7 @@ def opinions(case: Case) -> list[str]:
         one, other = case.weighed.order[:2]
         named_ = [case.hearing.classes[n].changes[0][0].agent for n in (one, other)]
         sign, pair = (1, (one, other)) if one < other else (-1, (other, one))
-        said = [f"{o.voice} {sign * o.duels[pair]:+.2f}" for o in case.voiced if pair in o.duels]
+        said = [f"{o.voice} {sign * o.duels[pair]:+.2f}" for o in case.view.voiced if pair in o.duels]
         words.append(f"{named_[0]} against {named_[1]}: " + ("; ".join(said) or "no test or judge tells them apart"))
     for why_ in sorted({why_ for _, why_ in case.hearing.thrown}):
         out = [t.test for t, w in case.hearing.thrown if w == why_]

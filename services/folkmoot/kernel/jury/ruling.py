@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from folkmoot.kernel.facts import CandidatesRanked as Ruling
 from folkmoot.kernel.jury import reasons
-from folkmoot.kernel.jury.case import Case, Odds, case_of, class_odds
+from folkmoot.kernel.jury.case import Case, Odds, case_of, class_odds, view_of
 from folkmoot.kernel.jury.choice import decider, odds_of, probability
 from folkmoot.kernel.jury.evidence import Evidence
 from folkmoot.kernel.jury.gates import Entry
@@ -45,7 +45,7 @@ def odds_for(case: Case) -> Odds:
         return []
     if case.weighed is None:
         return odds_of(case.best, [e for e in case.entries if not e.faults], case.baseline, case.policy)
-    return class_odds(case, case.weighed.order[0], case.voiced)
+    return class_odds(case, case.weighed.order[0], case.view)
 
 
 def places(case: Case) -> dict[str, int]:
@@ -61,7 +61,7 @@ def scores(case: Case) -> dict[str, dict[str, float]]:
         return {}
     found = dict[str, dict[str, float]]()
     for n, of in enumerate(case.hearing.classes):
-        sure = round(probability(class_odds(case, n, case.voiced)), 3)
+        sure = round(probability(class_odds(case, n, case.view)), 3)
         said = {
             "duels": round(case.weighed.worst[n], 3),
             "confidence": sure,
@@ -78,7 +78,7 @@ def decided_by(case: Case) -> DecidedBy:
         return decider(case.fields)
     if len(case.weighed.level) > 1:
         return DecidedBy.COST
-    voiced: Sequence[Opinion] = case.voiced
+    voiced: Sequence[Opinion] = case.view.voiced
     for kind, by in _KINDS:
         voiced = [o for o in voiced if o.kind != kind]
         if not _stands(case, voiced):
@@ -90,7 +90,10 @@ def _stands(case: Case, voiced: Sequence[Opinion]) -> bool:
     """With these opinions alone the answer would be the same."""
     assert case.weighed is not None
     winner = case.weighed.order[0]
-    sure = probability(class_odds(case, winner, voiced)) >= case.policy.profile[case.evidence.rigor].threshold
+    sure = (
+        probability(class_odds(case, winner, view_of(case.hearing, voiced)))
+        >= case.policy.profile[case.evidence.rigor].threshold
+    )
     return sure and weigh(voiced, case.hearing).level == {winner}
 
 

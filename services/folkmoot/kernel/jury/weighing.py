@@ -4,7 +4,7 @@ Odds are natural logarithms. `docs/decisions.md` says it in words and works an e
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
 
 import msgspec
@@ -94,11 +94,13 @@ def claims(number: int, other: int, home: Iterable[Voice]) -> bool:
     )
 
 
-def contested(number: int, hearing: Hearing, voiced: Sequence[Opinion]) -> bool:
-    """Another class is level with it in their duel, and as many of the authors of each contradict the other."""
-    level = [p for p, odds in duels(voiced, len(hearing.classes)).items() if number in p and abs(odds) < EPSILON]
-    shares = [(share(a, b, hearing, hearing.voices), share(b, a, hearing, hearing.voices)) for a, b in level]
-    return any(one and one == other for one, other in shares)
+def contested(hearing: Hearing, between: Mapping[Pair, float]) -> frozenset[int]:
+    """Classes that another is level with in their duel, where as many of the authors of each contradict the other."""
+    found = set[int]()
+    for (a, b), odds in between.items():
+        if abs(odds) < EPSILON and 0 < share(a, b, hearing, hearing.voices) == share(b, a, hearing, hearing.voices):
+            found |= {a, b}
+    return frozenset(found)
 
 
 def share(number: int, other: int, hearing: Hearing, voices: Sequence[Voice]) -> float:
@@ -222,10 +224,9 @@ EPSILON = 1e-9
 """Opinions that cancel leave nothing, whatever floating point makes of them."""
 
 
-def rivals(number: int, voiced: Sequence[Opinion], classes: int) -> float:
+def rivals(number: int, between: Mapping[Pair, float]) -> float:
     """What the other classes take from this one's odds: 0 where it beats all, -ln(n) where n are level."""
-    taken = [1.0]
-    for (one, other), odds in duels(voiced, classes).items():
-        if number in (one, other):
-            taken.append(math.exp(-odds if number == one else odds))
-    return -math.log(math.fsum(taken))
+    taken = [
+        math.exp(-odds if number == one else odds) for (one, other), odds in between.items() if number in (one, other)
+    ]
+    return -math.log(math.fsum([1.0, *taken]))
