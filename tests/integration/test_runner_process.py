@@ -8,7 +8,7 @@ import select
 import signal
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 
 import msgspec
@@ -18,7 +18,7 @@ from folkmoot.api.workspace.v1 import workspace_pb2 as pb
 from folkmoot.api.workspace.v1 import workspace_pb2_grpc as rpc
 from folkmoot.kernel import subjects
 from folkmoot.kernel.evidence import PreparedBase
-from folkmoot.kernel.facts import WorkspaceReady, WorkspaceRequested
+from folkmoot.kernel.facts import WorkspaceReady, WorkspaceRefused, WorkspaceRequested
 from folkmoot.kernel.ids import AgentId, TaskId, WorkspaceId
 from folkmoot.runner.toolchain import Toolchains
 from folkmoot.runtime.grpc.client import channel, credentials
@@ -129,6 +129,34 @@ async def test_a_request_waits_for_room(settings: Settings, tmp_path: Path, bus:
         async with channel(address) as open_channel:
             await GrpcWorkspace(open_channel, workspace_id=WorkspaceId(first.workspace_id), token=first.token).close()
         assert (await ready(bus, other)).attempt == 1
+
+
+async def test_a_request_that_a_later_one_replaced_takes_no_room(
+    settings: Settings, tmp_path: Path, bus: NatsBus
+) -> None:
+    """Attempts that are over, and were asked for while there was no room, are refused; the newest has the place."""
+    runner = msgspec.structs.replace(settings.runner, max_workspaces=1)
+    repo = Repo(tmp_path / "origin")
+    repo.commit(dict(FILES))
+    async with running(msgspec.structs.replace(settings, runner=runner), tmp_path) as (_, address):
+        base = await prepared(address, repo)
+        first = await opened(address, base)
+        other = AgentId("a-2")
+        for attempt in (2, 3, 4):
+            wish = WorkspaceRequested(task_id=TASK, agent_id=other, attempt=attempt, base=base, ttl_s=600.0)
+            await bus.queues.put(subjects.agent_request(TASK, other), wish, key=f"two/{attempt}")
+        async with channel(address) as open_channel:
+            await GrpcWorkspace(open_channel, workspace_id=WorkspaceId(first.workspace_id), token=first.token).close()
+        answers: dict[int, WorkspaceReady | WorkspaceRefused] = {}
+        async with asyncio.timeout(60), aclosing(bus.log.follow(subjects.agent_response(TASK, other))) as told:
+            while len(answers) < 3:
+                fact = (await anext(told)).event.data
+                assert isinstance(fact, WorkspaceReady | WorkspaceRefused)
+                answers[fact.attempt] = fact
+    assert [type(answers[attempt]) for attempt in (2, 3, 4)] == [WorkspaceRefused, WorkspaceRefused, WorkspaceReady]
+    assert all(
+        "a later attempt" in answer.reason for answer in answers.values() if isinstance(answer, WorkspaceRefused)
+    )
 
 
 async def test_killed_and_back(settings: Settings, tmp_path: Path) -> None:

@@ -261,6 +261,21 @@ async def test_what_an_owner_left_open_at_the_end_is_closed_by_the_next(bench: B
     assert await bench.bus.log.read(SUBJECT) == before
 
 
+async def test_what_a_dead_owners_attempts_held_is_closed_before_others_begin(bench: Bench) -> None:
+    """Attempts that died with their owners leave room for those that follow; nobody waits for a lease to end."""
+    cleaned: list[int] = []
+
+    class Watched(Pool):
+        async def run(self, assignment: Assignment) -> AgentFinished:
+            cleaned.append(bench.runner.cleaned)
+            return await super().run(assignment)
+
+    await bench.dead_owner(attempt=1)
+    async with bench.opening():
+        await (await bench.owner(Watched(bench.bus))).carry()
+    assert cleaned == [1]
+
+
 async def test_a_wish_to_cancel_outlives_the_owner_who_heard_it(bench: Bench) -> None:
     """The next one obeys it at once."""
     await bench.dead_owner(attempt=1)

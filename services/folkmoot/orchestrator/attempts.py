@@ -65,7 +65,10 @@ class Attempting:
         return deliberation.pending(self._state, self.max_attempts)
 
     async def lose_orphans(self) -> None:
-        """Attempts of a dead owner died with it, unless their result was already published."""
+        """Attempts of a dead owner died with it, unless their result was already published. Their workspaces are
+        closed: where owners die one after the other, they would take all room until their leases end."""
+        if self._journal.takes > 1:
+            await patiently(lambda: self._parts.runner.close_all(self._state.task_id))
         for due in self.pending():
             if due.started and await self.published(due.work) is None:
                 fact = AttemptLost(agent_id=due.seat.agent_id, attempt=due.attempt, reason="its orchestrator died")

@@ -7,7 +7,7 @@ import os
 from folkmoot.api.workspace.v1 import workspace_pb2_grpc as rpc
 from folkmoot.kernel import subjects
 from folkmoot.kernel.errors import CallerError, FailedPrecondition, InvalidInput, NeedsPerson, ResourceExhausted
-from folkmoot.kernel.events import START, Fact
+from folkmoot.kernel.events import START, Fact, Stored
 from folkmoot.kernel.facts import WorkspaceReady, WorkspaceRefused, WorkspaceRequested
 from folkmoot.runner import service, toolchain
 from folkmoot.runner.checkout import Tree
@@ -126,14 +126,14 @@ class Opener:
         """
         wanted = _wanted(delivery)
         with span("workspace request", task_id=wanted.task_id, agent_id=wanted.agent_id, attempt=wanted.attempt):
-            await self._say(wanted, await self._outcome(wanted))
+            await self._say(wanted, await self._outcome(wanted, delivery.stored))
 
     async def refuse(self, delivery: Delivery, reason: str) -> None:
         """Whoever waits for the workspace hears that none will come."""
         wanted = _wanted(delivery)
         await self._say(wanted, WorkspaceRefused(attempt=wanted.attempt, reason=reason[:2_000]))
 
-    async def _outcome(self, wanted: WorkspaceRequested) -> Fact:
+    async def _outcome(self, wanted: WorkspaceRequested, asked: Stored) -> Fact:
         base = wanted.base
         tree = Tree(base=base.commit, commit=wanted.commit or base.start or base.commit, origin=base.origin)
         wish = Wish(
@@ -144,19 +144,22 @@ class Opener:
             tree=tree,
         )
         try:
-            opened = await self._opened(wish, wanted.ttl_s)
+            opened = await self._opened(wish, wanted.ttl_s, asked)
         except (CallerError, NeedsPerson) as error:
             return WorkspaceRefused(attempt=wanted.attempt, reason=str(error)[:2_000])
         return WorkspaceReady(attempt=wanted.attempt, workspace_id=opened.workspace_id, endpoint=self._address)
 
-    async def _opened(self, wish: Wish, ttl_s: float) -> Opened:
+    async def _opened(self, wish: Wish, ttl_s: float, asked: Stored) -> Opened:
         """A full runner is no reason to lose an attempt: the request waits here, under its lease, for a place.
 
-        Raises FailedPrecondition (`disk`) when its own check-out fills the disk again and again.
+        Raises FailedPrecondition when its own check-out fills the disk again and again (`disk`), and when it is not the
+        agent's newest request (`newest`); asked for the first time in a runner with room, it is.
         """
         overfilled = 0
         while True:
             try:
+                if wish.attempt > 1:
+                    await self._require_newest(asked)
                 return await self._registry.open(wish, ttl_s, spare=self._spare)
             except ResourceExhausted as full:
                 overfilled += isinstance(full, Overfilled)
@@ -165,6 +168,14 @@ class Opener:
                     raise FailedPrecondition("disk", problem) from full
                 log.info("%s waits for a place: %s", wish.workspace_id, full, extra={"action": "wait"})
                 await self._registry.vacancy(spare=self._spare)
+                await self._require_newest(asked)
+
+    async def _require_newest(self, asked: Stored) -> None:
+        """An attempt that is over waits for nothing: opened all the same, its workspace would keep a place from those
+        that are waited for. Raises FailedPrecondition (`newest`)."""
+        newest = await patiently(lambda: self._log.last(asked.event.subject))
+        if newest is not None and newest.seq > asked.seq:
+            raise FailedPrecondition("newest", "a later attempt of this agent asks for a workspace")
 
     async def _say(self, wanted: WorkspaceRequested, fact: Fact) -> None:
         subject = subjects.agent_response(wanted.task_id, wanted.agent_id)

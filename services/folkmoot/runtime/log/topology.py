@@ -158,6 +158,8 @@ class UserSpec(msgspec.Struct, frozen=True, kw_only=True):
     """Subjects it appends or puts."""
     reads: tuple[str, ...] = ()
     """Streams it reads and follows."""
+    looks: tuple[str, ...] = ()
+    """Streams of which it reads single messages only."""
     follows: tuple[str, ...] = ()
     """Subjects it may follow in a stream that it may not read otherwise."""
     readers: tuple[str, ...] = ()
@@ -176,6 +178,7 @@ class UserSpec(msgspec.Struct, frozen=True, kw_only=True):
         rights = [*self.writes]
         rights += [right for subject in self.writes for right in _append_rights(subject)]
         rights += [right for stream in self.reads for right in _read_rights(stream)]
+        rights += [f"$JS.API.STREAM.MSG.GET.{stream}" for stream in self.looks]
         rights += [right for subject in self.follows for right in _follow_rights(subject)]
         rights += [right for name in self.readers for right in _reader_rights(reader(name))]
         rights += _artifact_rights(self.artifacts)
@@ -256,7 +259,13 @@ USERS = (
         reads=("AGILE", "DELIBERATIONS", "STEPS", "FLEET"),
         artifacts="r",
     ),
-    UserSpec(name="runner", writes=("agent.responses.*.*",), readers=("runner-requests",), artifacts="rw"),
+    UserSpec(
+        name="runner",
+        writes=("agent.responses.*.*",),
+        looks=("AGENT_REQUESTS",),
+        readers=("runner-requests",),
+        artifacts="rw",
+    ),
     UserSpec(name="agents", writes=("agent.results.*.*", "agent.steps.*.*"), artifacts="rw"),
     UserSpec(
         name="platform",
