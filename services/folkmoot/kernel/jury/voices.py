@@ -147,8 +147,7 @@ def _classes(
 ) -> tuple[tuple[Class, ...], list[int]]:
     """Classes, cheapest first, and the class of each change. `groups`: as of `_authors`."""
     by_marks: dict[str, list[int]] = {}
-    for number in range(len(changes)):
-        marks = "".join([_plain(row.marks[number]) for row in rows])
+    for number, marks in enumerate(_columns(rows, len(changes))):
         by_marks.setdefault(marks, []).append(number)
     classes = tuple(
         Class(
@@ -210,7 +209,7 @@ def _families(changes: Sequence[tuple[Entry, ...]], rows: Sequence[_Row], groups
     one of those does not become somebody else."""
     names = [groups[c[0].agent] for c in changes]
     apart = [row for row in rows if _shared(row, names, groups)]
-    return ["".join([_plain(row.marks[n]) for row in apart]) for n in range(len(changes))]
+    return _columns(apart, len(changes))
 
 
 def _shared(row: _Row, names: Sequence[str], groups: dict[str, str]) -> bool:
@@ -220,8 +219,10 @@ def _shared(row: _Row, names: Sequence[str], groups: dict[str, str]) -> bool:
     return exhibit.source in _BLIND or any(m == PASS and n != author for m, n in zip(row.marks, names, strict=True))
 
 
-def _plain(mark: str) -> str:
-    return WEAK if mark == FAIL else mark
+def _columns(rows: Sequence[_Row], changes: int) -> list[str]:
+    """Of each change its marks, one per row; which way it does not pass is no difference."""
+    plain = [row.marks.replace(FAIL, WEAK) for row in rows]
+    return list(map("".join, zip(*plain, strict=True))) if plain else [""] * changes
 
 
 def _authors(changes: Sequence[tuple[Entry, ...]], entries: Sequence[Entry]) -> dict[str, str]:
