@@ -99,7 +99,7 @@ def test_a_commit_that_cannot_be_written_is_said(tmp_path: Path) -> None:
 
 def test_bundles_made_lately_have_a_bound() -> None:
     """The one that nobody asked for longest goes; one that is larger than all room is not kept."""
-    recent = Recent[bytes](10)
+    recent = Recent[tuple[RepositoryId, CommitId, CommitId]](10)
     a, b, c = (span(name) for name in "abc")
     recent.put(a, b"12345")
     recent.put(b, b"12345")
