@@ -12,7 +12,7 @@ from folkmoot.kernel.deliberation import LINT, TESTS
 from folkmoot.kernel.errors import FailedPrecondition, InvalidInput, NotFound, ResourceExhausted
 from folkmoot.kernel.evidence import ArtifactRef, CommandEnd, Examination, Exhibit, PreparedBase, SuiteKind, TestSuite
 from folkmoot.kernel.ids import CommitId, TaskId
-from folkmoot.orchestrator import linting, reports
+from folkmoot.orchestrator import linting, reports, sealing
 from folkmoot.orchestrator.runner import Runner
 from folkmoot.runtime.log.port import Artifacts
 from folkmoot.runtime.redact import redacted_bytes
@@ -201,7 +201,7 @@ class Examiner:
 
     async def _suite(self, place: "_Place", suite: TestSuite) -> tuple[Completed, reports.Outcomes, str]:
         """How it ended, the outcomes by test id, and why these cannot be believed."""
-        report = f".moot-report-{secrets.token_hex(8)}"
+        report, seal = f".moot-report-{secrets.token_hex(8)}", sealing.seal_of(suite)
         argv = ["sh", "-c", suite.command.replace("{report}", report)]
         async with (
             self._slots,
@@ -217,12 +217,16 @@ class Examiner:
             ) as workspace,
         ):
             done = await workspace.run(
-                argv, env={"FOLKMOOT_REPORT": report}, timeout_s=suite.timeout_s, output_limit=OUTPUT_BYTES
+                argv,
+                env=seal.env if seal else {"FOLKMOOT_REPORT": report},
+                stdin=seal.stdin if seal else b"",
+                timeout_s=suite.timeout_s,
+                output_limit=OUTPUT_BYTES,
             )
             left = await _report(workspace, report) if suite.report == "junit" else b""
         # A hostile report takes seconds to read: other deliberations go on meanwhile.
         outcomes, problem = await asyncio.to_thread(reports.parse, suite, report=left, stdout=done.stdout, end=done.end)
-        return done, outcomes, problem
+        return done, outcomes, problem or (seal.doubt(left) if seal else "")
 
     async def _kept(self, done: Completed) -> ArtifactRef:
         return await self._artifacts.put(await asyncio.to_thread(_transcript, done))

@@ -253,7 +253,7 @@ def is_test(path: bytes) -> bool:
 
 _SKIPS = {
     "py": re.compile(
-        r"\bskip(?:if|Test|Unless|If)?\b|\bxfail\b|expectedFailure|importorskip|collect_ignore|__test__\s*="
+        r"\bskip(?:if|Test|Unless|If)?\b|\bxfail\b|expectedFailure|importorskip|collect_ignore|__test__\s*=|\bdel\s+[Tt]est"
     ),
     "go": re.compile(r"\.Skip(?:f|Now)?\(|^//\s*(?:go:build|\+build)\b"),
     "js": re.compile(

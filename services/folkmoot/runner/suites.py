@@ -15,11 +15,13 @@ READ = ("pyproject.toml", "setup.cfg", "tox.ini", "package.json")
 
 PYTEST = (
     "PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 "
-    "python -P -c 'import os, sys, pytest; sys.path.insert(0, os.getcwd()); sys.exit(pytest.console_main())' "
+    'python -P -c "${FOLKMOOT_PYTEST:-import os, sys, pytest; sys.path.insert(0, os.getcwd()); '
+    'sys.exit(pytest.console_main())}" '
     "-q -p no:cacheprovider --junitxml={report}"
 )
 """As `python -m pytest`, but what lies at the root and is called pytest does not take its place. The platform's own,
-which has no plugins: what would be loaded by itself could only lie in the repository."""
+which has no plugins: what would be loaded by itself could only lie in the repository. An examination sets the variable
+to what does the same, and seals the report."""
 GO = "go test -json ./..."
 NODE_REPORT = "--test-reporter=junit --test-reporter-destination={report}"
 NODE = f"node --test {NODE_REPORT}"

@@ -2,7 +2,7 @@
 
 Product code has no business with the runner that tests it, with the environment in which the platform runs it, or with
 an end of the process that nobody can see. These are words in code, not in comments; one who takes pains can avoid them
-all (`docs/judgement.md` says what is left then). What base itself does is no sign of anything: `border` asks it.
+all (`docs/cheats.md` says what is left then). What base itself does is no sign of anything: `border` asks it.
 """
 
 import io
