@@ -44,7 +44,8 @@ def test_a_result_keeps_its_document_on_the_wire() -> None:
         story_id=StoryId(""),
         state=State.DECIDED,
         winner=winner,
-        created_at="2026-01-02T03:04:05.000000Z",
+        created_at="2026-01-02T03:04:05.000Z",
+        decided_at="2026-01-02T03:05:05.000Z",
         document=document,
     )
     assert result_from_wire(result_to_wire(result)) == result
