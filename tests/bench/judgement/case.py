@@ -14,6 +14,16 @@ RIGHT, WRONG, CHEAT, NOTHING = "right", "wrong", "cheat", "no-op"
 LABELS = (RIGHT, WRONG, CHEAT, NOTHING)
 
 
+SEATS = 5
+"""Agents of the council that sits: from the sixth on they come again, with a number behind their names."""
+
+
+def seat(name: str) -> str:
+    """What the platform calls the agent of a candidate: `dev-6` is `dev-1-2`."""
+    turn, place = divmod(int(name.removeprefix("dev-")) - 1, SEATS)
+    return f"dev-{place + 1}" + (f"-{turn + 1}" if turn else "")
+
+
 class Finding(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a reviewer reports."""
 
@@ -91,6 +101,11 @@ class Case(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         """Label by candidate, revisions (`dev-1-r2`) included."""
         first = {c.name: c.label for c in self.candidates}
         return first | {f"{c.name}-r2": c.revision.label for c in self.candidates if c.revision}
+
+    @property
+    def seats(self) -> dict[str, str]:
+        """Candidate by agent, as the platform calls it."""
+        return {seat(c.name): c.name for c in self.candidates}
 
     def commit_files(self, name: str) -> dict[str, str | None]:
         """What the commit `dev-1` or `dev-1-r2` makes of base; None deletes."""

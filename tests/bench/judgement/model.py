@@ -124,7 +124,7 @@ def application(cases: Iterable[Case]) -> Starlette:
             return _json(wire.error(str(error), "invalid_request_error"), 400)
         if case is None:
             return _json(wire.error("no such case", "not_found_error"), 404)
-        said = turns(case, ask.agent, ask.phase, ask.shown)
+        said = turns(case, case.seats.get(ask.agent, ask.agent), ask.phase, ask.shown)
         turn = said[ask.turn] if ask.turn < len(said) else Turn(text="I am done.")
         if ask.stream:
             return StreamingResponse(iter(list(wire.events(turn, ask))), media_type="text/event-stream")

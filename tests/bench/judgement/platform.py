@@ -80,7 +80,7 @@ async def _deliberated(client: Client, case: Case, rigor: Rigor, repository: Pat
     return Run(
         case=case.id,
         rigor=rigor,
-        labels=case.names,
+        labels=_labels(case),
         tags=runs.tags(case),
         state=result.state,
         evidence=collect(state, whole.examinations),
@@ -103,3 +103,13 @@ def _task(case: Case, rigor: Rigor, repository: Path, url: str) -> pb.Task:
         model_url=url,
         model="played",
     )
+
+
+def _labels(case: Case) -> dict[str, str]:
+    """Under the names that the platform gives."""
+    return {
+        agent + name.removeprefix(own): label
+        for agent, own in case.seats.items()
+        for name, label in case.names.items()
+        if name.removesuffix("-r2") == own
+    }
