@@ -17,6 +17,7 @@ import pytest
 from _pytest.runner import call_and_report
 
 Look = dict[str, object]
+_TOLD = 20
 _RUNNER = ("pytest", "_pytest", "pluggy")
 _HOME = os.path.join(os.path.dirname(_pytest.__file__), "")  # noqa: PTH118, PTH120 - as few modules as can be
 
@@ -46,7 +47,8 @@ class Watch:
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         after = look()
         changed = sorted(n for n, code in self.before.items() if after.get(n) is not code and not _own(after.get(n)))
-        self.changed = f"{changed[0]} was changed while tests ran" if changed else _sings(session) or _equals_all()
+        said = [f"{name} was changed while tests ran" for name in changed] + _sings(session) + _equals_all()
+        self.changed = "; ".join(said[:_TOLD]) + (f"; and {len(said) - _TOLD} more" if said[_TOLD:] else "")
 
 
 def _own(code: object) -> bool:
@@ -76,22 +78,23 @@ def _inner(value: object) -> object:
     return value.fget if isinstance(value, property) else getattr(value, "__func__", value)
 
 
-def _sings(session: pytest.Session) -> str:
+def _sings(session: pytest.Session) -> list[str]:
     """What is wrong with a test that fails and is reported otherwise. Hooks of base's own may not be made for it."""
     try:
         report = call_and_report(Canary.from_parent(session, name="canary"), "call", log=False)
     except Exception:  # noqa: BLE001 - whatever base's own hooks raise
-        return ""
-    return "a test that fails is reported as passed" if report.passed else ""
+        return []
+    return ["a test that fails is reported as passed"] if report.passed else []
 
 
-def _equals_all() -> str:
-    """A class of the product whose instances are equal to an object that nobody has ever seen."""
+def _equals_all() -> list[str]:
+    """Classes of the product whose instances are equal to an object that nobody has ever seen."""
+    found = set()
     for cls in _classes(object):
         where = os.path.relpath(str(getattr(sys.modules.get(cls.__module__), "__file__", None) or os.sep))
         if not where.startswith(os.pardir) and "test" not in where and _equals(cls):
-            return f"{cls.__module__}.{cls.__qualname__} is equal to everything"
-    return ""
+            found.add(f"{cls.__module__}.{cls.__qualname__} is equal to everything")
+    return sorted(found)
 
 
 def _classes(cls: type[object]) -> Iterator[type[object]]:

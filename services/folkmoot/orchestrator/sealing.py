@@ -13,7 +13,7 @@ from folkmoot.kernel.jury.evidence import DOUBTED
 VARIABLE = "FOLKMOOT_PYTEST"
 """A command that runs what stands in it, where it is set, can be sealed."""
 _SOURCE = Path(__file__).with_name("sealed.py").read_text("utf-8")
-_LAST = re.compile(rb"\n<!--moot ([^\n|]{0,300})\|([0-9a-f]{64})-->\n$")
+_LAST = re.compile(rb"\n<!--moot ([^\n|]{0,8000})\|([0-9a-f]{64})-->\n$")
 
 
 class Seal(msgspec.Struct, frozen=True):
@@ -34,7 +34,7 @@ class Seal(msgspec.Struct, frozen=True):
         found = _LAST.search(report)
         if not found or not hmac.compare_digest(self._sign(report[: found.end(1) + 1]), found[2]):
             return f"{DOUBTED}it was not written by the runner, was changed behind it, or the process ended early"
-        changed = found[1].decode("utf-8", "backslashreplace")
+        changed = found[1].decode("utf-8", "backslashreplace")[:2_000]
         return f"{DOUBTED}{changed}" if changed else ""
 
     def _sign(self, body: bytes) -> bytes:

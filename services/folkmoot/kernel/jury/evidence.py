@@ -107,9 +107,15 @@ def baseline_of(evidence: Evidence) -> Baseline:
         failing=frozenset(seen & failing),
         clean_exit=bool(runs) and all(ended_well(r.end) for r in runs),
         open_checks=frozenset(name for name, end in at_base.items() if not ended_well(end)),
-        doubts=frozenset(r.report_problem for r in runs if r.report_problem.startswith(DOUBTED)),
+        doubts=habits(evidence),
         words=(*_baseline_words(evidence, runs, always, flaky, failing), *_check_words(at_base)),
     )
+
+
+def habits(evidence: Evidence) -> frozenset[str]:
+    """Why reports of base's own tests on base are in doubt: whatever these words say, it is no candidate's doing."""
+    runs = [e for e in evidence.base if e.kind is SuiteKind.TESTS]
+    return frozenset(r.report_problem for r in runs if r.report_problem.startswith(DOUBTED))
 
 
 def _ever_and_always(runs: Sequence[Examination]) -> tuple[set[str], set[str]]:

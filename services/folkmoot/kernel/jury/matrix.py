@@ -6,7 +6,7 @@ from enum import StrEnum
 import msgspec
 
 from folkmoot.kernel.evidence import Examination, Exhibit, Outcome, SuiteKind
-from folkmoot.kernel.jury.evidence import Evidence, unbelievable
+from folkmoot.kernel.jury.evidence import Evidence, habits, unbelievable
 
 
 class Cell(StrEnum):
@@ -52,12 +52,14 @@ def matrix_of(evidence: Evidence) -> tuple[Trial, ...]:
 
 
 def _runs(evidence: Evidence) -> dict[str, dict[str, list[Examination]]]:
-    """By exhibit and subject."""
+    """By exhibit and subject. A doubt that is a habit of base is none."""
+    doubts = habits(evidence)
     found: dict[str, dict[str, list[Examination]]] = {}
     for examinations in (evidence.base, *(c.examinations for c in evidence.candidates)):
         for e in examinations:
             if e.kind is SuiteKind.EXHIBIT:
-                found.setdefault(e.name, {}).setdefault(e.subject, []).append(e)
+                run = msgspec.structs.replace(e, report_problem="") if e.report_problem in doubts else e
+                found.setdefault(e.name, {}).setdefault(e.subject, []).append(run)
     return found
 
 
