@@ -39,7 +39,9 @@ def main() -> None:
             if not asked.kept:
                 asyncio.run(platform.play(Path(folder), chosen, rigors, kept, at_once=asked.at_once))
             found = list(runs.kept(kept, rigors, [c.id for c in chosen]))
-            _report("on a platform", found, rigors, policy, slices=asked.slices, misses=asked.misses)
+            _report(
+                f"half `{asked.half}`, on a platform", found, rigors, policy, slices=asked.slices, misses=asked.misses
+            )
     report.say(f"\n{stage.machine()}; {time.monotonic() - began:.0f} s in all.")
 
 
@@ -77,7 +79,7 @@ def _computed(half: str, rigors: Sequence[Rigor], policy: Policy, *, patient: bo
     belongs = halves([d.case for d in pool])
     chosen = [d for d in pool if half in ("all", belongs[d.case.id])]
     found = [computed.observed(d, rigor, policy, patient=patient) for rigor in rigors for d in chosen]
-    _report("computed", found, rigors, policy, slices=slices, misses=misses)
+    _report(f"half `{half}`, computed", found, rigors, policy, slices=slices, misses=misses)
 
 
 def _report(
