@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import msgspec
 
 from folkmoot.kernel.deliberation.guards import refusal
-from folkmoot.kernel.deliberation.state import Attempts, Deliberation
+from folkmoot.kernel.deliberation.state import Attempts, Deliberation, key_of
 from folkmoot.kernel.errors import BrokenChain, NotFound
 from folkmoot.kernel.events import START, Fact, Stored, follows
 from folkmoot.kernel.facts import (
@@ -104,7 +104,7 @@ def _with_evidence(state: Deliberation, fact: Fact) -> Deliberation:
         case ExhibitAdmitted():
             return _change(state, exhibits=(*state.exhibits, fact.exhibit))
         case Examined():
-            return _change(state, examined=(*state.examined, fact))
+            return _change(state, examined=(*state.examined, fact), recorded=state.recorded | {key_of(fact)})
         case Judged():
             return _change(state, verdicts=(*state.verdicts, fact.verdict), usage=state.usage.plus(fact.usage))
         case CandidatesRanked():

@@ -1,7 +1,7 @@
 """Which fact may follow, and why another may not."""
 
 from folkmoot.kernel.analysis.document import Paper
-from folkmoot.kernel.deliberation.state import BASE, Attempts, Deliberation, works
+from folkmoot.kernel.deliberation.state import BASE, Attempts, Deliberation, key_of, works
 from folkmoot.kernel.events import Fact
 from folkmoot.kernel.evidence import Admission, Refusal, SuiteKind
 from folkmoot.kernel.facts import (
@@ -163,10 +163,8 @@ def _wrong_examination(state: Deliberation, fact: Examined) -> str:
         return f"{fact.subject} is no candidate"
     if fact.kind is SuiteKind.EXHIBIT and fact.name not in {e.exhibit_id for e in state.exhibits}:
         return f"{fact.name} is no exhibit"
-    done = any(
-        (e.name, e.subject, e.run, e.kind) == (fact.name, fact.subject, fact.run, fact.kind) for e in state.examined
-    )
-    return f"{fact.kind} {fact.name[:80]!r} on {fact.subject}, run {fact.run}, twice" if done else ""
+    twice = key_of(fact) in state.recorded
+    return f"{fact.kind} {fact.name[:80]!r} on {fact.subject}, run {fact.run}, twice" if twice else ""
 
 
 def _wrong_verdict(state: Deliberation, fact: Judged) -> str:

@@ -83,6 +83,8 @@ class Deliberation(msgspec.Struct, frozen=True, kw_only=True):
     reviews: tuple[Reviewed, ...] = ()
     verdicts: tuple[Verdict, ...] = ()
     examined: tuple[Examined, ...] = ()
+    recorded: frozenset[tuple[str, ...]] = frozenset()
+    """Keys of `examined`: thousands in a large council, and each new one is looked for among them."""
     ranked: CandidatesRanked | None = None
     cancel: CancelRequested | None = None
     """The first wish to cancel; the owner obeys it."""
@@ -122,6 +124,11 @@ class Deliberation(msgspec.Struct, frozen=True, kw_only=True):
     def seat(self, agent: AgentId) -> Seat | None:
         """Also a helper's."""
         return next((s for s in (*self.seats, *self.helpers) if s.agent_id == agent), None)
+
+
+def key_of(fact: Examined) -> tuple[str, ...]:
+    """What makes an examination the same as another."""
+    return fact.kind, fact.name, fact.subject, str(fact.run)
 
 
 def works(state: Deliberation) -> tuple[Work, ...]:
