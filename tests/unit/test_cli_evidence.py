@@ -131,6 +131,16 @@ def test_a_finding_that_was_not_run_is_neither() -> None:
     assert "could not be run (it is no test)" in drawn(Evidence(base=None, reviews=(review,)), ())
 
 
+def test_a_finding_whose_test_cannot_be_loaded_was_run_and_shows_nothing() -> None:
+    """It is not one that nobody has run."""
+    claim = finding(ONE, WRONG, "has a slip of the pen")
+    slip = exhibit(claim.exhibit_id, ONE, Source.FINDING)
+    run = examination(WRONG, SuiteKind.EXHIBIT, slip.exhibit_id, {"tests.test_slip": "error"})
+    review = Reviewed(work=Work(agent_id=ONE, phase="review"), findings=(claim,))
+    (shown,) = findings([review], lines_of(run, exhibits=[slip]), [run])
+    assert shown.reproduced is False
+
+
 def test_everything_is_shown() -> None:
     """The matrix, who wrote what, findings, verdicts, what was done and why, the decision with its weights."""
     text = drawn(*seen())

@@ -1,11 +1,11 @@
 """Tests against candidates, as the jury reads them: a row per test, a cell per candidate. Pure."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
 from folkmoot.kernel.deliberation import BASE
-from folkmoot.kernel.evidence import Exhibit, Finding, Source
+from folkmoot.kernel.evidence import Examination, Exhibit, Finding, Source, SuiteKind
 from folkmoot.kernel.facts import Reviewed
 from folkmoot.kernel.jury import Cell, Evidence, matrix_of
 
@@ -63,13 +63,19 @@ def _discriminates(cells: Mapping[str, Cell]) -> bool:
     return Cell.PASSED in on_candidates and bool(on_candidates & _AGAINST)
 
 
-def findings(reviews: Iterable[Reviewed], lines: Sequence[Line]) -> tuple[Shown, ...]:
-    return tuple(shown for review in reviews for shown in _of(review, lines))
+def findings(
+    reviews: Iterable[Reviewed], lines: Sequence[Line], examinations: Iterable[Examination] = ()
+) -> tuple[Shown, ...]:
+    """`examinations`: all that there were; one that left no line showed nothing, which is not the same as none."""
+    run = {(e.name, e.subject) for e in examinations if e.kind is SuiteKind.EXHIBIT}
+    return tuple(shown for review in reviews for shown in _of(review, lines, run))
 
 
-def _of(review: Reviewed, lines: Sequence[Line]) -> Iterator[Shown]:
+def _of(review: Reviewed, lines: Sequence[Line], run: Collection[tuple[str, str]]) -> Iterator[Shown]:
     for finding in review.findings:
         seen = _reproduced(finding, lines)
+        if seen is None and (finding.exhibit_id, finding.proposal_id) in run:
+            seen = False
         yield Shown(reviewer=review.work.agent_id, round=review.work.round, finding=finding, reproduced=seen)
 
 
