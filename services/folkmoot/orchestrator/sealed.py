@@ -17,6 +17,7 @@ import pytest
 from _pytest.runner import call_and_report
 
 Look = dict[str, object]
+_ROOT = os.getcwd()  # noqa: PTH109
 _TOLD = 20
 _RUNNER = ("pytest", "_pytest", "pluggy")
 _HOME = os.path.join(os.path.dirname(_pytest.__file__), "")  # noqa: PTH118, PTH120 - as few modules as can be
@@ -89,29 +90,35 @@ def _sings(session: pytest.Session) -> list[str]:
 
 def _equals_all() -> list[str]:
     """Classes of the product whose instances are equal to an object that nobody has ever seen."""
-    found = set()
-    for cls in _classes(object):
-        where = os.path.relpath(str(getattr(sys.modules.get(cls.__module__), "__file__", None) or os.sep))
-        if not where.startswith(os.pardir) and "test" not in where and _equals(cls):
-            found.add(f"{cls.__module__}.{cls.__qualname__} is equal to everything")
-    return sorted(found)
+    return sorted({f"{cls.__module__}.{cls.__qualname__} is equal to everything" for cls in _classes() if _equals(cls)})
 
 
-def _classes(cls: type[object]) -> Iterator[type[object]]:
-    for below in type.__subclasses__(cls):
-        yield below
-        yield from _classes(below)
+def _classes() -> Iterator[type[object]]:
+    """All that there are."""
+    seen, open_ = {id(object)}, [object]
+    while open_:
+        fresh = [below for below in type.__subclasses__(open_.pop()) if id(below) not in seen]
+        seen |= {id(below) for below in fresh}
+        open_ += fresh
+        yield from fresh
 
 
 def _equals(cls: type[object]) -> bool:
     """Without its `__init__`: who looks at what he compares with gets to an error, or to a difference."""
-    if cls.__eq__ is object.__eq__:
-        return False
     try:
+        if cls.__eq__ is object.__eq__ or not _at_home(cls):
+            return False
         said = cls.__eq__(cls.__new__(cls), object())
         return said is not NotImplemented and bool(said)
     except Exception:  # noqa: BLE001 - whatever the product's own code raises
         return False
+
+
+def _at_home(cls: type[object]) -> bool:
+    """Whether it is of the repository, and no helper of its tests."""
+    path = os.path.relpath(str(getattr(sys.modules.get(cls.__module__), "__file__", None) or os.sep), _ROOT)
+    parts = path.split(os.sep)  # noqa: PTH206
+    return parts[0] != os.pardir and not any(part.startswith(("test", "conftest")) for part in parts)
 
 
 def main() -> int:
