@@ -108,6 +108,7 @@ async def test_only_reviewers_report_findings(case: Case, phase: str) -> None:
         (finding(path="tests//f.py"), "reproducer.path: "),
         (finding(path="tests\\f.py"), "reproducer.path: "),
         (finding(path=".git/hooks/post-checkout"), "reproducer.path: "),
+        (finding(path="a.txt"), "reproducer.path: a.txt is in the repository already"),
         (finding(path="f" * 251), "reproducer.path: 251 characters; at most 250"),
         (finding(content=" \n"), "reproducer.content: is empty"),
         (finding(content="ä" * (CONTENT_BYTES // 2 + 1)), f"reproducer.content: {CONTENT_BYTES + 2} bytes; at most"),

@@ -137,8 +137,20 @@ def test_a_finding_whose_test_cannot_be_loaded_was_run_and_shows_nothing() -> No
     slip = exhibit(claim.exhibit_id, ONE, Source.FINDING)
     run = examination(WRONG, SuiteKind.EXHIBIT, slip.exhibit_id, {"tests.test_slip": "error"})
     review = Reviewed(work=Work(agent_id=ONE, phase="review"), findings=(claim,))
-    (shown,) = findings([review], lines_of(run, exhibits=[slip]), [run])
+    (shown,) = findings([review], lines_of(run, exhibits=[slip]), {(run.name, run.subject)})
     assert shown.reproduced is False
+
+
+def test_what_would_settle_it_is_said_once() -> None:
+    """The jury's reasons hold it too."""
+    ranked = evidence().ranked
+    assert ranked is not None
+    asked = msgspec.structs.replace(
+        ranked, chosen=None, reasons=("too close", "which is right?"), settle=("which is right?",)
+    )
+    text = drawn(msgspec.structs.replace(evidence(), ranked=asked), ())
+    assert "  - too close" in text
+    assert text.count("which is right?") == 1
 
 
 def test_everything_is_shown() -> None:

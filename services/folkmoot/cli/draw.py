@@ -168,7 +168,7 @@ def decision(result: Result) -> RenderableType:
         parts += [Text(""), ranking(result)]
     if result.reasons:
         parts += [Text(""), Text("Why", style="bold")]
-        parts += [Text(f"  - {line(reason, 600)}") for reason in result.reasons]
+        parts += [Text(f"  - {line(reason, 600)}") for reason in result.reasons if reason not in result.settle]
     if result.settle:
         parts += [Text(""), Text("What would settle it", style="bold")]
         parts += [Text(f"  ? {line(words, 600)}", style="yellow") for words in result.settle]

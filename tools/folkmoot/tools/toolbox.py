@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from folkmoot.kernel.errors import CallerError, InvalidInput, ResourceExhausted
+from folkmoot.kernel.errors import CallerError, InvalidInput, NotFound, ResourceExhausted
 from folkmoot.kernel.evidence import ArtifactRef
 from folkmoot.runtime.log.port import Artifacts
 from folkmoot.runtime.redact import redacted
@@ -109,8 +109,18 @@ class Toolbox:
                 return await self._workspace.run(
                     argv, env=author(self._setting), stdin=stdin, timeout_s=timeout_s, output_limit=limit
                 )
-            case Report() as report:
+            case Report(path=path) as report:
+                if await self._exists(path):
+                    raise InvalidInput("reproducer.path", f"{path} is in the repository already: choose another name")
                 return self._take(report)
+
+    async def _exists(self, path: str) -> bool:
+        """In a review the workspace is at base, and nobody changes it."""
+        try:
+            await self._workspace.read(path)
+        except NotFound:
+            return False
+        return True
 
     def _take(self, report: Report) -> int:
         """Its number; said twice, it is still one finding."""

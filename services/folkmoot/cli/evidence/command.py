@@ -28,7 +28,7 @@ async def evidence(name: str, *, whole: bool, as_json: bool) -> Code:
         found = await client.evidence(task)
         run = await bodies(client, (e for e in found.examinations if e.kind in _READ)) if found.exhibits else ()
     lines = matrix(heard(found, run)) if found.exhibits else ()
-    shown = findings(found.reviews, lines, found.examinations)
+    shown = findings(found.reviews, lines, {(e.name, e.subject) for e in found.examinations})
     if as_json:
         emit({"task_id": task, **msgspec.to_builtins(found), "matrix": lines, "findings": shown})
     elif not (found.examinations or found.admissions or found.refusals or found.papers):

@@ -136,6 +136,6 @@ def ruling(ranked: CandidatesRanked) -> RenderableType:
     chosen = line(ranked.chosen, 40) if ranked.chosen else "none"
     sure = f", confidence {ranked.confidence}" if ranked.confidence is not None else ""
     lines = [Text(f"  {chosen}{sure} (policy {line(ranked.policy, 64)})", style="bold")]
-    lines += [Text(f"  - {line(reason, 600)}") for reason in ranked.reasons]
+    lines += [Text(f"  - {line(reason, 600)}") for reason in ranked.reasons if reason not in ranked.settle]
     lines += [Text(f"  ? {line(words, 600)}", style="yellow") for words in ranked.settle]
     return Group(*lines)

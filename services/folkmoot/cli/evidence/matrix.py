@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 import msgspec
 
 from folkmoot.kernel.deliberation import BASE
-from folkmoot.kernel.evidence import Examination, Exhibit, Finding, Source, SuiteKind
+from folkmoot.kernel.evidence import Exhibit, Finding, Source
 from folkmoot.kernel.facts import Reviewed
 from folkmoot.kernel.jury import Cell, Evidence, matrix_of
 
@@ -64,10 +64,9 @@ def _discriminates(cells: Mapping[str, Cell]) -> bool:
 
 
 def findings(
-    reviews: Iterable[Reviewed], lines: Sequence[Line], examinations: Iterable[Examination] = ()
+    reviews: Iterable[Reviewed], lines: Sequence[Line], run: Collection[tuple[str, str]] = ()
 ) -> tuple[Shown, ...]:
-    """`examinations`: all that there were; one that left no line showed nothing, which is not the same as none."""
-    run = {(e.name, e.subject) for e in examinations if e.kind is SuiteKind.EXHIBIT}
+    """`run`: name and subject of every examination; one that left no line showed nothing, which is not none."""
     return tuple(shown for review in reviews for shown in _of(review, lines, run))
 
 
