@@ -1,11 +1,12 @@
 """How the owner carries a task of rigor L2 or L3 through its stages, on the log in memory."""
 
 import msgspec
+import pytest
 
 from folkmoot.kernel.evidence import SuiteKind
 from folkmoot.kernel.facts import Stage
 from folkmoot.kernel.ids import TaskId
-from folkmoot.kernel.task import Rigor
+from folkmoot.kernel.task import ModelChoice, Rigor
 from tests.fixtures.stages import Bench
 
 
@@ -80,3 +81,49 @@ async def test_a_task_goes_on_with_the_candidates_of_an_ended_one() -> None:
     assert {e.exhibit_id for e in first.exhibits} <= {e.exhibit_id for e in second.exhibits}
     assert len([t for t in bench.pool.told if t.phase == "propose"]) == 2
     assert second.ranked is not None
+
+
+async def test_what_reviewers_find_in_a_task_that_goes_on_is_run_too() -> None:
+    """Another test than in the task before, by the same reviewer in a round of the same number, is another exhibit."""
+    world = {"dev-1 propose": "right", "dev-2 propose": "wrong", "dev-1 review": "right"}
+    bench = Bench(world, Rigor.L2, agents=2)
+    first = await bench.carry()
+    world["dev-1 review"] = "other"
+    second = await bench.carry(msgspec.structs.replace(bench.spec, task_id=TaskId("t-2"), continues=first.task_id))
+    [finding] = [f for review in second.reviews for f in review.findings if review.work.agent_id == "dev-1"]
+    assert finding.exhibit_id == "finding-dev-1-r1-1-c2"
+    assert {f"finding-dev-1-r1-1{k}" for k in ("", "-c2")} <= {e.name for e in second.examined}
+
+
+@pytest.mark.parametrize("rigor", [Rigor.L2, Rigor.L3])
+async def test_sealed_tests_stay_evidence_in_a_task_that_goes_on(rigor: Rigor) -> None:
+    """Also where its rigor has none of its own; and nobody is paid to write them twice."""
+    world = {"dev-1 propose": "right", "dev-2 propose": "wrong", "tester-1 test": "right", "tester-2 test": "right"}
+    bench = Bench(world, Rigor.L3, agents=2)
+    first = await bench.carry()
+    further = msgspec.structs.replace(bench.spec, task_id=TaskId("t-2"), continues=first.task_id, rigor=rigor)
+    second = await bench.carry(further)
+    assert {"sealed-tester-1-r1", "sealed-tester-2-r1"} <= {e.name for e in second.examined}
+    assert len([t for t in bench.pool.told if t.agent.startswith("tester")]) == 2
+    assert second.ranked is not None
+    assert second.ranked.chosen == "dev-1-r1"
+
+
+async def test_a_task_that_goes_on_asks_the_model_that_it_names() -> None:
+    """The one of the task before may be gone."""
+    bench = Bench({"dev-1 propose": "right", "dev-2 propose": "wrong"}, Rigor.L2, agents=2)
+    first = await bench.carry()
+    model = ModelChoice(url="http://127.0.0.1:2/v1", name="other")
+    further = msgspec.structs.replace(bench.spec, task_id=TaskId("t-2"), continues=first.task_id, model=model)
+    second = await bench.carry(further)
+    assert [s.agent_id for s in second.seats] == [s.agent_id for s in first.seats]
+    assert {s.model for s in second.seats} == {model}
+
+
+async def test_a_reproducer_that_is_lost_spoils_no_other_finding() -> None:
+    """It is written down with its problem; the next one is run."""
+    world = {"dev-1 propose": "right", "dev-2 propose": "wrong", "dev-1 review": "lost right"}
+    bench = Bench(world, Rigor.L2, agents=2)
+    state = await bench.carry()
+    found = [f for review in state.reviews for f in review.findings]
+    assert [(f.exhibit_id, bool(f.problem)) for f in found] == [("", True), ("finding-dev-1-r1-2", False)]

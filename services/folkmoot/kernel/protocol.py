@@ -22,9 +22,10 @@ def staged_at_all(profile: Profile) -> bool:
 
 def opening(state: Deliberation, policy: Policy) -> Staged:
     """The first stage: the task's own number of agents, and the writers who may see no candidate. Of a task that goes
-    on with the candidates of another, nobody proposes."""
+    on with the candidates of another, nobody proposes, and who wrote tests then does not write them again."""
     first = () if state.admissions else state.seats[: state.spec.agents]
-    writers = [s for s in state.helpers if s.duty == "sealed"]
+    written = {e.author for e in state.exhibits}
+    writers = [s for s in state.helpers if s.duty == "sealed" and s.agent_id not in written]
     return Staged(
         stage=Stage.PROPOSE,
         works=(*_works(first, "propose"), *_works(writers, "test")),

@@ -5,12 +5,15 @@ import logging
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
+import msgspec
+
 from folkmoot.kernel import deliberation, protocol, subjects
 from folkmoot.kernel.deliberation import Deliberation
 from folkmoot.kernel.errors import BrokenChain, FailedPrecondition, NotFound
+from folkmoot.kernel.events import MAX_EVENT_BYTES
 from folkmoot.kernel.evidence import ArtifactRef, PreparedBase
 from folkmoot.kernel.facts import Convened, ExhibitAdmitted, Seat
-from folkmoot.kernel.task import Rigor, TaskKind, TaskSpec
+from folkmoot.kernel.task import ModelChoice, Rigor, TaskKind, TaskSpec
 from folkmoot.orchestrator import merging
 from folkmoot.orchestrator.earlier import Earlier
 from folkmoot.orchestrator.journal import Journal
@@ -22,6 +25,9 @@ from folkmoot.runtime.telemetry.ambient import phase
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+
+ENVELOPE_BYTES = 2_048
+"""Around the fact in its event."""
 
 
 class Convening:
@@ -55,20 +61,22 @@ class Convening:
     @phase("convening")
     async def _convene(self, earlier: Deliberation | None) -> None:
         spec = self._state.spec
-        seated = await patiently(lambda: self._parts.councils.seated(spec))
+        asked = msgspec.structs.replace(spec, agents=len(earlier.seats)) if earlier else spec
+        seated = await patiently(lambda: self._parts.councils.seated(asked))
         preparing = patiently(lambda: self._parts.runner.prepare(spec.repository, spec.base_ref, spec.merge))
         base, told = await told_beside(preparing, self._parts.earlier, self._parts.artifacts, spec)
-        seats = merging.seats(spec, base) or (earlier.seats if earlier else seated.seats)
-        await self._journal.record(
-            Convened(
-                base=_same(base, earlier),
-                seats=seats,
-                council=seated.council,
-                context=told,
-                helpers=await self._helpers(seats, base),
-                inherited=earlier.admissions if earlier else (),
-            )
+        seats = merging.seats(spec, base) or _as_before(earlier, seated.seats)
+        helpers = await self._helpers(seats, base)
+        fact = Convened(
+            base=_same(base, earlier),
+            seats=seats,
+            council=seated.council,
+            context=told,
+            helpers=(*helpers, *_witnesses(earlier, helpers)),
+            inherited=earlier.admissions if earlier else (),
         )
+        _require_room(fact)
+        await self._journal.record(fact)
 
     async def _helpers(self, seats: tuple[Seat, ...], base: PreparedBase) -> tuple[Seat, ...]:
         """None where the platform's own merge is the one proposal: nobody is to be told apart from it."""
@@ -104,6 +112,27 @@ def _same(base: PreparedBase, earlier: Deliberation | None) -> PreparedBase:
         problem = f"its candidates build on {earlier.base.commit[:12]}, and base is {base.commit[:12]} now"
         raise FailedPrecondition("continues", problem)
     return earlier.base
+
+
+def _as_before(earlier: Deliberation | None, seats: tuple[Seat, ...]) -> tuple[Seat, ...]:
+    """The authors of the candidates, with the model that this task names and as the registry knows them now."""
+    now = {s.agent_id: s for s in seats}
+    return tuple(now.get(s.agent_id, s) for s in earlier.seats) if earlier else seats
+
+
+def _witnesses(earlier: Deliberation | None, helpers: tuple[Seat, ...]) -> tuple[Seat, ...]:
+    """Who helped the earlier task and does not help this one: their tests stay evidence, and they are asked nothing."""
+    here = {s.agent_id for s in helpers}
+    gone = [s for s in earlier.helpers if s.agent_id not in here] if earlier else []
+    return tuple(Seat(agent_id=s.agent_id, role=s.role, persona="", model=ModelChoice()) for s in gone)
+
+
+def _require_room(fact: Convened) -> None:
+    """Raises FailedPrecondition where so many candidates with so many files cannot be handed on."""
+    size = len(msgspec.json.encode(fact))
+    if fact.inherited and size > MAX_EVENT_BYTES - ENVELOPE_BYTES:
+        many = f"its {len(fact.inherited)} candidates change so many files that they take {size} bytes"
+        raise FailedPrecondition("continues", f"{many} of at most {MAX_EVENT_BYTES - ENVELOPE_BYTES}; ask anew")
 
 
 async def told_beside(

@@ -4,7 +4,8 @@ Exhibits stand in the log before the fact that ends their work, so that a succes
 what is missing.
 """
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -43,6 +44,8 @@ from folkmoot.runtime.telemetry.ambient import phase
 
 PREFIX = {Source.CANDIDATE: "own", Source.FINDING: "finding", Source.SEALED: "sealed", Source.SPLIT: "split"}
 
+PROBLEM_CHARS = 300
+"""Of each finding that cannot be run: up to eight stand in one event, beside what they claim."""
 NONE = ProposalId("")
 
 
@@ -146,21 +149,22 @@ class Intake:
 
     async def _with_exhibit(self, work: Work, number: int, finding: Finding) -> Finding:
         change = msgspec.structs.replace
+        try:
+            found = await self._reproducer(finding)
+        except CallerError as error:
+            return change(finding, problem=str(error)[:PROBLEM_CHARS])
+        if not found.packs:
+            problem = "; ".join(found.problems) or "it holds no test that can be run"
+            return change(finding, problem=problem[:PROBLEM_CHARS])
+        ids = await self._exhibit(work, Source.FINDING, found.packs, number=f"{work.round}-{number}")
+        return change(finding, exhibit_id=ids[0])
+
+    async def _reproducer(self, finding: Finding) -> Extracted:
+        """As tests that can be run. Raises CallerError."""
         content = await patiently(lambda: self._parts.artifacts.get(finding.reproducer))
         packed = msgspec.json.encode([PackedFile(path=finding.path, content=content)])
         files = await patiently(lambda: self._parts.artifacts.put(packed))
-        try:
-            found = await patiently(
-                lambda: self._parts.runner.extract_tests(self._state.task_id, self._base, files=files)
-            )
-        except CallerError as error:
-            return change(finding, problem=str(error)[:REASON_CHARS])
-        if not found.packs:
-            return change(
-                finding, problem="; ".join(found.problems)[:REASON_CHARS] or "it holds no test that can be run"
-            )
-        ids = await self._exhibit(work, Source.FINDING, found.packs, number=f"{work.round}-{number}")
-        return change(finding, exhibit_id=ids[0])
+        return await patiently(lambda: self._parts.runner.extract_tests(self._state.task_id, self._base, files=files))
 
     # --- tests ---------------------------------------------------------------------------------------------------
 
@@ -191,9 +195,9 @@ class Intake:
         number: str = "",
     ) -> tuple[str, ...]:
         """Their ids; what a predecessor wrote down already stands."""
-        known = {e.exhibit_id for e in self._state.exhibits}
+        known = {e.exhibit_id: e.pack for e in self._state.exhibits}
         name = f"{PREFIX[source]}-{work.agent_id}-r{number or work.round}"
-        ids = [name if n == 1 else f"{name}-{n}" for n in range(1, len(packs) + 1)]
+        ids = [_free(name if n == 1 else f"{name}-{n}", pack, known) for n, pack in enumerate(packs, 1)]
         for ident, pack in zip(ids, packs, strict=True):
             if ident not in known:
                 exhibit = Exhibit(
@@ -206,6 +210,12 @@ class Intake:
                 )
                 await self._journal.record(ExhibitAdmitted(exhibit=exhibit))
         return tuple(ids)
+
+
+def _free(name: str, pack: TestPack, known: Mapping[str, TestPack]) -> str:
+    """`name`, or `name-c2` and so on where the task that this one goes on with has other tests by that name."""
+    names = itertools.chain([name], (f"{name}-c{n}" for n in itertools.count(2)))
+    return next(n for n in names if known.get(n, pack) == pack)
 
 
 def _no_tests(verdict: Admission, found: Extracted) -> str:

@@ -9,6 +9,8 @@ from folkmoot.kernel.result import Ranked
 
 MAX_REASONS = 6
 """Per candidate."""
+ALL_REASONS = 96
+"""Of all candidates together, where there are many: the ranking stands in one event."""
 
 
 def ranking_of(
@@ -23,8 +25,10 @@ def ranking_of(
     )
     listed.sort(key=lambda e: standing(e, at))
     standings = [standing(e, at) for e in listed]
+    most = min(MAX_REASONS, max(2, ALL_REASONS // max(1, len(listed))))
     return tuple(
-        _ranked(e, standings.index(standing(e, at)) + 1, classes[e.proposal], more.get(e.proposal, {})) for e in listed
+        _ranked(e, standings.index(standing(e, at)) + 1, classes[e.proposal], more.get(e.proposal, {}), most)
+        for e in listed
     )
 
 
@@ -38,7 +42,7 @@ def standing(entry: Entry, places: Mapping[str, int]) -> tuple[int, ...]:
     return (len(GATES) - first, int(entry.admission is None), sum(map(len, entry.faults.values())), entry.broken)
 
 
-def _ranked(entry: Entry, rank: int, members: list[Entry], more: dict[str, float]) -> Ranked:
+def _ranked(entry: Entry, rank: int, members: list[Entry], more: dict[str, float], most: int) -> Ranked:
     twins = sorted(e.agent for e in members if e.proposal != entry.proposal)
     words = [w for gate in GATES for w in entry.faults.get(gate, ())] or list(entry.merits)
     if twins:
@@ -48,7 +52,7 @@ def _ranked(entry: Entry, rank: int, members: list[Entry], more: dict[str, float
         agent_id=entry.agent,
         rank=rank,
         acceptable=not entry.faults,
-        reasons=capped(words, MAX_REASONS),
+        reasons=capped(words, most),
         commit=entry.admission.commit if entry.admission else None,
         scores=entry.scores | {"same_change": float(len(twins))} | more,
     )
