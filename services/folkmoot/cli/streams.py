@@ -1,6 +1,5 @@
 """Events as they come over the wire, followed across restarts of the platform."""
 
-import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 
 import msgspec
@@ -8,10 +7,14 @@ import msgspec
 from folkmoot.kernel.errors import FolkmootError, InvalidInput, NotFound, RetryLater
 from folkmoot.kernel.events import Event, Fact
 from folkmoot.kernel.facts import CODEC
+from folkmoot.runtime.clock import Clock, SystemClock
 
 PATIENCE_S = 60.0
 """A restarted platform is back within seconds; a watch waits this long for it before it gives up."""
 _PAUSE_S = 0.5
+_STOOD_S = 10.0
+"""An attempt that lasted longer was a stream on which nothing happened; its end is where trouble begins."""
+_CLOCK = SystemClock()
 
 
 class Seen(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,25 +34,32 @@ def seen(sequence: int, body: bytes) -> Seen:
 
 
 async def resumed(
-    once: Callable[[int], AsyncIterator[Seen]], after: int, last: tuple[type[Fact], ...], *, fresh: bool
+    once: Callable[[int], AsyncIterator[Seen]],
+    after: int,
+    last: tuple[type[Fact], ...],
+    *,
+    fresh: bool,
+    clock: Clock = _CLOCK,
 ) -> AsyncGenerator[Seen, None]:
     """Events from the one behind `after` to one of the kind `last`, across broken streams.
 
     What is `fresh` may still be on its way. Raises RetryLater when the platform is away, and NotFound when something
     fresh does not appear, for more than PATIENCE_S seconds.
     """
-    clock = asyncio.get_running_loop().time
-    deadline = clock() + PATIENCE_S
+    deadline = clock.monotonic() + PATIENCE_S
     while True:
+        began = clock.monotonic()
         try:
             async for told in once(after):
-                deadline, after = clock() + PATIENCE_S, max(after, told.sequence)
+                deadline, after = clock.monotonic() + PATIENCE_S, max(after, told.sequence)
                 yield told
                 # A server that is slow to close its end must not keep a person waiting for what is known.
                 if told.event and isinstance(told.event.data, last):
                     return
         except FolkmootError as error:
+            if clock.monotonic() - began > _STOOD_S:
+                deadline = clock.monotonic() + PATIENCE_S
             passing = isinstance(error, (RetryLater, NotFound) if fresh else RetryLater) and (fresh or after > 0)
-            if not passing or clock() > deadline:
+            if not passing or clock.monotonic() > deadline:
                 raise
-        await asyncio.sleep(_PAUSE_S)
+        await clock.sleep(_PAUSE_S)
