@@ -81,6 +81,9 @@ def test_other_languages_and_tests(path: str, text: str, why: str) -> None:
         ("calc_test.go", "package calc\n\nfunc TestMain(m *testing.M) { os.Exit(m.Run()) }\n"),
         ("tests/test_x.py", "import pytest\nfrom unittest import mock\n\nmock.ANY.__eq__\n"),
         ("notes.md", "os._exit(0)\n"),
+        ("bin/calc.js", "#!/usr/bin/env node\nif (process.argv[2] === '--help') process.exit(0);\n"),
+        ("internal/testutil/util.go", 'package testutil\n\nimport "testing"\n'),
+        ("calc/testing.py", "import pytest\n"),
     ],
 )
 def test_what_honest_ones_write(path: str, text: str) -> None:

@@ -68,6 +68,8 @@ _SCRIPT = (
     (_REPLACES, re.compile(r"""\brequire\s*\(\s*["'](?:node:)?(assert)(?:/strict)?["']\s*\)\s*\.\s*\w+\s*=(?![=>])""")),
 )
 _SCRIPT_ENDS = re.compile(r"\b(process\s*\.\s*(?:reallyExit|exit\s*\(\s*0?\s*\)|exitCode\s*=\s*0))")
+_SCRIPT_PROGRAM = re.compile(r"^#!|\brequire\s*\.\s*main\b|\bprocess\s*\.\s*argv\b|\bparseArgs\b")
+_FRAMEWORKS = frozenset({"pytest", "node:test", '"testing"'})
 _GO = (
     (_RUNNER, re.compile(r'("testing")')),
     (_RUNNER, re.compile(r"(FOLKMOOT_\w+)")),
@@ -81,8 +83,14 @@ def tells(path: bytes, content: bytes) -> frozenset[Tell]:
     test = policy.is_test(path)
     if test or not policy.steers(path):
         found = _found(path, content[:READ_BYTES])
-        return frozenset(t for t in found if not test or t.what == _ENDS)
+        return frozenset(_weighed(path, t) for t in found if not test or t.what == _ENDS)
     return frozenset()
+
+
+def _weighed(path: bytes, tell: Tell) -> Tell:
+    """A helper of tests that lies elsewhere, as `testutil`, may load what tests run with."""
+    helps = b"test" in path.lower() and tell.what == _RUNNER and tell.word in _FRAMEWORKS
+    return msgspec.structs.replace(tell, grave=False) if helps else tell
 
 
 def _found(path: bytes, content: bytes) -> Iterator[Tell]:
@@ -95,7 +103,10 @@ def _found(path: bytes, content: bytes) -> Iterator[Tell]:
         if not _GO_PROGRAM.search(text) or path.endswith(b"_test.go"):
             yield from _matched([(_ENDS, _GO_ENDS)], text)
     elif suffix in syntax.GRAMMARS:
-        yield from _matched([*_SCRIPT, (_ENDS, _SCRIPT_ENDS)], _text(path, content))
+        text = _text(path, content)
+        yield from _matched(_SCRIPT, text)
+        program = _SCRIPT_PROGRAM.search(text) and not policy.is_test(path)
+        yield from _matched([(_ENDS, _SCRIPT_ENDS)], text, grave=not program)
 
 
 def _matched(patterns: Sequence[tuple[str, re.Pattern[str]]], text: str, *, grave: bool = True) -> Iterator[Tell]:
