@@ -213,6 +213,26 @@ def test_a_superseded_test_gates_nothing_and_the_result_says_so() -> None:
     assert "1 test of base superseded by the story, which gates nothing: `base::old`" in said(given)
 
 
+@pytest.mark.parametrize(
+    ("test", "how", "acceptable"),
+    [
+        ("tests.test_a::old", "1 line removed or changed: assert", True),
+        ("tests.test_a.TestOld::old", "1 line removed or changed: assert", True),
+        ("tests.test_b::old", "1 line removed or changed: assert", False),
+        ("tests.test_a::old", "deleted", False),
+    ],
+)
+def test_only_a_file_with_a_superseded_test_may_be_changed(test: str, how: str, *, acceptable: bool) -> None:
+    """Its author has to; the rest of the file is run as base has it, and taking it away is no change."""
+    given = heard(THREE, EXAMPLE)
+    changed = msgspec.structs.replace(
+        given.candidates[2].admission, tampered=(Tampering(path="tests/test_a.py", how=how),)
+    )
+    third = msgspec.structs.replace(given.candidates[2], admission=changed)
+    ruling = judge(msgspec.structs.replace(given, candidates=(*given.candidates[:2], third), superseded=(test,)))
+    assert {r.agent_id: r.acceptable for r in ruling.ranking}["dev-3"] is acceptable
+
+
 def test_new_findings_of_linters_and_files_off_the_story_cost() -> None:
     """As last tie-break: each as much as one more file."""
     given = heard(("dev-1", "dev-2"), lines={"dev-1": 3, "dev-2": 30})

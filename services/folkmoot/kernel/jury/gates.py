@@ -2,7 +2,7 @@
 
 import msgspec
 
-from folkmoot.kernel.evidence import Admission, CommandEnd, Examination, Outcome, Refusal, SuiteKind
+from folkmoot.kernel.evidence import Admission, CommandEnd, Examination, Outcome, Refusal, SuiteKind, Tampering
 from folkmoot.kernel.ids import AgentId, ProposalId
 from folkmoot.kernel.jury.evidence import Baseline, Candidate, Evidence, ended_well, unbelievable
 from folkmoot.kernel.jury.policy import Policy
@@ -56,7 +56,7 @@ def entry_of(candidate: Candidate, evidence: Evidence, baseline: Baseline, polic
     passed = {t for t, outcome in run.tests.items() if outcome is Outcome.PASSED} if run else set()
     ends = {e.name: e.end for e in candidate.examinations if e.kind is SuiteKind.CHECK}
     found = {
-        DecidedBy.INTEGRITY: [f"{agent} changed {t.path}: {t.how}" for t in a.tampered],
+        DecidedBy.INTEGRITY: [f"{agent} changed {t.path}: {t.how}" for t in a.tampered if not _superseded(t, evidence)],
         DecidedBy.REGRESSION: _regressions(agent, run, baseline) if evidence.tested else [],
         DecidedBy.ACCEPTANCE: [_failed_check(agent, c, ends.get(c)) for c in evidence.checks if not _passes(ends, c)],
     }
@@ -73,6 +73,15 @@ def entry_of(candidate: Candidate, evidence: Evidence, baseline: Baseline, polic
         merits=_merits(candidate, evidence, baseline, repaired),
     )
     return msgspec.structs.replace(entry, scores=_scores(entry, found, evidence))
+
+
+def _superseded(tampering: Tampering, evidence: Evidence) -> bool:
+    """A Python file of tests, not deleted, that holds one which the story makes wrong: its author has to change it.
+    Base's own copy is what runs, so that the other tests in it gate as before."""
+    path = tampering.path
+    module = path.removesuffix(".py").replace("/", ".")
+    there = path.endswith(".py") and tampering.how != "deleted"
+    return there and any(test.startswith((f"{module}::", f"{module}.")) for test in evidence.superseded)
 
 
 def _regressions(agent: str, run: Examination | None, baseline: Baseline) -> list[str]:
@@ -141,6 +150,7 @@ def _failed_check(agent: str, check: str, end: CommandEnd | None) -> str:
 def _merits(candidate: Candidate, evidence: Evidence, baseline: Baseline, repaired: frozenset[str]) -> tuple[str, ...]:
     a = candidate.admission
     merits = [f"changes {count(len(a.files), 'file')} and {count(a.lines_added + a.lines_removed, 'line')}"]
+    merits += [f"changes {t.path}, which holds a superseded test" for t in a.tampered if _superseded(t, evidence)]
     merits += listed_flags(a.flags, NAMED)
     if fresh := new_findings(candidate, evidence):
         merits.append(f"brings {count(fresh, 'new finding')} of linters")
