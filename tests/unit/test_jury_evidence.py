@@ -230,7 +230,7 @@ def test_only_a_file_with_a_superseded_test_may_be_changed(test: str, how: str, 
     )
     third = msgspec.structs.replace(given.candidates[2], admission=changed)
     ruling = judge(msgspec.structs.replace(given, candidates=(*given.candidates[:2], third), superseded=(test,)))
-    assert {r.agent_id: r.acceptable for r in ruling.ranking}["dev-3"] is acceptable
+    assert [r.acceptable for r in ruling.ranking if r.agent_id == "dev-3"] == [acceptable]
 
 
 def test_new_findings_of_linters_and_files_off_the_story_cost() -> None:
