@@ -6,6 +6,7 @@ import pytest
 from folkmoot.kernel.deliberation import Deliberation, Wanted
 from folkmoot.kernel.facts import Stage, Work
 from folkmoot.kernel.ids import ProposalId
+from folkmoot.kernel.jury import shipped
 from folkmoot.kernel.result import State, Usage
 from folkmoot.kernel.task import Rigor
 from tests.fixtures.stages import Bench, MadeUpJudge
@@ -96,3 +97,15 @@ async def test_owners_that_die_one_after_the_other_change_nothing(appends: int) 
         deaths += 1
     assert deaths > 10
     assert outcome(await task.carry()) == undisturbed
+
+
+@pytest.mark.parametrize("appends", [2, 9, 40, 80, 130])
+@pytest.mark.parametrize(("first", "then"), [("2", "1"), ("1", "2")])
+async def test_the_next_owner_may_have_another_policy(appends: int, first: str, then: str) -> None:
+    """It goes on from what the log says, and decides by its own: the answer names which."""
+    task = bench()
+    ended = await task.carry_until_death(appends, policy=shipped(first))
+    state = await task.carry(policy=shipped(then))
+    assert state.ranked is not None
+    assert state.ranked.policy == (first if ended else then)
+    assert state.state in (State.DECIDED, State.ABSTAINED)

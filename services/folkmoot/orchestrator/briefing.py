@@ -1,6 +1,7 @@
 """What an agent is told for one work: the task, and what it may see of others. Never who they are."""
 
 import itertools
+from collections.abc import Collection
 
 import msgspec
 
@@ -13,6 +14,7 @@ from folkmoot.kernel.events import Head
 from folkmoot.kernel.evidence import ArtifactRef, Examination, Exhibit, PackedFile, PreparedBase, SuiteKind
 from folkmoot.kernel.facts import Seat, Work
 from folkmoot.kernel.fleet import lower
+from folkmoot.kernel.ids import ProposalId
 from folkmoot.kernel.jury import standing
 from folkmoot.kernel.jury.evidence import Candidate, Evidence
 from folkmoot.kernel.jury.standing import Objection, Standing
@@ -80,10 +82,11 @@ class Briefing:
             kind=spec.kind,
         )
 
-    async def sight(self, evidence: Evidence, stands: Standing) -> Sight:
-        """Of the acceptable candidates, or of all where none is."""
+    async def sight(self, evidence: Evidence, stands: Standing, pair: Collection[ProposalId] = ()) -> Sight:
+        """Of the acceptable candidates, or of all where none is; and of a `pair` that was decided on, perhaps by the
+        policy of a predecessor."""
         acceptable = {p for c in stands.classes for p in c} or {c.admission.proposal_id for c in evidence.candidates}
-        candidates = tuple(c for c in evidence.candidates if c.admission.proposal_id in acceptable)
+        candidates = tuple(c for c in evidence.candidates if c.admission.proposal_id in acceptable.union(pair))
         return Sight(
             base=evidence.base,
             candidates=candidates,
@@ -113,10 +116,10 @@ class Briefing:
         evidence, stands = await self.standing()
         if work.phase == "revise":
             return (), await self._against(work, evidence, stands)
-        sight = await self.sight(evidence, stands)
         if work.phase == "test":
-            return shown.to_splitter(sight, stage.pairs[0])
-        return shown.to_reviewer(sight, work.agent_id)
+            pair = stage.pairs[0]
+            return shown.to_splitter(await self.sight(evidence, stands, pair), pair)
+        return shown.to_reviewer(await self.sight(evidence, stands), work.agent_id)
 
     async def _against(self, work: Work, evidence: Evidence, stands: Standing) -> str:
         """What speaks against the author's latest proposal, with the tests that he fails."""

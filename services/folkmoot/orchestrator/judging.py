@@ -37,7 +37,7 @@ class Judging:
     @phase("judging", lambda _, judge, pair: {"agent_id": judge.agent_id, "pair": " ".join(pair)})
     async def _judge(self, judge: Seat, pair: tuple[ProposalId, ProposalId]) -> None:
         spec = self._state.spec
-        sight = await self._briefing.sight(*await self._briefing.standing())
+        sight = await self._briefing.sight(*await self._briefing.standing(), pair)
         shown = paired(
             sight,
             pair,
