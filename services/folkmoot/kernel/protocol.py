@@ -13,6 +13,9 @@ from folkmoot.kernel.facts import Seat, Stage, Staged, Work
 from folkmoot.kernel.ids import AgentId, ProposalId, round_of
 from folkmoot.kernel.jury.policy import Policy, Profile
 from folkmoot.kernel.jury.standing import Standing
+from folkmoot.kernel.jury.words import count
+
+ANEW = "the candidates of an earlier task are judged anew"
 
 
 def staged_at_all(profile: Profile) -> bool:
@@ -29,7 +32,7 @@ def opening(state: Deliberation, policy: Policy) -> Staged:
     return Staged(
         stage=Stage.PROPOSE,
         works=(*_works(first, "propose"), *_works(writers, "test")),
-        reasons=(f"{len(first)} agents propose",) if first else ("the candidates of an earlier task are judged anew",),
+        reasons=(f"proposals are asked of {count(len(first), 'agent')}" if first else ANEW,),
         policy=policy.version,
     )
 
@@ -51,6 +54,20 @@ def _rank(policy: Policy, reason: str) -> Staged:
 def _possible(state: Deliberation, standing: Standing, policy: Policy) -> Iterator[Staged]:
     """In the order in which they are tried: the cheap and telling first."""
     profile = policy.profile[state.spec.rigor]
+    yield from _critique(state, standing, policy, profile)
+    yield from _revision(state, standing, policy, profile)
+    if more := _more_seats(state):
+        agents = count(len(more), "more agent")
+        yield Staged(
+            stage=Stage.PROPOSE,
+            works=_works(more, "propose"),
+            reasons=(f"confidence {standing.confidence:.2f}: proposals are asked of {agents}",),
+            policy=policy.version,
+        )
+    yield from _between_near_ones(state, standing, policy, profile)
+
+
+def _critique(state: Deliberation, standing: Standing, policy: Policy, profile: Profile) -> Iterator[Staged]:
     number = _count(state, Stage.CRITIQUE) + 1
     if profile.critique and number <= max(1, profile.revisions) and (reviewers := _reviewers(state, standing)):
         yield Staged(
@@ -60,22 +77,17 @@ def _possible(state: Deliberation, standing: Standing, policy: Policy) -> Iterat
             reasons=(f"confidence {standing.confidence:.2f}: peers look for faults",),
             policy=policy.version,
         )
+
+
+def _revision(state: Deliberation, standing: Standing, policy: Policy, profile: Profile) -> Iterator[Staged]:
     if _count(state, Stage.REVISE) < profile.revisions and (works := tuple(_revisions(state, standing))):
         yield Staged(
             stage=Stage.REVISE,
             round=works[0].round,
             works=works,
-            reasons=(f"evidence speaks against proposals of {len(works)} authors",),
+            reasons=(f"evidence speaks against proposals of {count(len(works), 'author')}",),
             policy=policy.version,
         )
-    if more := _more_seats(state):
-        yield Staged(
-            stage=Stage.PROPOSE,
-            works=_works(more, "propose"),
-            reasons=(f"confidence {standing.confidence:.2f}: {len(more)} more agents propose",),
-            policy=policy.version,
-        )
-    yield from _between_near_ones(state, standing, policy, profile)
 
 
 def _between_near_ones(state: Deliberation, standing: Standing, policy: Policy, profile: Profile) -> Iterator[Staged]:
@@ -100,7 +112,7 @@ def _between_near_ones(state: Deliberation, standing: Standing, policy: Policy, 
             stage=Stage.JUDGE,
             round=_count(state, Stage.JUDGE) + 1,
             pairs=tuple(pairs),
-            reasons=(f"confidence {standing.confidence:.2f}: {len(pairs)} near pairs are judged",),
+            reasons=(f"confidence {standing.confidence:.2f}: a judge compares {count(len(pairs), 'near pair')}",),
             policy=policy.version,
         )
 
