@@ -168,6 +168,12 @@ def test_helpers_and_further_seats_are_shown_when_something_is_asked_of_them() -
     assert lane(failed, SPARE).state is LaneState.FAILED
 
 
+def test_a_task_that_goes_on_is_not_said_to_ask_for_proposals() -> None:
+    """Its candidates are there, and only the reason is told."""
+    going_on = Staged(stage=Stage.PROPOSE, reasons=("an earlier task's candidates are judged anew",))
+    assert words.sentence(event(going_on)) == "an earlier task's candidates are judged anew"
+
+
 def test_inherited_candidates_stand_in_their_lanes() -> None:
     """Of a task that goes on with another's: nobody proposes."""
     convened = next(e.data for e in EVENTS if isinstance(e.data, Convened))

@@ -132,7 +132,10 @@ def claims(paper: Paper) -> str:
 
 
 def _staged(fact: Staged) -> str:
-    return f"{_STAGES[fact.stage]}: {'; '.join(line(r, 200) for r in fact.reasons)}".removesuffix(": ")
+    reasons = "; ".join(line(r, 200) for r in fact.reasons)
+    if fact.stage is Stage.PROPOSE and not fact.works:
+        return reasons  # nobody is asked: the candidates are there
+    return f"{_STAGES[fact.stage]}: {reasons}".removesuffix(": ")
 
 
 def _judged(verdict: Verdict) -> str:
