@@ -8,7 +8,7 @@ import shutil
 import signal
 from asyncio.subprocess import Process
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -20,8 +20,8 @@ from folkmoot.runtime.process import EXIT_MISCONFIGURED, end_session
 
 log = logging.getLogger(__name__)
 
-READY_S = 60.0
-"""A cold Ray on a busy two-core machine has taken 20 s."""
+READY_S = 180.0
+"""A cold Ray has taken 20 s on a busy machine of two cores, and more than 60 s on one with twelve times the work it can do."""
 STOP_S = 10.0
 """After SIGTERM; then SIGKILL. Services drain within 5 s."""
 BACKOFF_S = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
@@ -102,7 +102,7 @@ class Child:
     def restart(self) -> None:
         """It is told to end; `keep` starts it again."""
         if self._process is not None and self._process.returncode is None:
-            self._process.terminate()
+            _signal(self._process, signal.SIGTERM)
 
     async def _run(self) -> int:
         self._cwd.mkdir(parents=True, exist_ok=True)
@@ -136,7 +136,7 @@ class Child:
                     announced = await _announced(lines)
             except TimeoutError:
                 log.warning("%s is not ready after %.0f s and is killed", self.recipe.name, self.recipe.ready_s)
-                process.kill()
+                _signal(process, signal.SIGKILL)
                 return
             if announced is not None and not self._ready.done():
                 self._ready.set_result(announced)
@@ -147,19 +147,25 @@ class Child:
         process = self._process
         if process is None or process.returncode is not None:
             return
-        process.send_signal(signal.SIGTERM)
+        _signal(process, signal.SIGTERM)
         try:
             await asyncio.wait_for(process.wait(), self.drain_s)
         except TimeoutError:
             level = logging.WARNING if self.drain_s == STOP_S else logging.INFO
             log.log(level, "%s did not end within %.0f s and is killed", self.recipe.name, self.drain_s)
-            process.kill()
+            _signal(process, signal.SIGKILL)
             await process.wait()
         end_session(process.pid)
 
     def _tail(self) -> str:
         lines = self.log_file.read_text("utf-8", "replace").splitlines() if self.log_file.exists() else []
         return "".join(f"\n  {line}" for line in lines[-TAIL_LINES:])
+
+
+def _signal(process: Process, number: signal.Signals) -> None:
+    """Of one that has just ended there is nothing to tell."""
+    with suppress(ProcessLookupError):
+        process.send_signal(number)
 
 
 def _ending_with_us(argv: Sequence[str]) -> list[str]:
