@@ -1,9 +1,12 @@
+import asyncio
+
 import pytest
 
 from folkmoot.agents.roles import SHIPPED
 from folkmoot.api.orchestrator.v1 import orchestrator_pb2 as pb
 from folkmoot.kernel import subjects
 from folkmoot.kernel.errors import AlreadyExists, Conflict, FailedPrecondition, InvalidInput, NotFound
+from folkmoot.kernel.events import START, Head, Stored
 from folkmoot.kernel.facts import CancelRequested, DeliberationEnded, DeliberationQueued, OwnerTook
 from folkmoot.kernel.result import Result, State
 from folkmoot.orchestrator.councils import Councils
@@ -13,7 +16,7 @@ from folkmoot.orchestrator.gate import Gate
 from folkmoot.orchestrator.journal import Journal, Ousted, Superseded
 from folkmoot.orchestrator.ledger import Ledger
 from folkmoot.runtime.clock import VirtualClock
-from folkmoot.runtime.log.memory import MemoryBus
+from folkmoot.runtime.log.memory import MemoryBus, MemoryLog
 from folkmoot.runtime.settings import ModelSettings
 from folkmoot.runtime.telemetry.context import derived, within
 
@@ -71,6 +74,28 @@ async def test_a_wish_to_cancel_is_written_down(bus: MemoryBus, desk: Desk) -> N
     """Its owner reads it there."""
     task_id = await desk.submit(TASK, "")
     await desk.cancel(task_id, actor="ann", reason="no longer wanted")
+    last = await bus.log.last(subjects.deliberation(task_id))
+    assert last is not None
+    assert last.event.data == CancelRequested(actor="ann", reason="no longer wanted")
+
+
+class BusyLog(MemoryLog):
+    """While somebody reads all of a log, its owner writes on."""
+
+    async def read(self, subject: str, *, after: Head = START) -> list[Stored]:
+        found = await super().read(subject, after=after)
+        if after == START:
+            await self.append(subject, OwnerTook(owner="one"), after=found[-1].head)
+        return found
+
+
+async def test_a_wish_to_cancel_is_heard_in_a_busy_log(bus: MemoryBus) -> None:
+    """However much stands there, and however fast the owner goes on."""
+    bus.log = BusyLog(bus.store, VirtualClock(), "/memory/one")
+    desk = opened(bus, MODEL)
+    task_id = await desk.submit(TASK, "")
+    async with asyncio.timeout(20):
+        await desk.cancel(task_id, actor="ann", reason="no longer wanted")
     last = await bus.log.last(subjects.deliberation(task_id))
     assert last is not None
     assert last.event.data == CancelRequested(actor="ann", reason="no longer wanted")

@@ -4,8 +4,9 @@ import secrets
 
 from folkmoot.api.orchestrator.v1 import orchestrator_pb2 as pb
 from folkmoot.kernel import ids, subjects
-from folkmoot.kernel.deliberation import Deliberation, fold
+from folkmoot.kernel.deliberation import Deliberation, apply, fold
 from folkmoot.kernel.errors import AlreadyExists, Conflict, FailedPrecondition, InvalidInput, NotFound
+from folkmoot.kernel.events import Stored
 from folkmoot.kernel.facts import CancelRequested, DeliberationQueued, DeliberationRequested
 from folkmoot.kernel.ids import TaskId
 from folkmoot.kernel.task import TaskSpec, digest
@@ -79,18 +80,25 @@ class Desk:
 
     async def cancel(self, task_id: str, *, actor: str, reason: str) -> None:
         """Write the wish down; its owner obeys it. Raises NotFound, FailedPrecondition when it has ended."""
+        fact = CancelRequested(actor=actor, reason=reason)
+        state = await patiently(lambda: self.find(task_id))
+        while not await self._wished(state, fact):
+            # Only what is new: whoever folds all of a long log again comes too late each time.
+            for stored in await self._newer(state):
+                state = apply(state, stored)
 
-        async def wish() -> bool:
-            state = await self.find(task_id)
-            if state.end:
-                raise FailedPrecondition("ended", f"task {task_id} is {state.state} already")
-            fact = CancelRequested(actor=actor, reason=reason)
-            try:
-                with belonging(trace_of(state)):
-                    await self._log.append(subjects.deliberation(state.task_id), fact, after=state.head)
-            except Conflict:
-                return False
-            return True
+    async def _wished(self, state: Deliberation, fact: CancelRequested) -> bool:
+        """False: somebody wrote first."""
+        if state.end:
+            raise FailedPrecondition("ended", f"task {state.task_id} is {state.state} already")
+        subject = subjects.deliberation(state.task_id)
+        try:
+            with belonging(trace_of(state)):
+                await patiently(lambda: self._log.append(subject, fact, after=state.head))
+        except Conflict:
+            return False
+        return True
 
-        while not await patiently(wish):
-            continue
+    async def _newer(self, state: Deliberation) -> list[Stored]:
+        subject = subjects.deliberation(state.task_id)
+        return await patiently(lambda: self._log.read(subject, after=state.head))
