@@ -21,7 +21,7 @@ from folkmoot.runtime.process import EXIT_MISCONFIGURED, end_session
 log = logging.getLogger(__name__)
 
 READY_S = 180.0
-"""A cold Ray has taken 20 s on a busy machine of two cores, and more than 60 s on one with twelve times the work it can do."""
+"""A cold Ray has taken 20 s on a busy machine of two cores, and over 60 s on one with far too much to do."""
 STOP_S = 10.0
 """After SIGTERM; then SIGKILL. Services drain within 5 s."""
 BACKOFF_S = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
