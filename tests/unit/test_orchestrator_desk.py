@@ -84,7 +84,7 @@ class BusyLog(MemoryLog):
 
     async def read(self, subject: str, *, after: Head = START) -> list[Stored]:
         found = await super().read(subject, after=after)
-        if after == START:
+        if after == START and found and subject.startswith("deliberation.events."):
             await self.append(subject, OwnerTook(owner="one"), after=found[-1].head)
         return found
 
