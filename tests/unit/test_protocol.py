@@ -30,7 +30,7 @@ from folkmoot.kernel.ids import AgentId, CommitId, ProposalId, RepositoryId, Tas
 from folkmoot.kernel.jury.policy import POLICY
 from folkmoot.kernel.jury.standing import Objection, Standing
 from folkmoot.kernel.protocol import following, opening
-from folkmoot.kernel.task import ModelChoice, Rigor, TaskSpec, digest
+from folkmoot.kernel.task import ModelChoice, Rigor, TaskKind, TaskSpec, digest
 
 BODY = ArtifactRef(sha256="0" * 64, size=0)
 BASE = PreparedBase(
@@ -231,6 +231,16 @@ def test_a_task_that_goes_on_asks_nobody_to_propose() -> None:
     assert task.state.staged[0].works == ()
     stands = Standing(faults={ProposalId("dev-2-r1"): ("fails the new check",)})
     assert phases(task.next(stands)) == ["dev-2 revise 2"]
+
+
+def test_nobody_is_asked_to_mend_what_the_platform_merged() -> None:
+    """It breaks a test: that is the answer, and no stage is begun for it."""
+    task = Task(Rigor.L2, agents=1)
+    change = msgspec.structs.replace
+    spec = change(task.state.spec, kind=TaskKind.MERGE, merge=(BASE.commit, CommitId("c" * 40)))
+    task.state = change(task.state, spec=spec, base=change(BASE, start=CommitId("d" * 40)))
+    task.end_all()
+    assert task.next(Standing(faults={ProposalId("dev-1-r1"): ("breaks a test of base",)})).stage is Stage.RANK
 
 
 @pytest.mark.parametrize("rigor", [Rigor.L2, Rigor.L3])

@@ -8,7 +8,7 @@ used up. What was decided is a fact in the log: whoever takes the task over goes
 
 from collections.abc import Iterable, Iterator
 
-from folkmoot.kernel.deliberation import Deliberation
+from folkmoot.kernel.deliberation import Deliberation, sides
 from folkmoot.kernel.facts import Seat, Stage, Staged, Work
 from folkmoot.kernel.ids import AgentId, ProposalId, round_of
 from folkmoot.kernel.jury.policy import Policy, Profile
@@ -136,7 +136,10 @@ def _reviewers(state: Deliberation, standing: Standing) -> list[Seat]:
 
 
 def _revisions(state: Deliberation, standing: Standing) -> Iterator[Work]:
-    """Of each author whose latest proposal something speaks against, unless he was shown all of it already."""
+    """Of each author whose latest proposal something speaks against, unless he was shown all of it already. The
+    platform's own merge has no author who could mend it."""
+    if sides(state):
+        return
     shown = _proposals_before(state, Stage.REVISE)
     latest = _latest(state)
     number = 1 + max((round_of(p) for p in latest.values()), default=1)
