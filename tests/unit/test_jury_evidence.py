@@ -233,6 +233,19 @@ def test_only_a_file_with_a_superseded_test_may_be_changed(test: str, how: str, 
     assert [r.acceptable for r in ruling.ranking if r.agent_id == "dev-3"] == [acceptable]
 
 
+def test_a_superseded_test_that_base_does_not_have_is_told() -> None:
+    """Somebody misspelt it: it must not look as if it had worked."""
+    given = msgspec.structs.replace(heard(THREE, EXAMPLE), superseded=("tests.test_a::typo",))
+    assert "named as superseded, but base has no such test: `tests.test_a::typo`" in said(given)
+
+
+def test_two_camps_that_contradict_each_other_are_a_question_and_not_a_matter_of_size() -> None:
+    """Each author's test fails on the other, and nothing else tells them apart: none is chosen, and the test named."""
+    ruling = judge(heard(("dev-1", "dev-2"), {"dev-1": ["FPF"], "dev-2": ["FFP"]}))
+    assert ruling.chosen is None
+    assert any("which is right" in words for words in ruling.settle), ruling.settle
+
+
 def test_new_findings_of_linters_and_files_off_the_story_cost() -> None:
     """As last tie-break: each as much as one more file."""
     given = heard(("dev-1", "dev-2"), lines={"dev-1": 3, "dev-2": 30})

@@ -144,9 +144,13 @@ def _baseline_words(
         words.append("none of base's tests passes reliably: nothing guards against regressions")
     if flaky:
         words.append(f"{tests(flaky)} flaky at base, which gates nothing: {named(flaky)}")
-    if evidence.superseded:
-        gone = evidence.superseded
+    there = {test for run in runs for test in run.tests}
+    if gone := sorted(there & set(evidence.superseded)):
         words.append(f"{tests(gone)} of base superseded by the story, which gates nothing: {named(gone)}")
+    if unknown := sorted(set(evidence.superseded) - there):
+        words.append(
+            f"named as superseded, but base has no such {'test' if len(unknown) == 1 else 'tests'}: {named(unknown)}"
+        )
     if failing:
         words.append(f"{tests(failing)} failing at base, which gates nothing: {named(failing)}")
     return words

@@ -10,6 +10,7 @@ from folkmoot.kernel.jury.matrix import Cell
 from folkmoot.kernel.jury.policy import Policy
 from folkmoot.kernel.jury.ranking import standing
 from folkmoot.kernel.jury.voices import PASS, Pattern
+from folkmoot.kernel.jury.weighing import EPSILON
 from folkmoot.kernel.jury.words import NAMED, count, cut, listed, listed_flags, named, tests
 from folkmoot.kernel.result import DecidedBy
 
@@ -21,7 +22,8 @@ def why(case: Case, chosen: Entry, by: DecidedBy) -> list[str]:
     if by in _BY:
         second = next((e for e in case.best if e not in _behaving_like(case, chosen)), None)
         after = f"; the runner-up is {second.agent}" if second else ""
-        return [f"{chosen.agent} is chosen by {_BY[by]}{after}", *_like(case, chosen)]
+        how = _ASSERTED if by is DecidedBy.CROSS_EXAMINATION and _duel_is_level(case) else _BY[by]
+        return [f"{chosen.agent} is chosen by {how}{after}", *_like(case, chosen)]
     best = case.best if case.weighed is None else _level(case)
     rivals = [e for e in best if e not in same_change(chosen, best)]
     if rivals:
@@ -42,6 +44,15 @@ _BY = {
     DecidedBy.SEALED_TESTS: "tests whose writers saw no candidate, or two without names",
     DecidedBy.JUDGING: "judging, which evidence leaves level",
 }
+
+
+_ASSERTED = "cross-examination: no duel tells the first two apart, and more of its authors assert what the other fails"
+
+
+def _duel_is_level(case: Case) -> bool:
+    assert case.weighed is not None
+    one, other = sorted(case.weighed.order[:2])
+    return abs(case.view.between.get((one, other), 0.0)) < EPSILON
 
 
 def _level(case: Case) -> list[Entry]:

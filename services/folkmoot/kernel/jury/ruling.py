@@ -27,7 +27,8 @@ def judge(evidence: Evidence, policy: Policy = POLICY) -> Ruling:
     case = case_of(evidence, policy)
     best, odds = case.best, odds_for(case)
     confidence = probability(odds)
-    chosen = best[0] if best and confidence >= policy.profile[evidence.rigor].threshold else None
+    sure = confidence >= policy.profile[evidence.rigor].threshold
+    chosen = best[0] if best and sure and not contradicted(case) else None
     return Ruling(
         ranking=ranking_of(case.entries, places(case), scores(case)),
         chosen=chosen.proposal if chosen else None,
@@ -37,6 +38,11 @@ def judge(evidence: Evidence, policy: Policy = POLICY) -> Ruling:
         policy=policy.version,
         settle=() if chosen or policy.weights is None else capped(reasons.settle(case), MAX_SETTLE),
     )
+
+
+def contradicted(case: Case) -> bool:
+    """The first class is level with another, and the authors of each contradict the other: no cost settles that."""
+    return case.weighed is not None and len(case.weighed.level) > 1 and case.weighed.order[0] in case.view.contested
 
 
 def odds_for(case: Case) -> Odds:
