@@ -140,7 +140,7 @@ async def test_a_review_that_a_limit_ends_keeps_its_findings(case: Case) -> None
 
 async def test_the_longest_review_fits_into_one_event(case: Case) -> None:
     """Claims are cut to a common share: their reproducers are what counts."""
-    wide = [finding(claim="字" * 2_000, path=f"{n}{'ö' * 249}") for n in range(MOST_FINDINGS)]
+    wide = [finding(claim="字" * 2_000, path=f"{n}/{'ö' * 120}/{'ö' * 120}") for n in range(MOST_FINDINGS)]
     finished = await reviewed(case, *wide, calling("finish_review", summary="字" * 9_000))
     claims = [f.claim for f in finished.findings]
     assert len(claims) == MOST_FINDINGS
