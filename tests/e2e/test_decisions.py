@@ -1,6 +1,5 @@
 """One story each, from text to decision, on a whole platform."""
 
-import itertools
 import shutil
 from pathlib import Path
 
@@ -13,8 +12,8 @@ from tests.fixtures.rehearsal import SHAPES
 BEHAVIOURS = ("right", "wrong", "cheat")
 
 
-@pytest.mark.parametrize("order", list(itertools.permutations(BEHAVIOURS)), ids="-".join)
-def test_the_right_agent_wins_in_every_order(moot: Moot, tmp_path: Path, order: tuple[str, ...]) -> None:
+@pytest.mark.parametrize("order", [BEHAVIOURS, BEHAVIOURS[1:] + BEHAVIOURS[:1], BEHAVIOURS[::-1]], ids="-".join)
+def test_the_right_agent_wins_wherever_it_stands(moot: Moot, tmp_path: Path, order: tuple[str, ...]) -> None:
     """Wrong and cheating agents lose, each for the stated reason, whoever they are."""
     cast = {f"dev-{n}": behaviour for n, behaviour in enumerate(order, 1)}
     agent = {behaviour: name for name, behaviour in cast.items()}
