@@ -15,7 +15,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from folkmoot.kernel import subjects
-from folkmoot.runner import toolchain
+from folkmoot.runner.local import toolchain
 from tests.bench import commands, crowd, deliberations, fanout, logs, matrix, pure, stage, workspaces
 from tests.bench.bare import Bare
 from tests.bench.measure import Row, table

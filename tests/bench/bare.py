@@ -12,10 +12,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from uuid import uuid4
 
-from folkmoot.runner import sandbox, seccomp
 from folkmoot.runner.checkout import BASE
-from folkmoot.runner.sandbox import HOME, REPO, Command, Limits, Mount, Profile
-from folkmoot.runner.toolchain import Toolchains, environment
+from folkmoot.runner.local import sandbox, seccomp
+from folkmoot.runner.local.sandbox import HOME, REPO, Command, Limits, Mount, Profile
+from folkmoot.runner.local.toolchain import Toolchains, environment
 from folkmoot.runtime.settings import inherited
 from tests.bench.stage import CHECK, TEST
 

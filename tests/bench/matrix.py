@@ -17,7 +17,7 @@ from folkmoot.kernel.ids import AgentId, CommitId, TaskId
 from folkmoot.orchestrator.examiner import Examiner
 from folkmoot.orchestrator.runner import Runner, connected
 from folkmoot.platform.embedded import PlatformInfo
-from folkmoot.runner import toolchain
+from folkmoot.runner.local import toolchain
 from folkmoot.runtime.log.port import Artifacts
 from tests.bench.bare import GIT, Bare
 from tests.bench.measure import Row, interleaved, timed, timed_call

@@ -13,7 +13,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from folkmoot.api.orchestrator.v1 import orchestrator_pb2 as pb
-from folkmoot.runner import toolchain
+from folkmoot.runner.local import toolchain
 from tests.bench import deliberations, stage
 from tests.bench.bare import Bare
 from tests.bench.measure import timed

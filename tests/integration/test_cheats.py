@@ -13,7 +13,7 @@ from folkmoot.kernel.jury.matrix import Cell, matrix_of
 from folkmoot.kernel.task import Rigor
 from folkmoot.orchestrator.examiner import Examiner
 from folkmoot.orchestrator.runner import Runner
-from folkmoot.runner.toolchain import Toolchains
+from folkmoot.runner.local.toolchain import Toolchains
 from tests.fixtures.cheats import BASE, CHECK, CONTENT, DELETED, FLOOD, HONEST, POISON, RUNS, SECOND, TABLE
 from tests.fixtures.workspace import TOKEN, Bench, bench, toolchains
 from tests.repositories import File

@@ -21,7 +21,7 @@ from folkmoot.kernel.evidence import (
 from folkmoot.kernel.ids import AgentId, CommitId, TaskId
 from folkmoot.orchestrator.examiner import Examiner
 from folkmoot.orchestrator.runner import Extracted, Runner
-from folkmoot.runner.toolchain import Toolchains
+from folkmoot.runner.local.toolchain import Toolchains
 from tests.fixtures import need
 from tests.fixtures.workspace import TOKEN, Bench, bench, toolchains
 from tests.repositories import File

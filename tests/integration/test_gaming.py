@@ -13,7 +13,7 @@ from folkmoot.kernel.jury import Candidate, Evidence, Ruling, judge
 from folkmoot.kernel.task import Rigor
 from folkmoot.orchestrator.examiner import Examiner
 from folkmoot.orchestrator.runner import Runner
-from folkmoot.runner.toolchain import Toolchains
+from folkmoot.runner.local.toolchain import Toolchains
 from folkmoot.runtime.log.memory import MemoryArtifacts, MemoryStore
 from folkmoot.runtime.settings import LogSettings
 from tests.fixtures.tricks import BASE, BEATEN, CHECK, RIGHT, TRICKS, WRONG

@@ -9,8 +9,8 @@ import pytest
 
 from folkmoot.kernel.errors import NotFound
 from folkmoot.runner.jobs import Jobs, Part, Turns
-from folkmoot.runner.sandbox import Command, Profile
-from folkmoot.runner.toolchain import Toolchains
+from folkmoot.runner.local.sandbox import Command, Profile
+from folkmoot.runner.local.toolchain import Toolchains
 from tests.fixtures.workspace import toolchains
 
 __all__ = ["toolchains"]

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import msgspec
 
-from folkmoot.runner import orphans
-from folkmoot.runner.sandbox import Command, Profile, collected
-from folkmoot.runner.stage import staged
-from folkmoot.runner.toolchain import discover
+from folkmoot.runner.local import orphans
+from folkmoot.runner.local.sandbox import Command, Profile, collected
+from folkmoot.runner.local.stage import staged
+from folkmoot.runner.local.toolchain import discover
 
 
 @contextmanager

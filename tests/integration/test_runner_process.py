@@ -20,7 +20,7 @@ from folkmoot.kernel import subjects
 from folkmoot.kernel.evidence import PreparedBase
 from folkmoot.kernel.facts import WorkspaceReady, WorkspaceRefused, WorkspaceRequested
 from folkmoot.kernel.ids import AgentId, TaskId, WorkspaceId
-from folkmoot.runner.toolchain import Toolchains
+from folkmoot.runner.local.toolchain import Toolchains
 from folkmoot.runtime.grpc.client import channel, credentials
 from folkmoot.runtime.log.nats import NatsBus
 from folkmoot.runtime.settings import GrpcSettings, Settings, inherited, variables

@@ -12,7 +12,7 @@ from folkmoot.kernel.errors import NotFound, ResourceExhausted, Unavailable
 from folkmoot.kernel.ids import CommitId, RepositoryId, TaskId
 from folkmoot.runner.checkout import Tree
 from folkmoot.runner.jobs import TURN_S, Turns
-from folkmoot.runner.toolchain import Toolchains
+from folkmoot.runner.local.toolchain import Toolchains
 from folkmoot.runner.workspace import Wish
 from folkmoot.runtime.clock import SystemClock
 from folkmoot.runtime.settings import RunnerSettings

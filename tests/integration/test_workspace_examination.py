@@ -9,7 +9,7 @@ from folkmoot.api.workspace.v1 import workspace_pb2 as pb
 from folkmoot.kernel.errors import FailedPrecondition, InvalidInput
 from folkmoot.kernel.evidence import Admission, PackedFile
 from folkmoot.kernel.ids import AgentId, TaskId
-from folkmoot.runner.toolchain import Toolchains
+from folkmoot.runner.local.toolchain import Toolchains
 from folkmoot.runtime.workspace.client import GrpcWorkspace
 from tests.fixtures.workspace import Bench, bench, runner, toolchains
 

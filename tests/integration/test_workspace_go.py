@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from folkmoot.runner.gocache import TARGET
-from folkmoot.runner.toolchain import Toolchains
+from folkmoot.runner.local.gocache import TARGET
+from folkmoot.runner.local.toolchain import Toolchains
 from tests.fixtures import need
 from tests.fixtures.workspace import Bench, bench, toolchains
 

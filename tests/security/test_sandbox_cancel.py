@@ -2,8 +2,8 @@ import asyncio
 import secrets
 from pathlib import Path
 
-from folkmoot.runner.sandbox import Command, Profile, collected
-from folkmoot.runner.toolchain import discover
+from folkmoot.runner.local.sandbox import Command, Profile, collected
+from folkmoot.runner.local.toolchain import discover
 
 
 def _running(marker: str) -> list[int]:

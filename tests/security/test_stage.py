@@ -1,8 +1,8 @@
 import asyncio
 from pathlib import Path
 
-from folkmoot.runner.stage import staged
-from folkmoot.runner.toolchain import discover
+from folkmoot.runner.local.stage import staged
+from folkmoot.runner.local.toolchain import discover
 from tests.fixtures import need
 
 

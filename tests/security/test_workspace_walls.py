@@ -13,7 +13,7 @@ import pytest
 
 from folkmoot.kernel.errors import AlreadyExists, InvalidInput, NotFound, PermissionDenied, Unauthenticated
 from folkmoot.kernel.ids import WorkspaceId
-from folkmoot.runner.toolchain import Toolchains
+from folkmoot.runner.local.toolchain import Toolchains
 from folkmoot.runtime.settings import RunnerSettings
 from folkmoot.runtime.workspace.client import GrpcWorkspace
 from folkmoot.runtime.workspace.port import WorkspaceLost
@@ -110,7 +110,7 @@ async def test_posture(workspace: GrpcWorkspace) -> None:
 
 async def test_environment_is_exactly_the_expected_one(workspace: GrpcWorkspace, toolchains: Toolchains) -> None:
     """No variable of the runner's gets in."""
-    from folkmoot.runner.toolchain import environment
+    from folkmoot.runner.local.toolchain import environment
 
     done = await workspace.run(["env", "-0"])
     seen = dict(pair.split("=", 1) for pair in done.stdout.decode().split("\0") if pair)

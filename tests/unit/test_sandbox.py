@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 
 from folkmoot.kernel.errors import InvalidInput, Misconfigured
-from folkmoot.runner import seccomp
 from folkmoot.runner.files import inside
-from folkmoot.runner.gocache import TARGET, Layers, cached
-from folkmoot.runner.probe import identity
-from folkmoot.runner.sandbox import PRLIMIT, Command, Mount, Profile, arguments, explained
-from folkmoot.runner.stage import Stage, open_to_all
-from folkmoot.runner.toolchain import Toolchains, _etc, environment
+from folkmoot.runner.local import seccomp
+from folkmoot.runner.local.gocache import TARGET, Layers, cached
+from folkmoot.runner.local.probe import identity
+from folkmoot.runner.local.sandbox import PRLIMIT, Command, Mount, Profile, arguments, explained
+from folkmoot.runner.local.stage import Stage, open_to_all
+from folkmoot.runner.local.toolchain import Toolchains, _etc, environment
 
 MOUNTS = (
     Mount(kind="ro", source="/usr", target="/usr"),

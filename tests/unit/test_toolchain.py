@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from folkmoot.kernel.errors import Misconfigured
-from folkmoot.runner.toolchain import Toolchains, _etc, discover
+from folkmoot.runner.local.toolchain import Toolchains, _etc, discover
 
 
 @pytest.fixture

@@ -66,7 +66,7 @@ def _git() -> Finding:
 
 async def _sandbox() -> list[Finding]:
     """What the runner itself finds when it makes a real sandbox, and what a workspace would have in it."""
-    from folkmoot.runner.probe import probe
+    from folkmoot.runner.local.probe import probe
 
     with tempfile.TemporaryDirectory(prefix="moot-doctor-") as folder:
         found = await probe(Path(folder))

@@ -9,11 +9,12 @@ from folkmoot.kernel import subjects
 from folkmoot.kernel.errors import CallerError, FailedPrecondition, InvalidInput, NeedsPerson, ResourceExhausted
 from folkmoot.kernel.events import START, Fact, Stored
 from folkmoot.kernel.facts import WorkspaceReady, WorkspaceRefused, WorkspaceRequested
-from folkmoot.runner import service, toolchain
+from folkmoot.runner import service
 from folkmoot.runner.checkout import Tree
+from folkmoot.runner.local import toolchain
+from folkmoot.runner.local.places import Sources
+from folkmoot.runner.local.probe import require
 from folkmoot.runner.mirrors import Mirrors
-from folkmoot.runner.places import Sources
-from folkmoot.runner.probe import require
 from folkmoot.runner.repository_service import RepositoryServicer
 from folkmoot.runner.service import WorkspaceServicer
 from folkmoot.runner.workspace import Wish

@@ -15,7 +15,7 @@ from folkmoot.kernel.errors import FailedPrecondition, InvalidInput, Unavailable
 from folkmoot.kernel.evidence import ArtifactRef, PackedFile
 from folkmoot.kernel.ids import CommitId
 from folkmoot.runner import policy, testfiles
-from folkmoot.runner.sandbox import REPO, Command, Ended
+from folkmoot.runner.local.sandbox import REPO, Command, Ended
 from folkmoot.runtime.workspace.port import Chunk, WorkspaceLost
 
 BASE = "/base.git"

@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 
 from folkmoot.kernel.errors import Unavailable
-from folkmoot.runner.pipes import feed
+from folkmoot.runner.local.pipes import feed
 from folkmoot.runtime.settings import inherited
 
 TIMEOUT_S = 60.0

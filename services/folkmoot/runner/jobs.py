@@ -6,8 +6,8 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import AbstractContextManager, ExitStack, asynccontextmanager
 
 from folkmoot.kernel.errors import FolkmootError, NotFound
-from folkmoot.runner import sandbox
-from folkmoot.runner.sandbox import Command, Ended, Profile
+from folkmoot.runner.local import sandbox
+from folkmoot.runner.local.sandbox import Command, Ended, Profile
 from folkmoot.runtime.workspace.port import NOT_OPEN, Chunk, WorkspaceLost
 
 log = logging.getLogger(__name__)

@@ -13,7 +13,7 @@ from folkmoot.kernel.ids import RepositoryId, TaskId, WorkspaceId, commit_id, to
 from folkmoot.runner.checkout import Tree
 from folkmoot.runner.files import inside
 from folkmoot.runner.jobs import Part
-from folkmoot.runner.sandbox import Command, Ended
+from folkmoot.runner.local.sandbox import Command, Ended
 from folkmoot.runner.workspace import Manifest, Wish, Workspace
 from folkmoot.runner.workspaces import Workspaces
 from folkmoot.runtime.grpc.server import Context, bearer

@@ -16,11 +16,12 @@ import msgspec
 
 from folkmoot.kernel.errors import FailedPrecondition, InvalidInput, NotFound
 from folkmoot.kernel.ids import CommitId, RepositoryId, TaskId, WorkspaceId, workspace_id
-from folkmoot.runner import checkout, files, gocache
+from folkmoot.runner import checkout, files
 from folkmoot.runner.checkout import Output, Stock, Tree
-from folkmoot.runner.gocache import Layers
 from folkmoot.runner.jobs import CLOSED, Jobs, Part, Turns
-from folkmoot.runner.sandbox import Command, Ended, Profile
+from folkmoot.runner.local import gocache
+from folkmoot.runner.local.gocache import Layers
+from folkmoot.runner.local.sandbox import Command, Ended, Profile
 from folkmoot.runtime.settings import RunnerSettings
 from folkmoot.runtime.workspace.port import Entry, WorkspaceLost
 

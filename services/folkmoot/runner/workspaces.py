@@ -27,11 +27,12 @@ from folkmoot.kernel.errors import (
     Unavailable,
 )
 from folkmoot.kernel.ids import WorkspaceId
-from folkmoot.runner import observed, orphans, store, watch
-from folkmoot.runner.gocache import GoCache
-from folkmoot.runner.places import Places, Sources, remove, write
-from folkmoot.runner.stage import staged
-from folkmoot.runner.toolchain import Toolchains
+from folkmoot.runner import observed, store
+from folkmoot.runner.local import orphans, watch
+from folkmoot.runner.local.gocache import GoCache
+from folkmoot.runner.local.places import Places, Sources, remove, write
+from folkmoot.runner.local.stage import staged
+from folkmoot.runner.local.toolchain import Toolchains
 from folkmoot.runner.workspace import Manifest, Wish, Workspace
 from folkmoot.runtime.clock import Clock
 from folkmoot.runtime.settings import RunnerSettings

@@ -6,9 +6,9 @@ from pathlib import Path
 import msgspec
 
 from folkmoot.kernel.errors import FolkmootError, Misconfigured
-from folkmoot.runner.sandbox import Command, Profile, collected
-from folkmoot.runner.stage import Stage, staged
-from folkmoot.runner.toolchain import Toolchains, discover, environment
+from folkmoot.runner.local.sandbox import Command, Profile, collected
+from folkmoot.runner.local.stage import Stage, staged
+from folkmoot.runner.local.toolchain import Toolchains, discover, environment
 from folkmoot.runtime.settings import RunnerSettings
 
 _TIMEOUT_S = 30.0

@@ -18,9 +18,9 @@ from pathlib import Path
 import msgspec
 
 from folkmoot.kernel.errors import FolkmootError
-from folkmoot.runner.sandbox import HOME, REPO, Command, Limits, Mount, Profile, collected
-from folkmoot.runner.stage import Stage
-from folkmoot.runner.toolchain import Toolchains, environment
+from folkmoot.runner.local.sandbox import HOME, REPO, Command, Limits, Mount, Profile, collected
+from folkmoot.runner.local.stage import Stage
+from folkmoot.runner.local.toolchain import Toolchains, environment
 
 log = logging.getLogger(__name__)
 

@@ -19,8 +19,8 @@ import msgspec
 
 from folkmoot.kernel.errors import InvalidInput, Misconfigured
 from folkmoot.kernel.evidence import CommandEnd
-from folkmoot.runner import watch
-from folkmoot.runner.pipes import Pipes, descriptors, feed, reader
+from folkmoot.runner.local import watch
+from folkmoot.runner.local.pipes import Pipes, descriptors, feed, reader
 from folkmoot.runtime.workspace.port import WorkspaceLost
 
 UID = 65534

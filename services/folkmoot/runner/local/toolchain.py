@@ -18,7 +18,7 @@ from pathlib import Path
 import msgspec
 
 from folkmoot.kernel.errors import Misconfigured
-from folkmoot.runner.sandbox import HOME, PRLIMIT, Mount
+from folkmoot.runner.local.sandbox import HOME, PRLIMIT, Mount
 from folkmoot.runtime.settings import inherited
 
 PYTHON = "/opt/python"

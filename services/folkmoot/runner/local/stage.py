@@ -19,8 +19,8 @@ from pathlib import Path
 import msgspec
 
 from folkmoot.kernel.errors import Misconfigured
-from folkmoot.runner.sandbox import Command, Mount, Profile, collected
-from folkmoot.runner.toolchain import Toolchains
+from folkmoot.runner.local.sandbox import Command, Mount, Profile, collected
+from folkmoot.runner.local.toolchain import Toolchains
 
 log = logging.getLogger(__name__)
 

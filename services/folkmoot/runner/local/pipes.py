@@ -6,7 +6,7 @@ import os
 import platform
 from collections.abc import Iterator
 
-from folkmoot.runner import seccomp
+from folkmoot.runner.local import seccomp
 
 _PIECE = 256 * 1024
 

@@ -18,12 +18,12 @@ from folkmoot.kernel.ids import CommitId, RepositoryId
 from folkmoot.runner import checkout, policy
 from folkmoot.runner.checkout import Tree
 from folkmoot.runner.extraction import decoded
-from folkmoot.runner.gocache import GoCache, Layers
 from folkmoot.runner.jobs import Jobs, Turns
+from folkmoot.runner.local.gocache import GoCache, Layers
+from folkmoot.runner.local.sandbox import HOME, REPO, Limits, Mount, Profile
+from folkmoot.runner.local.stage import Stage
+from folkmoot.runner.local.toolchain import Toolchains, environment
 from folkmoot.runner.recent import Recent, Span
-from folkmoot.runner.sandbox import HOME, REPO, Limits, Mount, Profile
-from folkmoot.runner.stage import Stage
-from folkmoot.runner.toolchain import Toolchains, environment
 from folkmoot.runner.workspace import Manifest, Queues, Wish, Workspace
 from folkmoot.runtime.settings import RunnerSettings
 

@@ -1,0 +1,1 @@
+"""Workspaces on this machine, in bubblewrap."""
