@@ -31,7 +31,7 @@ demo: setup ## one story, several agents, one decision; no account, no GPU, no D
 	@moot demo
 
 test: setup lint ## everything that must hold
-	@python -m pytest
+	@python -m pytest --numprocesses auto --dist worksteal
 
 bench: setup ## measured ratios to floors taken in the same run
 	@python -m tests.bench
