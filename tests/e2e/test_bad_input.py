@@ -78,12 +78,21 @@ def test_a_wrong_call_is_usage(moot: Moot, tmp_path: Path, arguments: Sequence[s
     assert not (tmp_path / "folder" / "ran").exists()
 
 
-def test_a_base_that_is_not_there_starts_no_platform(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--base", "nope"], "names no commit"),
+        (["--rigor", "L1", "--max-agents", "5"], "max_agents: more join at L2 and L3 only"),
+        (["--rigor", "L9"], "none of L0, L1"),
+        (["--analysis", "--check", "true"], "checks: an analysis ends in a document"),
+    ],
+)
+def test_a_wish_that_cannot_be_starts_no_platform(tmp_path: Path, arguments: Sequence[str], says: str) -> None:
     """Where none is up: the answer comes at once, and nothing is left behind."""
     Repo(tmp_path / "repo").commit(SMALL)
-    wish = ["solve", "x", "--repo", str(tmp_path / "repo"), "--base", "nope", "--model-url", NOWHERE, "--model", "m"]
-    done = Moot(tmp_path / "data")(*wish)
-    assert (done.code, done.out, done.err.count("\n")) == (2, "", 1), done
+    wish = ["solve", "x", "--repo", str(tmp_path / "repo"), "--model-url", NOWHERE, "--model", "m"]
+    done = Moot(tmp_path / "data")(*wish, *arguments)
+    assert (done.code, done.out, says in done.err) == (2, "", True), done
     assert list((tmp_path / "data").iterdir()) == []
 
 

@@ -64,6 +64,8 @@ async def test_an_abstention_says_what_would_settle_it(platform: Platform) -> No
 async def test_solve_hands_on_limits_of_the_whole_task(platform: Platform, repository: Repository) -> None:
     """What is not given does not hold, and is not sent."""
     options = [
+        "--rigor",
+        "L2",
         "--max-agents",
         "4",
         "--agents",

@@ -36,7 +36,15 @@ def test_a_number_of_agents_is_that_number() -> None:
 def test_at_most_is_not_less_than_at_first(most: int) -> None:
     """Nor more than there are seats."""
     with pytest.raises(InvalidInput, match="max_agents"):
-        spec(agents=2, max_agents=most)
+        spec(rigor="L2", agents=2, max_agents=most)
+
+
+@pytest.mark.parametrize("rigor", ["", "L0", "L1"])
+def test_nobody_joins_where_nothing_is_weighed(rigor: str) -> None:
+    """Below L2 all are asked at once: a larger number for later is refused, and not one that asks for nobody more."""
+    with pytest.raises(InvalidInput, match="max_agents: more join at L2 and L3 only"):
+        spec(rigor=rigor, agents=2, max_agents=4)
+    assert spec(rigor=rigor, agents=2, max_agents=2).max_agents == 2
 
 
 def test_limits_of_the_task_hold_as_far_as_they_are_given() -> None:
@@ -61,7 +69,7 @@ def test_superseded_tests_are_named_once() -> None:
 def test_a_story_hands_them_on_to_its_tasks() -> None:
     """What was submitted is what is asked."""
     story = StoryId("s-1")
-    asked = spec_of(task(agents=2, max_agents=4, superseded=["t::a"], total=pb.Budget(tokens=9)), story)
+    asked = spec_of(task(rigor="L2", agents=2, max_agents=4, superseded=["t::a"], total=pb.Budget(tokens=9)), story)
     told = submission(asked, actor="ann")
     assert (told.max_agents, told.superseded, told.total) == (4, ("t::a",), asked.total)
     assert asked.task_id == as_one(story)

@@ -22,8 +22,10 @@ from folkmoot.cli.report import report
 from folkmoot.cli.screen import progress
 from folkmoot.cli.text import headline
 from folkmoot.kernel.errors import InvalidInput
+from folkmoot.kernel.ids import TaskId
 from folkmoot.kernel.task import MAX_TEXT_CHARS, ModelChoice
 from folkmoot.runtime import settings as configuration
+from folkmoot.runtime.grpc.results import spec_from_wire
 from folkmoot.runtime.settings import ModelSettings, Settings
 
 NO_MODEL_HINT = (
@@ -31,6 +33,9 @@ NO_MODEL_HINT = (
     "set FOLKMOOT_MODEL_URL and FOLKMOOT_MODEL_NAME, or write them into folkmoot.toml in the data folder; `moot demo` "
     "needs no model"
 )
+
+NOT_ASKED = TaskId("t-0")
+"""What is wrong with a wish is said before a platform is started for it."""
 
 
 class Wish(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,6 +73,7 @@ async def solve(wish: Wish, *, as_json: bool) -> Code:
         say(f"! {changed} uncommitted change{'s' if changed > 1 else ''} in {located} will not be seen")
     settings = configuration.load()
     complete = msgspec.structs.replace(wish, text=text, repo=located, title=wish.title or headline(text))
+    spec_from_wire(to_task(complete), NOT_ASKED)
     with interruptible():
         async with _platform(settings, complete) as (target, final), connected(target) as client:
             return await report(client, await ask(client, final), as_json=as_json)

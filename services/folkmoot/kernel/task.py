@@ -37,6 +37,8 @@ class Rigor(StrEnum):
 
 
 DEFAULT_AGENTS = {Rigor.L0: 1, Rigor.L1: 3, Rigor.L2: 3, Rigor.L3: 3}
+JOINED = (Rigor.L2, Rigor.L3)
+"""Where more agents may join: what they propose is weighed against the rest."""
 DEFAULT_MAX_AGENTS = {Rigor.L0: 0, Rigor.L1: 0, Rigor.L2: 5, Rigor.L3: 5}
 """Where the caller leaves both numbers to the rigor."""
 
@@ -138,6 +140,13 @@ def digest(spec: TaskSpec) -> str:
     """
     content = {k: v for k, v in msgspec.to_builtins(spec).items() if _LATER.get(k, ...) != v}
     return hashlib.sha256(msgspec.json.encode(content, order="deterministic")).hexdigest()
+
+
+def asked(spec: TaskSpec) -> TaskSpec:
+    """`validated`, and what is refused of new tasks only: logs hold some of before. Raises InvalidInput."""
+    if spec.max_agents > spec.agents and spec.rigor not in JOINED:
+        raise InvalidInput("max_agents", f"more join at L2 and L3 only, and this is {spec.rigor}: give `agents`")
+    return validated(spec)
 
 
 def validated(spec: TaskSpec) -> TaskSpec:

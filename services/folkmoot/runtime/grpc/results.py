@@ -22,7 +22,7 @@ from folkmoot.kernel.task import (
     Role,
     TaskKind,
     TaskSpec,
-    validated,
+    asked,
 )
 
 NO_STORY = StoryId("")
@@ -37,7 +37,7 @@ _DECIDED_BY_NAMES = {number: by for by, number in _DECIDED_BY.items()}
 def spec_from_wire(task: pb.Task, task_id: TaskId, story_id: StoryId = NO_STORY) -> TaskSpec:
     """The task with defaults filled in; raises InvalidInput naming the wire's field."""
     rigor, kind = rigor_from_wire(task.rigor or Rigor.L1), kind_from_wire(task.kind)
-    return validated(
+    return asked(
         TaskSpec(
             task_id=task_id,
             story_id=story_id,
