@@ -13,8 +13,9 @@ from pathlib import Path
 from uuid import uuid4
 
 from folkmoot.runner.checkout import BASE
+from folkmoot.runner.command import REPO, Command
 from folkmoot.runner.local import sandbox, seccomp
-from folkmoot.runner.local.sandbox import HOME, REPO, Command, Limits, Mount, Profile
+from folkmoot.runner.local.sandbox import HOME, Limits, Mount, Profile
 from folkmoot.runner.local.toolchain import Toolchains, environment
 from folkmoot.runtime.settings import inherited
 from tests.bench.stage import CHECK, TEST

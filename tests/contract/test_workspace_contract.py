@@ -168,7 +168,7 @@ async def test_closed(runner: Bench, workspace: GrpcWorkspace) -> None:
     await workspace.close()
     with pytest.raises(WorkspaceLost):
         await workspace.read("README.md")
-    assert list(runner.registry.folder.iterdir()) == []
+    assert list(runner.places.iterdir()) == []
 
 
 async def _lost(workspace: GrpcWorkspace, argv: list[str]) -> bool:

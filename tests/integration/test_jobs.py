@@ -1,15 +1,17 @@
 """Commands under way: whoever listens to one hears how it ended, in whatever moment that was."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterator
-from contextlib import aclosing, contextmanager
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from pathlib import Path
 
 import pytest
 
 from folkmoot.kernel.errors import NotFound
+from folkmoot.runner.command import Command, Ended, Sink
 from folkmoot.runner.jobs import Jobs, Part, Turns
-from folkmoot.runner.local.sandbox import Command, Profile
+from folkmoot.runner.local import sandbox
+from folkmoot.runner.local.sandbox import Profile
 from folkmoot.runner.local.toolchain import Toolchains
 from tests.fixtures.workspace import toolchains
 
@@ -18,10 +20,8 @@ __all__ = ["toolchains"]
 BOUND_S = 10.0
 
 
-@contextmanager
-def never() -> Iterator[Profile]:
+async def never(_: Command, __: Sink) -> Ended:
     pytest.fail("the command was begun")
-    yield
 
 
 async def heard(stream: AsyncGenerator[Part, None]) -> None:
@@ -46,17 +46,16 @@ async def test_a_listener_that_is_behind_hears_of_the_end(tmp_path: Path, toolch
     script = "for i in 1 2 3 4 5 6 7 8 9; do echo $i; sleep 0.05; done"
     command = Command(argv=("sh", "-c", script), cwd="/")
 
-    @contextmanager
-    def lease() -> Iterator[Profile]:
+    async def run(command: Command, sink: Sink) -> Ended:
         try:
-            yield profile
+            return await sandbox.run(profile, command, sink)
         finally:
             over.set()
 
     over = asyncio.Event()
     async with asyncio.TaskGroup() as group:
         jobs = Jobs(group)
-        async with aclosing(jobs.stream(lease, command, Turns(1))) as stream:
+        async with aclosing(jobs.stream(run, command, Turns(1))) as stream:
             await anext(stream)
             await over.wait()
             await jobs.end()

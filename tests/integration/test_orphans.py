@@ -9,8 +9,9 @@ from pathlib import Path
 
 import msgspec
 
+from folkmoot.runner.command import Command
 from folkmoot.runner.local import orphans
-from folkmoot.runner.local.sandbox import Command, Profile, collected
+from folkmoot.runner.local.sandbox import Profile, collected
 from folkmoot.runner.local.stage import staged
 from folkmoot.runner.local.toolchain import discover
 

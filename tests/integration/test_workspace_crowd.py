@@ -94,7 +94,7 @@ async def test_the_same_workspace_opened_and_closed_at_once(runner: Bench) -> No
     opened = [await registry.open(mine, 60.0) for _ in range(2)]
     assert opened[0].token == opened[1].token
     assert [m.wish for m in registry.listed()] == [mine]
-    assert [p.name for p in registry.folder.iterdir()] == [mine.workspace_id]
+    assert [p.name for p in runner.places.iterdir()] == [mine.workspace_id]
 
 
 async def test_opens_that_fail_leave_nothing(runner: Bench) -> None:
@@ -102,7 +102,7 @@ async def test_opens_that_fail_leave_nothing(runner: Bench) -> None:
     for n in range(3):
         with pytest.raises(NotFound):
             await runner.registry.open(wish(runner, f"a-{n}", "r-unknown"), 60.0)
-    assert list(runner.registry.folder.iterdir()) == []
+    assert list(runner.places.iterdir()) == []
 
 
 async def test_a_clock_that_jumps_ends_no_lease(tmp_path: Path, toolchains: Toolchains) -> None:
@@ -124,7 +124,7 @@ async def test_an_open_that_meets_the_runners_end_is_no_callers_mistake(runner: 
             await asyncio.sleep(0.001)
         await runner.registry.drain()
     assert opening.result()
-    assert list(runner.registry.folder.iterdir()) == []
+    assert list(runner.places.iterdir()) == []
 
 
 async def _unavailable(runner: Bench) -> bool:

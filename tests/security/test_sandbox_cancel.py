@@ -2,7 +2,8 @@ import asyncio
 import secrets
 from pathlib import Path
 
-from folkmoot.runner.local.sandbox import Command, Profile, collected
+from folkmoot.runner.command import Command
+from folkmoot.runner.local.sandbox import Profile, collected
 from folkmoot.runner.local.toolchain import discover
 
 

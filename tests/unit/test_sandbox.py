@@ -6,11 +6,12 @@ from pathlib import Path
 import pytest
 
 from folkmoot.kernel.errors import InvalidInput, Misconfigured
+from folkmoot.runner.command import Command
 from folkmoot.runner.files import inside
 from folkmoot.runner.local import seccomp
 from folkmoot.runner.local.gocache import TARGET, Layers, cached
 from folkmoot.runner.local.probe import identity
-from folkmoot.runner.local.sandbox import PRLIMIT, Command, Mount, Profile, arguments, explained
+from folkmoot.runner.local.sandbox import PRLIMIT, Mount, Profile, arguments, explained
 from folkmoot.runner.local.stage import Stage, open_to_all
 from folkmoot.runner.local.toolchain import Toolchains, _etc, environment
 

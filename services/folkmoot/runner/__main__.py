@@ -12,11 +12,12 @@ from folkmoot.kernel.facts import WorkspaceReady, WorkspaceRefused, WorkspaceReq
 from folkmoot.runner import service
 from folkmoot.runner.checkout import Tree
 from folkmoot.runner.local import toolchain
-from folkmoot.runner.local.places import Sources
+from folkmoot.runner.local.making import local
 from folkmoot.runner.local.probe import require
 from folkmoot.runner.mirrors import Mirrors
 from folkmoot.runner.repository_service import RepositoryServicer
 from folkmoot.runner.service import WorkspaceServicer
+from folkmoot.runner.stock import Sources
 from folkmoot.runner.workspace import Wish
 from folkmoot.runner.workspaces import Opened, Overfilled, Workspaces, workspaces
 from folkmoot.runtime.clock import SystemClock
@@ -49,18 +50,14 @@ async def serve(settings: Settings, announcement: Announcement, stop: asyncio.Ev
     async with connect(settings.log, source=f"/runner/{instance('runner')}", clock=clock) as bus:
         mirrors = Mirrors(settings.data_folder / "mirrors", bus.artifacts, settings.runner)
         mirrors.sweep()
-        async with workspaces(
-            folder,
-            toolchains,
-            sources=Sources(
-                objects=mirrors.objects,
-                bundles=mirrors.bundle_of,
-                changes=mirrors.changes,
-                exhibits=bus.artifacts.get,
-            ),
-            settings=settings.runner,
-            clock=clock,
-        ) as registry:
+        sources = Sources(
+            objects=mirrors.objects,
+            bundles=mirrors.bundle_of,
+            changes=mirrors.changes,
+            exhibits=bus.artifacts.get,
+        )
+        backend = local(folder, toolchains, sources=sources, settings=settings.runner)
+        async with workspaces(folder, backend, settings=settings.runner, clock=clock) as registry:
             await _serve(settings, announcement, stop, registry, mirrors, bus)
 
 

@@ -15,7 +15,9 @@ from folkmoot.kernel.errors import FailedPrecondition, InvalidInput, Unavailable
 from folkmoot.kernel.evidence import ArtifactRef, PackedFile
 from folkmoot.kernel.ids import CommitId
 from folkmoot.runner import policy, testfiles
-from folkmoot.runner.local.sandbox import REPO, Command, Ended
+from folkmoot.runner.border.entries import raw_entries
+from folkmoot.runner.border.tree import unfit
+from folkmoot.runner.command import REPO, Command, Ended
 from folkmoot.runtime.workspace.port import Chunk, WorkspaceLost
 
 BASE = "/base.git"
@@ -92,7 +94,7 @@ def overlaid(tree: Tree, changes: bytes) -> tuple[tuple[bytes, ...], tuple[bytes
     if not tree.overlay:
         return (), ()
     protected, exact = _matcher(tree.protected), tree.overlay == EXACT
-    entries = policy.raw_entries(changes)
+    entries = raw_entries(changes)
     added = [e.path for e in entries if e.added]
     gone = [p for p in added if policy.steers(p) or (exact and policy.matches(protected, p))]
     kept = [e.path for e in entries if not e.added and policy.matches(protected, e.path)]
@@ -239,7 +241,7 @@ def _wishes(files: Sequence[PackedFile]) -> Iterator[bytes]:
     """Only what is a test by its path may take the place of another file. Raises InvalidInput("exhibit")."""
     for file in files:
         path = file.path.encode("utf-8", "surrogateescape")
-        if reason := policy.unfit(path):
+        if reason := unfit(path):
             raise InvalidInput("exhibit", reason)
         yield (b"+" if testfiles.of_tests(file.path) else b"=") + path
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from folkmoot.kernel.errors import InvalidInput, NotFound, ResourceExhausted
 from folkmoot.runner.checkout import Output, Shell
-from folkmoot.runner.local.sandbox import REPO
+from folkmoot.runner.command import REPO
 from folkmoot.runtime.workspace.port import Entry
 
 _MISSING, _OUTSIDE, _FULL = 44, 45, 48

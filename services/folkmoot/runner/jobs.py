@@ -2,19 +2,16 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from contextlib import AbstractContextManager, ExitStack, asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import ExitStack, asynccontextmanager
 
 from folkmoot.kernel.errors import FolkmootError, NotFound
-from folkmoot.runner.local import sandbox
-from folkmoot.runner.local.sandbox import Command, Ended, Profile
+from folkmoot.runner.command import Command, Ended, Run
 from folkmoot.runtime.workspace.port import NOT_OPEN, Chunk, WorkspaceLost
 
 log = logging.getLogger(__name__)
 
 Part = Chunk | Ended
-Lease = Callable[[], AbstractContextManager[Profile]]
-"""A kind of sandbox, for as long as one command runs."""
 CLOSED = f"{NOT_OPEN} any more"
 _AHEAD = 8
 """Pieces read ahead of a slow listener; then the command waits, and its time runs."""
@@ -51,7 +48,7 @@ class Jobs:
         self._running: set[asyncio.Task[None]] = set()
         self._closed = False
 
-    async def stream(self, lease: Lease, command: Command, turns: Turns) -> AsyncGenerator[Part, None]:
+    async def stream(self, run: Run, command: Command, turns: Turns) -> AsyncGenerator[Part, None]:
         """Pieces of output, then how it ended; its time-out begins with its turn. Leaving it ends the command.
 
         Raises NotFound when the workspace is closed, WorkspaceLost, Misconfigured.
@@ -59,7 +56,7 @@ class Jobs:
         if self._closed:
             raise NotFound(CLOSED)
         parts: asyncio.Queue[Part | FolkmootError] = asyncio.Queue(_AHEAD)
-        task = self._group.create_task(self._run(lease, command, turns, parts), name="command")
+        task = self._group.create_task(self._run(run, command, turns, parts), name="command")
         self._running.add(task)
         task.add_done_callback(self._running.discard)
         # By callback: a task that is cancelled before its first step never gets to say anything.
@@ -88,15 +85,14 @@ class Jobs:
             await asyncio.wait(self._running)
 
     async def _run(
-        self, lease: Lease, command: Command, turns: Turns, parts: "asyncio.Queue[Part | FolkmootError]"
+        self, run: Run, command: Command, turns: Turns, parts: "asyncio.Queue[Part | FolkmootError]"
     ) -> None:
         async def tell(stream: str, data: bytes) -> None:
             await parts.put(Chunk(stream=stream, data=data))
 
         try:
             async with turns.turn():
-                with lease() as profile:
-                    ended: Part | FolkmootError = await sandbox.run(profile, command, tell)
+                ended: Part | FolkmootError = await run(command, tell)
         except FolkmootError as error:
             ended = error
         except Exception:

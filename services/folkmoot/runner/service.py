@@ -11,9 +11,9 @@ from folkmoot.kernel.errors import InvalidInput, NotFound
 from folkmoot.kernel.evidence import ArtifactRef
 from folkmoot.kernel.ids import RepositoryId, TaskId, WorkspaceId, commit_id, token
 from folkmoot.runner.checkout import Tree
+from folkmoot.runner.command import Command, Ended
 from folkmoot.runner.files import inside
 from folkmoot.runner.jobs import Part
-from folkmoot.runner.local.sandbox import Command, Ended
 from folkmoot.runner.workspace import Manifest, Wish, Workspace
 from folkmoot.runner.workspaces import Workspaces
 from folkmoot.runtime.grpc.server import Context, bearer

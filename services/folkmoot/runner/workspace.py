@@ -1,16 +1,14 @@
 """One open workspace: what it is for, and everything that can be done in it.
 
-What is in `repo` and `home` is hostile: every git command and every file operation on it runs inside the sandbox. Only
-plain files are read from outside (`files.plain`).
+What is in it is hostile: every git command and every file operation on it runs inside its room. Only what a room can
+read without any process of the workspace's is read so (`Room.plain`).
 """
 
-import asyncio
-import contextlib
 import time
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from datetime import datetime
-from pathlib import Path
+from typing import Protocol
 
 import msgspec
 
@@ -18,10 +16,8 @@ from folkmoot.kernel.errors import FailedPrecondition, InvalidInput, NotFound
 from folkmoot.kernel.ids import CommitId, RepositoryId, TaskId, WorkspaceId, workspace_id
 from folkmoot.runner import checkout, files
 from folkmoot.runner.checkout import Output, Stock, Tree
+from folkmoot.runner.command import Command, Ended, Sink
 from folkmoot.runner.jobs import CLOSED, Jobs, Part, Turns
-from folkmoot.runner.local import gocache
-from folkmoot.runner.local.gocache import Layers
-from folkmoot.runner.local.sandbox import Command, Ended, Profile
 from folkmoot.runtime.settings import RunnerSettings
 from folkmoot.runtime.workspace.port import Entry, WorkspaceLost
 
@@ -61,22 +57,34 @@ class Queues(msgspec.Struct, frozen=True, kw_only=True):
     """What agents and examinations run."""
 
 
+class Room(Protocol):
+    """Where the commands of one workspace run, and what they leave is kept. Each backend has its own."""
+
+    async def run(self, command: Command, sink: Sink) -> Ended:
+        """As `command.Run` says."""
+        ...
+
+    async def plain(self, path: bytes, limit: int) -> bytes | None:
+        """A file's content, where the room can read it without a command; else, and for whatever is not simply a file
+        of at most `limit` bytes, None."""
+        ...
+
+
 class Workspace:
     """One open workspace. All methods raise NotFound once it is closed, WorkspaceLost when the sandbox breaks."""
 
-    def __init__(
-        self, folder: Path, manifest: Manifest, profile: Profile, jobs: Jobs, queues: Queues, settings: RunnerSettings
-    ) -> None:
-        self.folder = folder
+    def __init__(self, manifest: Manifest, room: Room, jobs: Jobs, queues: Queues, settings: RunnerSettings) -> None:
         self.manifest = manifest
-        self._profile = profile
+        self.room = room
         self._jobs = jobs
         self._queues = queues
         self._settings = settings
-        self.go: Layers | None = None
-        """Go's build cache, once Go is known to be spoken."""
         self._stock: Stock | None = None
         self._whole = True
+
+    @property
+    def wish(self) -> Wish:
+        return self.manifest.wish
 
     def defer(self, stock: Stock) -> None:
         """The first command makes the check-out, from what `stock` says and `skeleton` laid there."""
@@ -88,13 +96,13 @@ class Workspace:
         if stock is not None:
             return self._first(stock, command)
         self._need_whole()
-        return self._jobs.stream(self._leased, command, self._queues.theirs)
+        return self._jobs.stream(self.room.run, command, self._queues.theirs)
 
     async def _first(self, stock: Stock, command: Command) -> AsyncGenerator[Part, None]:
         """The check-out and the command in one sandbox: nothing of the check-out is said or counted as the command's,
         and its end is told from the command's by what was said before that began. Raises what `checkout.fill` does."""
         both = checkout.behind(self.manifest.wish.tree, stock, command)
-        async with aclosing(self._jobs.stream(self._leased, both, self._queues.theirs)) as parts:
+        async with aclosing(self._jobs.stream(self.room.run, both, self._queues.theirs)) as parts:
             early = await checkout.filled(parts)
             self._whole, began = True, time.monotonic()
             for piece in early:
@@ -106,19 +114,11 @@ class Workspace:
         if not self._whole:
             raise FailedPrecondition("deferred", "the first command makes the check-out, and it has not done so")
 
-    @contextlib.contextmanager
-    def _leased(self) -> Iterator[Profile]:
-        if self.go is None:
-            yield self._profile
-            return
-        with self.go.taken() as mount:
-            yield gocache.cached(self._profile, mount)
-
     async def shell(self, argv: Sequence[str | bytes], stdin: bytes, limit: int) -> Output:
         self._need_whole()
         command = Command(argv=tuple(argv), stdin=stdin, timeout_s=_OWN_TIMEOUT_S, output_limit=limit)
         streams: dict[str, list[bytes]] = {"stdout": [], "stderr": []}
-        async for part in self._jobs.stream(self._leased, command, self._queues.ours):
+        async for part in self._jobs.stream(self.room.run, command, self._queues.ours):
             if isinstance(part, Ended):
                 return Output(ended=part, stdout=b"".join(streams["stdout"]), stderr=b"".join(streams["stderr"]))
             streams[part.stream].append(part.data)
@@ -128,7 +128,7 @@ class Workspace:
         if self.ended:
             raise NotFound(CLOSED)
         self._need_whole()
-        found = await asyncio.to_thread(files.plain, self.folder / "repo", path, limit)
+        found = await self.room.plain(path, limit)
         return await files.read(self.shell, path, limit) if found is None else found
 
     async def write(self, path: bytes, content: bytes, *, append: bool) -> None:

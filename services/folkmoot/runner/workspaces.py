@@ -1,6 +1,6 @@
 """The open workspaces of one runner: leases, tokens, room.
 
-A workspace is a folder with a manifest; a runner that starts finds them again.
+What a workspace is made of is its backend's affair; a runner that starts finds its predecessor's again.
 """
 
 import asyncio
@@ -11,6 +11,7 @@ import logging
 import os
 import secrets
 from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
 from datetime import datetime, timedelta
 from pathlib import Path
 from weakref import WeakValueDictionary
@@ -28,11 +29,7 @@ from folkmoot.kernel.errors import (
 )
 from folkmoot.kernel.ids import WorkspaceId
 from folkmoot.runner import observed, store
-from folkmoot.runner.local import orphans, watch
-from folkmoot.runner.local.gocache import GoCache
-from folkmoot.runner.local.places import Places, Sources, remove, write
-from folkmoot.runner.local.stage import staged
-from folkmoot.runner.local.toolchain import Toolchains
+from folkmoot.runner.backend import Backend
 from folkmoot.runner.workspace import Manifest, Wish, Workspace
 from folkmoot.runtime.clock import Clock
 from folkmoot.runtime.settings import RunnerSettings
@@ -59,11 +56,10 @@ class Opened(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Workspaces:
-    """All of one runner. One process per folder."""
+    """All of one runner."""
 
-    def __init__(self, places: Places, settings: RunnerSettings, clock: Clock, key: bytes) -> None:
-        self.folder = places.folder
-        self._places = places
+    def __init__(self, backend: Backend, settings: RunnerSettings, clock: Clock, key: bytes) -> None:
+        self._backend = backend
         self._settings = settings
         self._clock = clock
         self._began = clock.now() - timedelta(seconds=clock.monotonic())
@@ -79,7 +75,7 @@ class Workspaces:
 
     async def resume(self) -> int:
         """At start: find the workspaces of a predecessor, remove what is none; says how many were found."""
-        for workspace in await self._places.known():
+        for workspace in await self._backend.known():
             self._open[workspace.manifest.wish.workspace_id] = workspace
         observed.level(len(self._open))
         return len(self._open)
@@ -102,7 +98,7 @@ class Workspaces:
             elif found.manifest.wish != wish:
                 raise AlreadyExists(f"{ident} is open with other content")
             else:
-                self._renew(found, expires_at)
+                await self._renew(found, expires_at)
         return Opened(workspace_id=ident, token=self._token(found.manifest), expires_at=found.manifest.expires_at)
 
     async def close(self, ident: WorkspaceId) -> None:
@@ -111,7 +107,7 @@ class Workspaces:
             workspace = self._open.pop(ident, None)
             if workspace is not None:
                 await workspace.end()
-                await remove(workspace.folder)
+                await self._backend.remove(workspace)
                 observed.level(len(self._open))
         await self._tell_freed()
 
@@ -119,7 +115,7 @@ class Workspaces:
         """Wait until there is room for another one besides `spare`; whoever comes next may still take it."""
         async with self._freed:
             await self._freed.wait_for(lambda: not self._full(spare))
-        while self._cramped():
+        while self._backend.cramped():
             await self._clock.sleep(_LOOK_S)
 
     def _full(self, spare: int) -> bool:
@@ -139,7 +135,7 @@ class Workspaces:
         for ident in expired:
             log.info("workspace %s outlived its lease", ident, extra={"action": "expired", "workspace_id": ident})
             await self.close(ident)
-        await self._places.sweep()
+        await self._backend.sweep(self._open.keys() | self._making)
         return expired
 
     async def keep_swept(self) -> None:
@@ -154,7 +150,7 @@ class Workspaces:
 
     async def drain(self) -> None:
         """End every command; the workspaces stay for the next runner."""
-        self._places.stop()
+        self._backend.stop()
         for workspace in list(self._open.values()):
             await workspace.end()
 
@@ -184,20 +180,17 @@ class Workspaces:
             raise InvalidInput("ttl_s", f"{ttl_s}: a lease is longer than 0 seconds")
         return self._now() + timedelta(seconds=min(ttl_s, self._settings.ttl_s))
 
-    def _renew(self, workspace: Workspace, expires_at: datetime) -> None:
+    async def _renew(self, workspace: Workspace, expires_at: datetime) -> None:
         latest = max(expires_at, workspace.manifest.expires_at)
         renewed = msgspec.structs.replace(workspace.manifest, expires_at=latest)
-        try:
-            write(workspace.folder, renewed)
-        except OSError as error:
-            raise Unavailable(f"{renewed.wish.workspace_id}: {error.strerror}") from error
+        await self._backend.keep(workspace, renewed)
         workspace.manifest = renewed
 
     async def _made(self, wish: Wish, expires_at: datetime, spare: int) -> Workspace:
         if self._full(spare):
             limit = self._settings.max_workspaces - spare
             raise ResourceExhausted(f"{limit} workspaces are open, which is the limit", _RETRY_S)
-        if self._cramped():
+        if self._backend.cramped():
             raise ResourceExhausted(_NO_ROOM, _RETRY_S)
         self._making.add(wish.workspace_id)
         try:
@@ -208,16 +201,16 @@ class Workspaces:
 
     async def _filled(self, wish: Wish, expires_at: datetime) -> Workspace:
         manifest = Manifest(wish=wish, nonce=secrets.token_hex(16), expires_at=expires_at)
-        workspace = await self._places.begun(manifest)
+        workspace = await self._backend.begun(manifest)
         # Before its first command, so that it is ended with all others.
         self._open[wish.workspace_id] = workspace
         try:
-            await self._places.fill(workspace)
+            await self._backend.fill(workspace)
         except BaseException as error:
-            drained, cramped = workspace.ended, self._cramped()
+            drained, cramped = workspace.ended, self._backend.cramped()
             del self._open[wish.workspace_id]
             await workspace.end()
-            await remove(workspace.folder)
+            await self._backend.remove(workspace)
             if drained and isinstance(error, NotFound):
                 # Not the caller's mistake: the next runner opens it.
                 raise Unavailable(f"{wish.workspace_id} was ended while it was opened") from error
@@ -228,36 +221,18 @@ class Workspaces:
             raise
         return workspace
 
-    def _cramped(self) -> bool:
-        return watch.cramped(self._places.folder)
-
 
 @contextlib.asynccontextmanager
 async def workspaces(
-    folder: Path,
-    toolchains: Toolchains,
-    *,
-    sources: Sources,
-    settings: RunnerSettings,
-    clock: Clock,
+    folder: Path, backend: AbstractAsyncContextManager[Backend], *, settings: RunnerSettings, clock: Clock
 ) -> AsyncIterator[Workspaces]:
-    """The registry over `folder`, with what a predecessor left; at the end commands end and workspaces stay.
+    """The registry of `backend`, with what a predecessor left; at the end commands end and workspaces stay. The backend
+    begins once nobody else has `folder`, where the registry's key is.
 
     Raises Misconfigured when another runner has the folder.
     """
-    places = folder / "workspaces"
-    places.mkdir(parents=True, exist_ok=True)
-    places.chmod(0o711)
-    async with (
-        _alone(folder / "lock"),
-        staged(toolchains, uid=settings.sandbox_uid, mark=orphans.mark(folder)) as stage,
-        asyncio.TaskGroup() as group,
-    ):
-        if ended := orphans.end(folder):
-            log.warning("%d sandboxes of a dead runner are ended", ended, extra={"action": "sweep"})
-        shown = await stage.toolchains(toolchains)
-        go = GoCache(folder / "go", shown, stage, group)
-        made = Places(places, shown, sources=sources, settings=settings, group=group, stage=stage, go=go)
+    folder.mkdir(parents=True, exist_ok=True)
+    async with _alone(folder / "lock"), backend as made:
         registry = Workspaces(made, settings, clock, _key(folder / "key"))
         await registry.resume()
         try:

@@ -18,7 +18,8 @@ from pathlib import Path
 import msgspec
 
 from folkmoot.kernel.errors import FolkmootError
-from folkmoot.runner.local.sandbox import HOME, REPO, Command, Limits, Mount, Profile, collected
+from folkmoot.runner.command import REPO, Command
+from folkmoot.runner.local.sandbox import HOME, Limits, Mount, Profile, collected
 from folkmoot.runner.local.stage import Stage
 from folkmoot.runner.local.toolchain import Toolchains, environment
 

@@ -7,23 +7,25 @@ import asyncio
 import logging
 import os
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Collection
 from pathlib import Path
 
 import msgspec
 
-from folkmoot.kernel.errors import InvalidInput, NotFound
-from folkmoot.kernel.evidence import ArtifactRef, PackedFile
-from folkmoot.kernel.ids import CommitId, RepositoryId
-from folkmoot.runner import checkout, policy
+from folkmoot.kernel.errors import NotFound, Unavailable
+from folkmoot.kernel.ids import CommitId, RepositoryId, WorkspaceId
+from folkmoot.runner import checkout
+from folkmoot.runner.border.entries import raw_entries
 from folkmoot.runner.checkout import Tree
-from folkmoot.runner.extraction import decoded
+from folkmoot.runner.command import REPO
 from folkmoot.runner.jobs import Jobs, Turns
+from folkmoot.runner.local import watch
 from folkmoot.runner.local.gocache import GoCache, Layers
-from folkmoot.runner.local.sandbox import HOME, REPO, Limits, Mount, Profile
+from folkmoot.runner.local.room import Folder
+from folkmoot.runner.local.sandbox import HOME, Limits, Mount, Profile
 from folkmoot.runner.local.stage import Stage
 from folkmoot.runner.local.toolchain import Toolchains, environment
-from folkmoot.runner.recent import Recent, Span
+from folkmoot.runner.stock import Sources, Stocks
 from folkmoot.runner.workspace import Manifest, Queues, Wish, Workspace
 from folkmoot.runtime.settings import RunnerSettings
 
@@ -33,33 +35,14 @@ _GO = "go"
 """Folder of a workspace, where its part of Go's cache is."""
 _TRASH = ".trash-"
 
-Bundles = Callable[[RepositoryId, CommitId, CommitId], Awaitable[bytes]]
-"""What is there, and commit, to a bundle of what is between: `Mirrors.bundle_of`."""
-Changes = Callable[[RepositoryId, CommitId, CommitId], Awaitable[bytes]]
-"""Base and commit to what is between, as `git diff-tree --raw -z` says it: `Mirrors.changes`."""
-Exhibits = Callable[[ArtifactRef], Awaitable[bytes]]
-"""`Artifacts.get`."""
-Objects = Callable[[RepositoryId], Path]
-"""`Mirrors.objects`."""
-_EXHIBIT_BYTES = 16 * 1024**2
-"""Twice what `ExtractTests` packs: in JSON bytes are a third longer."""
 _BASES = 1_000
 """That something is remembered of."""
-_ROOM = 16 * 1024**2
-"""Bytes of each kind that are kept for the next check-out."""
-
-
-class Sources(msgspec.Struct, frozen=True, kw_only=True):
-    """Where what is checked out comes from."""
-
-    objects: Objects
-    bundles: Bundles
-    changes: Changes
-    exhibits: Exhibits
 
 
 class Places:
-    """All workspaces' folders, in one."""
+    """All workspaces' folders, in one. A `Backend`."""
+
+    name = "local"
 
     def __init__(
         self,
@@ -75,9 +58,7 @@ class Places:
         self.folder = folder
         self._toolchains = toolchains
         self._objects = sources.objects
-        self._sources = sources
-        self._changes = Recent[Span](_ROOM)
-        self._exhibits = Recent[ArtifactRef](_ROOM)
+        self._stocks = Stocks(sources)
         self._go_at: dict[tuple[RepositoryId, CommitId], bool] = {}
         """Whether Go is spoken at a base, learned from check-outs of it."""
         self._settings = settings
@@ -111,8 +92,8 @@ class Places:
     async def fill(self, workspace: Workspace) -> None:
         """Make the folder and check the commit out. Raises NotFound for an unknown commit, Unavailable when git fails,
         FailedPrecondition("exhibit"); what was made until then stays."""
-        wish, place = workspace.manifest.wish, workspace.folder
-        stock = await self._stock(wish)
+        wish, place = workspace.wish, self._place(workspace)
+        stock = await self._stocks.of(wish)
         self._furnish(place, self._objects(wish.repository_id), wish.tree, stock)
         go = await self._speaks_go(wish) if wish.deferred else None
         if go is None:
@@ -127,7 +108,7 @@ class Places:
     async def _speaks_go(self, wish: Wish) -> bool | None:
         """Whether there is a Go module in it, as far as that is known before the check-out."""
         base = self._go_at.get((wish.repository_id, wish.tree.base))
-        modules = [e for e in policy.raw_entries(await self._changed(wish)) if _is_module(e.path)]
+        modules = [e for e in raw_entries(await self._stocks.changed(wish)) if _is_module(e.path)]
         if base is None or any(e.deleted for e in modules):
             return None
         return base or bool(modules)
@@ -138,40 +119,23 @@ class Places:
                 self._go_at.clear()
             self._go_at[wish.repository_id, wish.tree.base] = go
 
-    async def _stock(self, wish: Wish) -> checkout.Stock:
-        tree, of = wish.tree, wish.repository_id
-        bundle = b"" if tree.commit == tree.below else await self._sources.bundles(of, tree.below, tree.commit)
-        gone, kept = checkout.overlaid(tree, await self._changed(wish))
-        return checkout.Stock(bundle=bundle, gone=gone, kept=kept, files=await self._laid_over(tree.exhibit))
+    async def keep(self, workspace: Workspace, renewed: Manifest) -> None:
+        try:
+            write(self._place(workspace), renewed)
+        except OSError as error:
+            raise Unavailable(f"{renewed.wish.workspace_id}: {error.strerror}") from error
 
-    async def _changed(self, wish: Wish) -> bytes:
-        """What of the commit an overlay may concern."""
-        tree = wish.tree
-        span = (wish.repository_id, tree.base, tree.commit)
-        if not tree.overlay or tree.commit == tree.base:
-            return b""
-        known = self._changes.get(span)
-        if known is None:
-            known = await self._sources.changes(*span)
-            self._changes.put(span, known)
-        return known
+    async def remove(self, workspace: Workspace) -> None:
+        await remove(self._place(workspace))
 
-    async def _laid_over(self, exhibit: ArtifactRef | None) -> tuple[PackedFile, ...]:
-        if exhibit is None:
-            return ()
-        if exhibit.size > _EXHIBIT_BYTES:
-            raise InvalidInput("exhibit_size", f"{exhibit.size} bytes; at most {_EXHIBIT_BYTES}")
-        known = self._exhibits.get(exhibit)
-        if known is None:
-            known = await self._sources.exhibits(exhibit)
-            self._exhibits.put(exhibit, known)
-        return decoded(known, "exhibit_sha256")
-
-    async def sweep(self) -> None:
+    async def sweep(self, known: Collection[WorkspaceId]) -> None:
         """Remove what could not be removed before."""
         for place in list(self.folder.iterdir()):
             if place.name.startswith(_TRASH):
                 await remove(place)
+
+    def cramped(self) -> bool:
+        return watch.cramped(self.folder)
 
     def stop(self) -> None:
         """Nothing more is built for later."""
@@ -193,10 +157,11 @@ class Places:
     async def _with_go(self, workspace: Workspace) -> None:
         shared = await self._go.shared()
         if shared is not None:
-            place = workspace.folder / _GO
+            room = _folder(workspace)
+            place = room.path / _GO
             place.mkdir(exist_ok=True)
             shown = (await self._stage.shown([self.folder]))[self.folder]
-            workspace.go = Layers(place, shown / workspace.folder.name / _GO, shared, self._stage)
+            room.go = Layers(place, shown / room.path.name / _GO, shared, self._stage)
 
     def _furnish(self, place: Path, objects: Path, tree: Tree, stock: checkout.Stock) -> None:
         """The sandboxes' user passes through `place`, owns what lies in it, and reads nothing else there."""
@@ -210,7 +175,10 @@ class Places:
     async def _workspace(self, place: Path, manifest: Manifest, objects: Path) -> Workspace:
         shown = await self._stage.shown([self.folder, objects])
         profile = self._profile(place, shown[self.folder] / place.name, shown[objects])
-        return Workspace(place, manifest, profile, Jobs(self._group), self._queues, self._settings)
+        return Workspace(manifest, Folder(place, profile), Jobs(self._group), self._queues, self._settings)
+
+    def _place(self, workspace: Workspace) -> Path:
+        return self.folder / workspace.wish.workspace_id
 
     def _profile(self, place: Path, shown: Path, objects: Path) -> Profile:
         settings = self._settings
@@ -234,6 +202,11 @@ class Places:
             prefix=self._stage.prefix,
             mark=self._stage.mark,
         )
+
+
+def _folder(workspace: Workspace) -> Folder:
+    assert isinstance(workspace.room, Folder)
+    return workspace.room
 
 
 def _is_module(path: bytes) -> bool:

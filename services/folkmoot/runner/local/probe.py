@@ -6,7 +6,8 @@ from pathlib import Path
 import msgspec
 
 from folkmoot.kernel.errors import FolkmootError, Misconfigured
-from folkmoot.runner.local.sandbox import Command, Profile, collected
+from folkmoot.runner.command import Command
+from folkmoot.runner.local.sandbox import Profile, collected
 from folkmoot.runner.local.stage import Stage, staged
 from folkmoot.runner.local.toolchain import Toolchains, discover, environment
 from folkmoot.runtime.settings import RunnerSettings

@@ -12,20 +12,20 @@ import json
 import os
 import signal
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
 
 from folkmoot.kernel.errors import InvalidInput, Misconfigured
 from folkmoot.kernel.evidence import CommandEnd
+from folkmoot.runner.command import Command, Ended, Sink
 from folkmoot.runner.local import watch
 from folkmoot.runner.local.pipes import Pipes, descriptors, feed, reader
 from folkmoot.runtime.workspace.port import WorkspaceLost
 
 UID = 65534
 """Inside; and group. Nobody, as everywhere."""
-REPO = "/workspace"
 PRLIMIT = "/usr/bin/prlimit"
 """Of util-linux, inside: sets the limits on itself, then becomes the command. From outside nobody without
 CAP_SYS_RESOURCE could, and before the user namespace RLIMIT_NPROC would count all sandboxes together."""
@@ -80,24 +80,6 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
         limits = Limits(processes=64, open_files=256, file_bytes=2**20, memory_bytes=2**30, disk_bytes=2**30)
         return cls(bwrap=bwrap, mounts=mounts, environment={}, limits=limits, charged=charged, prefix=prefix)
 
-
-class Command(msgspec.Struct, frozen=True, kw_only=True):
-    argv: tuple[str | bytes, ...]
-    cwd: str | bytes = REPO
-    environment: Mapping[str, str] = {}
-    stdin: bytes = b""
-    timeout_s: float = 60.0
-    output_limit: int = 1_000_000
-    """Bytes per stream; the rest is read and thrown away."""
-
-
-class Ended(msgspec.Struct, frozen=True, kw_only=True):
-    end: CommandEnd
-    truncated: bool
-
-
-Sink = Callable[[str, bytes], Awaitable[None]]
-"""Takes `stdout` or `stderr`, and a piece of it."""
 
 _NAMESPACES = ("user", "ipc", "pid", "net", "uts", "cgroup")
 

@@ -19,7 +19,8 @@ from pathlib import Path
 import msgspec
 
 from folkmoot.kernel.errors import Misconfigured
-from folkmoot.runner.local.sandbox import Command, Mount, Profile, collected
+from folkmoot.runner.command import Command
+from folkmoot.runner.local.sandbox import Mount, Profile, collected
 from folkmoot.runner.local.toolchain import Toolchains
 
 log = logging.getLogger(__name__)
