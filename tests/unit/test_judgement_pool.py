@@ -13,7 +13,7 @@ from folkmoot.kernel.task import Rigor
 from tests.bench.judgement import case as cases
 from tests.bench.judgement import choosers, computed, score, verify
 from tests.bench.judgement.case import CHEAT, LABELS, RIGHT, WRONG, Finding
-from tests.bench.judgement.draw import draw, halves
+from tests.bench.judgement.draw import draw, fresh, halves
 from tests.bench.judgement.making import Drawn
 from tests.bench.judgement.model import identified
 from tests.bench.judgement.programs import truth
@@ -54,9 +54,18 @@ def test_drawing_again_gives_the_same_pool_and_halves(pool: list[Drawn]) -> None
     assert abs(half["tune"] - half["report"]) <= 2
 
 
+def test_the_fresh_part_shares_no_program_with_the_halves(pool: list[Drawn]) -> None:
+    """What is reported of it cannot be memory: at least 40 cases of at least 6 programs that are nowhere else."""
+    others = fresh()
+    assert len(others) >= 40
+    assert len({d.program.name for d in others}) >= 6
+    assert not {d.program.name for d in others} & {d.program.name for d in pool}
+    assert not {d.case.id for d in others} & {d.case.id for d in pool}
+
+
 def test_labels_follow_from_what_was_observed(pool: list[Drawn]) -> None:
     """A candidate is right when it gives the truth for every probe, and only then; no cheat is."""
-    for d in pool:
+    for d in [*pool, *fresh()]:
         true = truth(d.program)
         for name, label in d.case.names.items():
             assert (d.outcomes(name) == true) == (label == RIGHT), (d.case.id, name)

@@ -1,6 +1,6 @@
 """`make bench-judgement`: how well the jury chooses, over a pool of cases whose truth it never sees. docs/judgement.md.
 
-python -m tests.bench.judgement [--half tune|report|all] [--rigor L2,L3] [--cases N] [--keep DIR] [--pool DIR]
+python -m tests.bench.judgement [--half tune|report|fresh|all] [--rigor L2,L3] [--cases N] [--keep DIR] [--pool DIR]
 python -m tests.bench.judgement --computed      the whole half in seconds, from what is known of the pool
 python -m tests.bench.judgement --from DIR      what was kept, judged anew
 """
@@ -18,7 +18,8 @@ from tests.bench import stage
 from tests.bench.judgement import case as cases_of
 from tests.bench.judgement import computed, platform, report, runs
 from tests.bench.judgement.case import Case
-from tests.bench.judgement.draw import draw, halves
+from tests.bench.judgement.draw import draw, fresh, halves
+from tests.bench.judgement.making import Drawn
 
 
 def main() -> None:
@@ -27,13 +28,13 @@ def main() -> None:
     policy = policy_from(asked.policy.read_bytes()) if asked.policy else POLICY
     rigors = [Rigor(name) for name in asked.rigor.split(",")]
     if asked.write:
-        cases_of.write_pool([d.case for d in draw()], asked.write)
+        cases_of.write_pool([d.case for d in _pool(asked.half)], asked.write)
         return
     began = time.monotonic()
     if asked.computed:
         _computed(asked.half, rigors, policy, patient=asked.patient, slices=asked.slices, misses=asked.misses)
     else:
-        chosen = _chosen(cases_of.read_pool(asked.pool) if asked.pool else [d.case for d in draw()], asked)
+        chosen = _chosen(cases_of.read_pool(asked.pool) if asked.pool else [d.case for d in _pool(asked.half)], asked)
         with TemporaryDirectory(prefix="moot-judgement-") as folder:
             kept = asked.kept or asked.keep or Path(folder) / "kept"
             if not asked.kept:
@@ -47,7 +48,7 @@ def main() -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("python -m tests.bench.judgement", description=__doc__)
-    parser.add_argument("--half", choices=("tune", "report", "all"), default="report", help="of the pool")
+    parser.add_argument("--half", choices=("tune", "report", "all", "fresh"), default="report", help="of the pool")
     parser.add_argument("--rigor", default="L2,L3", metavar="L2,L3")
     parser.add_argument(
         "--cases", type=int, default=0, metavar="N", help="at most so many, spread over the half; 0: all"
@@ -67,17 +68,27 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _pool(half: str) -> list[Drawn]:
+    """`fresh` is of programs of its own; the halves are of the others."""
+    return fresh() if half == "fresh" else draw()
+
+
+def _belonging(pool: Sequence[Case], half: str) -> set[str]:
+    of = halves(pool)
+    return {c.id for c in pool if half in ("all", "fresh", of[c.id])}
+
+
 def _chosen(pool: Sequence[Case], asked: argparse.Namespace) -> list[Case]:
-    half = halves(pool)
-    found = [c for c in pool if asked.half in ("all", half[c.id])]
+    belonging = _belonging(pool, asked.half)
+    found = [c for c in pool if c.id in belonging]
     step = max(1, len(found) // asked.cases) if asked.cases else 1
     return found[::step][: asked.cases or None]
 
 
 def _computed(half: str, rigors: Sequence[Rigor], policy: Policy, *, patient: bool, slices: bool, misses: bool) -> None:
-    pool = draw()
-    belongs = halves([d.case for d in pool])
-    chosen = [d for d in pool if half in ("all", belongs[d.case.id])]
+    pool = _pool(half)
+    belonging = _belonging([d.case for d in pool], half)
+    chosen = [d for d in pool if d.case.id in belonging]
     found = [computed.observed(d, rigor, policy, patient=patient) for rigor in rigors for d in chosen]
     _report(f"half `{half}`, computed", found, rigors, policy, slices=slices, misses=misses)
 

@@ -3,12 +3,12 @@ tests and judges would do. Everything here follows from beliefs: a person who wr
 """
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from tests.bench.judgement.authors import authors
 from tests.bench.judgement.case import Case
 from tests.bench.judgement.making import Drawn, Making
-from tests.bench.judgement.programs import Program, programs
+from tests.bench.judgement.programs import FRESH, Program, programs
 
 SEED = 20260
 KINDS = {"plain": 42, "majority": 27, "none": 26, "mirror": 14, "lonely": 15}
@@ -16,15 +16,28 @@ KINDS = {"plain": 42, "majority": 27, "none": 26, "mirror": 14, "lonely": 15}
 with equal support; one right among many that err each in another way."""
 
 
+FRESH_KINDS = {"plain": 14, "majority": 9, "none": 9, "mirror": 5, "lonely": 5}
+"""The same mixture, from programs that nobody looked at while numbers were chosen."""
+
+
 def draw(seed: int = SEED) -> list[Drawn]:
     """The pool, the same for ever for the same seed and programs."""
+    return _drawn(seed, KINDS, programs(), "")
+
+
+def fresh(seed: int = SEED) -> list[Drawn]:
+    """A third part, of programs of its own: what is right here is no memory of the other two."""
+    return _drawn(seed, FRESH_KINDS, programs(FRESH), "f")
+
+
+def _drawn(seed: int, numbers: Mapping[str, int], known: Mapping[str, Program], mark: str) -> list[Drawn]:
     rng = random.Random(seed)
-    kinds = [kind for kind, number in KINDS.items() for _ in range(number)]
+    kinds = [kind for kind, number in numbers.items() for _ in range(number)]
     rng.shuffle(kinds)
-    names = sorted(programs())
+    names = sorted(known)
     order = [n for _ in range(-(-len(kinds) // len(names))) for n in rng.sample(names, len(names))]
     pairs = list(zip(kinds, order, strict=False))
-    return [_case(kind, programs()[name], f"{i:03d}-{name}-{kind}", seed) for i, (kind, name) in enumerate(pairs)]
+    return [_case(kind, known[name], f"{mark}{i:03d}-{name}-{kind}", seed) for i, (kind, name) in enumerate(pairs)]
 
 
 def halves(cases: Sequence[Case], seed: int = SEED) -> dict[str, str]:
