@@ -8,6 +8,7 @@ from folkmoot.kernel import subjects
 from folkmoot.kernel.errors import AlreadyExists, FailedPrecondition, InvalidInput, NotFound
 from folkmoot.kernel.events import START, Fact
 from folkmoot.kernel.facts import DeliberationRequested
+from folkmoot.kernel.replay import EARLY
 from folkmoot.kernel.result import State
 from folkmoot.kernel.task import Budget, TaskSpec
 from folkmoot.orchestrator.councils import Councils
@@ -89,7 +90,9 @@ async def test_it_may_be_continued_again(bus: MemoryBus, desk: Desk) -> None:
     """A task that itself went on with another's candidates is a task like others."""
     await told(bus, *life())
     await told(bus, *life(spec("t-second", continues="t-old", base_ref=commit("base"))))
-    assert (await requested(bus, await desk.submit(pb.Task(continues="t-second"), ""))).continues == "t-second"
+    assert (
+        await requested(bus, await desk.submit(pb.Task(continues="t-second", checks=["true"]), ""))
+    ).continues == "t-second"
 
 
 @pytest.mark.parametrize(
@@ -144,4 +147,50 @@ async def test_what_was_said_may_be_said_again(bus: MemoryBus, desk: Desk) -> No
     """A client that sends the whole task is understood."""
     await told(bus, *life())
     same = pb.Task(continues="t-old", title=OLD.title, text=OLD.text, repository=OLD.repository, base_ref=base().commit)
+    same.checks.append("true")
     assert (await requested(bus, await desk.submit(same, ""))).title == OLD.title
+
+
+@pytest.mark.parametrize(
+    ("task", "field"),
+    [
+        (pb.Task(), "checks"),
+        (pb.Task(checks=["make check"], superseded=["t::old"]), "checks"),
+        (pb.Task(rigor="L1"), "checks"),
+        (pb.Task(rigor="L0"), "rigor"),
+    ],
+    ids=["nothing", "said before", "the same rigor", "less rigor"],
+)
+async def test_what_would_change_nothing_is_refused(bus: MemoryBus, desk: Desk, task: pb.Task, field: str) -> None:
+    """The same evidence gives the same answer; what would be new is named."""
+    await told(bus, *life())
+    task.continues = "t-old"
+    with pytest.raises(InvalidInput, match="give a further check, a superseded test, more rigor") as refused:
+        await desk.submit(task, "")
+    assert refused.value.field == field
+
+
+@pytest.mark.parametrize(
+    "task",
+    [
+        pb.Task(checks=["true"], rigor="L0"),
+        pb.Task(rigor="L2"),
+        pb.Task(model="other"),
+        pb.Task(total=pb.Budget(wall_s=5)),
+        pb.Task(budget=pb.Budget(steps=5)),
+    ],
+    ids=["a check", "more rigor", "a model", "limits of the task", "limits of agents"],
+)
+async def test_anything_new_will_do(bus: MemoryBus, desk: Desk, task: pb.Task) -> None:
+    """A check even where less rigor is asked for beside it."""
+    await told(bus, *life())
+    task.continues = "t-old"
+    assert (await requested(bus, await desk.submit(task, ""))).continues == "t-old"
+
+
+@pytest.mark.parametrize("why", ["a limit", "a wish"])
+async def test_what_was_stopped_early_may_just_go_on(bus: MemoryBus, desk: Desk, why: str) -> None:
+    """It never had all its evidence."""
+    limited = deliberation(OLD, ("a.py",), State.ABSTAINED, "", (f"60 s are over: {EARLY}",))
+    await told(bus, *(limited if why == "a limit" else deliberation(OLD, ("a.py",), State.CANCELLED, "", ("enough",))))
+    assert (await requested(bus, await desk.submit(pb.Task(continues="t-old"), ""))).continues == "t-old"

@@ -15,6 +15,8 @@ from folkmoot.kernel.jury.policy import Policy, Profile
 from folkmoot.kernel.jury.standing import Standing
 from folkmoot.kernel.jury.words import count
 
+SPENT = "it is decided by what there is"
+"""Ends the reason of a last stage that a limit of the task brought about."""
 ANEW = "the candidates of an earlier task are judged anew"
 
 
@@ -41,7 +43,7 @@ def following(state: Deliberation, standing: Standing, policy: Policy, *, spent:
     """The stage after all works of the last one have ended and everything is examined. `spent` says which limit of the
     task is used up, in words; empty: none."""
     if spent:
-        return _rank(policy, f"{spent}: it is decided by what there is")
+        return _rank(policy, f"{spent}: {SPENT}")
     if standing.settled:
         return _rank(policy, standing.settled)
     return next(_possible(state, standing, policy), None) or _rank(policy, "nothing that is left would tell more")

@@ -8,6 +8,9 @@ from folkmoot.kernel.errors import FailedPrecondition, InvalidInput
 from folkmoot.kernel.evidence import PreparedBase
 from folkmoot.kernel.ids import StoryId, TaskId
 from folkmoot.kernel.plan import united
+from folkmoot.kernel.protocol import SPENT
+from folkmoot.kernel.replay import EARLY
+from folkmoot.kernel.result import State
 from folkmoot.kernel.task import ModelChoice, TaskSpec, validated
 from folkmoot.runtime.grpc.results import budget_from_wire, rigor_from_wire, total_from_wire
 
@@ -25,13 +28,15 @@ _ITS_OWN = (
     "kind",
 )
 """Of the earlier task: other candidates would be asked for, or other work."""
+_NEWS = ("checks", "superseded", "model", "budget", "total")
+_NEEDED = "give a further check, a superseded test, more rigor, another model or other limits"
 
 
 def continued(earlier: Deliberation, task: pb.Task, task_id: TaskId) -> TaskSpec:
     """`earlier`'s task from the same commit, with further checks and superseded tests, and what `task` says of rigor,
     model and limits. It belongs to no story: the story has heard how the earlier one ended.
 
-    Raises FailedPrecondition (`running`, `no_candidates`), InvalidInput naming the field.
+    Raises FailedPrecondition (`running`, `no_candidates`), InvalidInput naming the field, also where nothing is new.
     """
     base = _candidates_base(earlier)
     old = earlier.spec
@@ -50,6 +55,7 @@ def continued(earlier: Deliberation, task: pb.Task, task_id: TaskId) -> TaskSpec
         continues=old.task_id,
     )
     _require_same(task, old, spec)
+    _require_news(earlier, spec)
     return validated(spec)
 
 
@@ -67,3 +73,22 @@ def _require_same(task: pb.Task, old: TaskSpec, spec: TaskSpec) -> None:
         said = tuple(said) if name == "paths" else said
         if said and said not in (getattr(old, name), getattr(spec, name)):
             raise InvalidInput(name, f"is as it was in {old.task_id}, which this goes on with: leave it out")
+
+
+def _require_news(earlier: Deliberation, spec: TaskSpec) -> None:
+    """The same evidence gives the same answer, unless the earlier task was stopped before it had all of it."""
+    old = earlier.spec
+    if earlier.state not in (State.DECIDED, State.ABSTAINED) or _cut_short(earlier):
+        return
+    if any(getattr(spec, name) != getattr(old, name) for name in _NEWS) or spec.rigor > old.rigor:
+        return
+    if spec.rigor < old.rigor:
+        raise InvalidInput("rigor", f"{spec.rigor} asks for less than {old.rigor}, which {old.task_id} had: {_NEEDED}")
+    raise InvalidInput("checks", f"nothing is new that would change what {old.task_id} came to: {_NEEDED}")
+
+
+def _cut_short(earlier: Deliberation) -> bool:
+    """A limit of the task ended it."""
+    said = [*earlier.staged[-1].reasons] if earlier.staged else []
+    said += earlier.ranked.reasons[-1:] if earlier.ranked else ()
+    return any(words.endswith((SPENT, EARLY)) for words in said)

@@ -16,6 +16,7 @@ from folkmoot.kernel.deliberation import Deliberation
 from folkmoot.kernel.evidence import Verdict
 from folkmoot.kernel.facts import CandidatesRanked, Stage, Staged, Work
 from folkmoot.kernel.ids import ProposalId
+from folkmoot.kernel.protocol import SPENT
 from folkmoot.kernel.result import DecidedBy, Ranked
 from folkmoot.kernel.task import Rigor
 
@@ -35,7 +36,7 @@ def following(state: Deliberation, version: str, *, spent: str = "") -> Staged:
     pairs = tuple(itertools.combinations([p.proposal_id for p in good], 2))
     done = {s.stage for s in state.staged}
     if spent:
-        return _rank(version, f"{spent}: it is decided by what there is")
+        return _rank(version, f"{spent}: {SPENT}")
     if not pairs or state.spec.rigor is Rigor.L0 or not any(h.duty == "judge" for h in state.helpers):
         return _rank(version, "there are no two documents to compare")
     if state.spec.rigor in _CRITICISED and Stage.CRITIQUE not in done:
