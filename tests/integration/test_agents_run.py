@@ -14,7 +14,7 @@ from folkmoot.agents.roles import PERSONAS
 from folkmoot.kernel import subjects
 from folkmoot.kernel.facts import StepTaken
 from folkmoot.kernel.ids import AgentId, CommitId, TaskId
-from folkmoot.runner import bundle as bundles
+from folkmoot.runner.border import bundle as bundles
 from folkmoot.runtime.clock import SystemClock
 from folkmoot.runtime.settings import RunnerSettings, Settings
 from folkmoot.runtime.telemetry.context import derived

@@ -10,7 +10,7 @@ from folkmoot.kernel.errors import InvalidInput
 from folkmoot.kernel.evidence import Admission, PreparedBase, Refusal
 from folkmoot.kernel.ids import AgentId, CommitId, TaskId
 from folkmoot.platform.archive.mirrors import forget
-from folkmoot.runner.bundle import written
+from folkmoot.runner.border.bundle import written
 from folkmoot.runner.merges import hunks
 from folkmoot.runner.mirrors import Mirrors
 from tests.repositories import File, Repo, mirrors

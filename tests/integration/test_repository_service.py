@@ -13,7 +13,7 @@ from folkmoot.api.workspace.v1 import workspace_pb2_grpc as rpc
 from folkmoot.cli.message import commit_message, trailers
 from folkmoot.kernel.errors import FailedPrecondition, InvalidInput, NotFound
 from folkmoot.kernel.evidence import Admission, ArtifactRef, PreparedBase, Refusal
-from folkmoot.runner.bundle import parsed
+from folkmoot.runner.border.bundle import parsed
 from folkmoot.runner.repository_service import RepositoryServicer
 from folkmoot.runtime.grpc.client import channel, credentials, mapped
 from folkmoot.runtime.grpc.server import Service, serving

@@ -6,15 +6,17 @@ from hypothesis import strategies as st
 
 from folkmoot.kernel.errors import InvalidInput
 from folkmoot.kernel.ids import AgentId, TaskId
-from folkmoot.runner import policy
-from folkmoot.runner.border import Candidate, candidate_ref, commit_message
-from folkmoot.runner.bundle import BadBundle, parsed
+from folkmoot.runner import interference, policy
+from folkmoot.runner.border.admission import Candidate, candidate_ref
+from folkmoot.runner.border.bundle import BadBundle, parsed
+from folkmoot.runner.border.counting import counted
+from folkmoot.runner.border.entries import Entry
+from folkmoot.runner.border.message import commit_message
+from folkmoot.runner.border.tree import forbidden, link_escapes
 
 
-def entry(path: bytes, mode: str = "100644", operation: str = "A", old: str = "000000") -> policy.Entry:
-    return policy.Entry(
-        path=path, old_mode=old, new_mode=mode, old_object="0" * 40, new_object="1" * 40, operation=operation
-    )
+def entry(path: bytes, mode: str = "100644", operation: str = "A", old: str = "000000") -> Entry:
+    return Entry(path=path, old_mode=old, new_mode=mode, old_object="0" * 40, new_object="1" * 40, operation=operation)
 
 
 @pytest.mark.parametrize(
@@ -29,8 +31,8 @@ def entry(path: bytes, mode: str = "100644", operation: str = "A", old: str = "0
 )  # fmt: skip
 def test_forbids_names(path: bytes) -> None:
     """Whatever any file system may take for `.git`, for a way out, or for a terminal command."""
-    assert policy.forbidden(entry(path))
-    assert not policy.forbidden(entry(path, "000000", "D"))
+    assert forbidden(entry(path))
+    assert not forbidden(entry(path, "000000", "D"))
 
 
 @pytest.mark.parametrize(
@@ -39,14 +41,14 @@ def test_forbids_names(path: bytes) -> None:
 )
 def test_allows_names(path: bytes) -> None:
     """Ordinary names, and odd but harmless ones."""
-    assert not policy.forbidden(entry(path))
+    assert not forbidden(entry(path))
 
 
 @pytest.mark.parametrize("mode", ["160000", "100600", "040000", "100666", "140000"])
 def test_forbids_modes(mode: str) -> None:
     """Files, executables and links only; changed ones count like new ones."""
-    assert policy.forbidden(entry(b"a", mode))
-    assert policy.forbidden(entry(b"a", mode, "M", mode))
+    assert forbidden(entry(b"a", mode))
+    assert forbidden(entry(b"a", mode, "M", mode))
 
 
 @pytest.mark.parametrize(
@@ -62,13 +64,13 @@ def test_forbids_modes(mode: str) -> None:
 )  # fmt: skip
 def test_links(path: bytes, target: bytes, escapes: bool) -> None:
     """A link stays inside, whatever other links it meets on its way."""
-    assert policy.link_escapes(path, target) is escapes
+    assert link_escapes(path, target) is escapes
 
 
 @given(st.text(max_size=300))
 def test_nobody_else_sets_our_trailers(text: str) -> None:
     """Whatever an agent writes, the message is plain text and exactly our two lines start with our names."""
-    message = commit_message(Candidate(task_id=TaskId("t"), agent_id=AgentId("a"), round=1, bundle=b"", message=text))
+    message = commit_message(text, TaskId("t"), AgentId("a"))
     ours = [line for line in message.splitlines() if line.lower().lstrip().startswith("folkmoot-")]
     assert ours == ["Folkmoot-Task: t", "Folkmoot-Agent: a"]
     assert all(c == "\n" or c.isprintable() or c.isspace() for c in message)
@@ -82,7 +84,7 @@ def test_nobody_else_sets_our_trailers(text: str) -> None:
 )  # fmt: skip
 def test_trailers_in_a_message_are_neutralised(text: str) -> None:
     """Spelled, indented or separated otherwise, they are quoted or run into the line before."""
-    message = commit_message(Candidate(task_id=TaskId("t"), agent_id=AgentId("a"), round=1, bundle=b"", message=text))
+    message = commit_message(text, TaskId("t"), AgentId("a"))
     assert sum(line.lower().lstrip().startswith("folkmoot-") for line in message.splitlines()) == 2
 
 
@@ -105,15 +107,15 @@ def test_ids_that_cannot_stand_in_a_ref(task: str, agent: str, round_: int) -> N
 )  # fmt: skip
 def test_skip_markers(path: bytes, line: str, marks: bool) -> None:
     """The usual ways to keep a test from counting, in each language."""
-    assert bool(policy.skip_markers(path, [line])) is marks
+    assert bool(interference.skip_markers(path, [line])) is marks
 
 
 def test_a_gained_line_end_is_no_change() -> None:
     """Appending behind a last line without line end removes nothing."""
     patch = b"--- a\n+++ b\n@@ -2 +2,2 @@\n-end\n\\ No newline at end of file\n+end\n+more\n"
-    assert policy.line_changes(patch) == policy.LineChanges(added=("more",))
+    assert interference.line_changes(patch) == interference.LineChanges(added=("more",))
     changed = b"@@ -2 +2,2 @@\n-end\n\\ No newline at end of file\n+END\n+more\n"
-    assert policy.line_changes(changed).removed == ("end",)
+    assert interference.line_changes(changed).removed == ("end",)
 
 
 @pytest.mark.parametrize(
@@ -158,8 +160,8 @@ def test_any_bytes_are_read_or_refused(content: bytes) -> None:
 )  # fmt: skip
 def test_modules_that_would_be_imported_instead(path: bytes, mode: str, module: str) -> None:
     """At the root, by whatever Python imports; what base has already is base's affair."""
-    assert policy.shadowed(entry(path, mode)) == module
-    assert policy.shadowed(entry(path, mode, "M", mode)) == ""
+    assert interference.shadowed(entry(path, mode)) == module
+    assert interference.shadowed(entry(path, mode, "M", mode)) == ""
 
 
 @pytest.mark.parametrize(
@@ -179,7 +181,7 @@ def test_modules_that_would_be_imported_instead(path: bytes, mode: str, module: 
 )  # fmt: skip
 def test_tables_that_say_how_tests_are_run(old: bytes, new: bytes, mode: str, how: str) -> None:
     """Of pyproject.toml only these are base's; they are compared by what they mean."""
-    said = policy.project_tampering(old, new, mode)
+    said = interference.project_tampering(old, new, mode)
     assert said.startswith(how)
     assert bool(said) is bool(how)
 
@@ -213,11 +215,11 @@ def test_many_small_findings_hide_no_grave_one() -> None:
 def test_no_line_passes_for_a_header(lines: list[bytes]) -> None:
     """A hunk's header says how many lines follow, whatever they look like."""
     patch = b"diff --git a/a b/a\n@@ -0,0 +1,%d @@ x\n" % len(lines) + b"".join(b"+%b\n" % line for line in lines)
-    assert policy.counted(patch * 2) == (2 * len(lines), 0)
-    assert policy.counted(b"@@ -1 +1 @@\n-@@ -1,9 +1,9 @@\n\\ No newline at end of file\n++++ b\n") == (1, 1)
+    assert counted(patch * 2) == (2 * len(lines), 0)
+    assert counted(b"@@ -1 +1 @@\n-@@ -1,9 +1,9 @@\n\\ No newline at end of file\n++++ b\n") == (1, 1)
 
 
 def test_what_is_around_a_change_is_not_counted() -> None:
     """Context stands on both sides of a hunk, also where it looks like a change or like the head of another."""
     patch = b"@@ -3,4 +3,5 @@ def f():\n +a\n @@ -1,9 +1,9 @@\n-old\n+new\n+more\n -b\n\\ No newline at end of file\n"
-    assert policy.counted(patch + patch) == (4, 2)
+    assert counted(patch + patch) == (4, 2)

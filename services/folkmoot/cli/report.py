@@ -62,7 +62,7 @@ async def _change(client: Client, answer: Answer) -> tuple[str, list[str]]:
 
 async def _trailers(client: Client, answer: Answer) -> list[str]:
     from folkmoot.cli.message import commit_message, trailers
-    from folkmoot.runner.bundle import BadBundle, parsed
+    from folkmoot.runner.border.bundle import BadBundle, parsed
 
     if answer.bundle is None or answer.bundle.size > BUNDLE_BYTES:
         return []

@@ -105,7 +105,7 @@ def take(bundle: bytes, branch: str, commit: str) -> bool:
 
 def _unpack(content: bytes, commit: str) -> None:
     """Objects only, after git's own strict check of them; no ref moves."""
-    from folkmoot.runner.bundle import BadBundle, parsed
+    from folkmoot.runner.border.bundle import BadBundle, parsed
 
     try:
         bundle = parsed(content, most=_MOST_BASES)

@@ -8,8 +8,9 @@ from folkmoot.kernel.errors import InvalidInput
 from folkmoot.kernel.evidence import TestSuite
 from folkmoot.kernel.ids import CommitId
 from folkmoot.runner import repoconfig, suites
+from folkmoot.runner.border.entries import shown
 from folkmoot.runner.git import Git
-from folkmoot.runner.policy import PROTECTED, shown
+from folkmoot.runner.policy import PROTECTED
 
 BIG_FILE_BYTES = 50_000_000
 _SMALL_FILE_BYTES = 512 * 1024

@@ -7,7 +7,9 @@ import msgspec
 from folkmoot.kernel.errors import InvalidInput
 from folkmoot.kernel.evidence import ArtifactRef, PackedFile, PreparedBase, TestPack
 from folkmoot.kernel.ids import CommitId
-from folkmoot.runner import basetree, policy, suites, testfiles
+from folkmoot.runner import basetree, interference, policy, suites, testfiles
+from folkmoot.runner.border.entries import Entry, new_file, raw_entries, shown
+from folkmoot.runner.border.tree import unfit
 from folkmoot.runner.git import Git
 from folkmoot.runner.objects import reading
 from folkmoot.runner.testfiles import Base
@@ -51,19 +53,19 @@ class Extraction:
         Raises GitFailed, Unavailable.
         """
         raw = await git.out("diff-tree", "-r", "--raw", "-z", "--no-renames", base.commit, commit)
-        entries = policy.raw_entries(raw)
+        entries = raw_entries(raw)
         odd = [e for e in entries if not e.deleted and not (e.new_mode.startswith("100") and basetree.is_utf8(e.path))]
         plain = {e.path.decode(): e for e in entries if not e.deleted and e not in odd}
         found = testfiles.parts(plain)
-        gone = [policy.shown(e.path) for e in entries if e.deleted and not testfiles.of_tests(policy.shown(e.path))]
+        gone = [shown(e.path) for e in entries if e.deleted and not testfiles.of_tests(shown(e.path))]
         left = [e for e in odd if policy.matches(_TESTS, e.path)]
-        rest = [policy.shown(e.path) for e in odd if e not in left]
+        rest = [shown(e.path) for e in odd if e not in left]
         files = await _contents(git, [plain[p] for p in (*found.tests, *found.needed)] if found.tests else [])
         packs, problems = await self._packed(git, base, found.tests, files)
         return Extracted(
             packs=packs,
             production=tuple(sorted([*found.rest, *gone, *rest])),
-            problems=_told([*(f"{policy.shown(e.path)}: is no file with a name in UTF-8" for e in left), *problems]),
+            problems=_told([*(f"{shown(e.path)}: is no file with a name in UTF-8" for e in left), *problems]),
         )
 
     async def of_files(self, git: Git, base: PreparedBase, given: ArtifactRef) -> Extracted:
@@ -118,7 +120,7 @@ def decoded(body: bytes, field: str) -> tuple[PackedFile, ...]:
         raise InvalidInput(field, f"is no list of files: {error}") from error
 
 
-async def _contents(git: Git, entries: Sequence[policy.Entry]) -> dict[str, PackedFile]:
+async def _contents(git: Git, entries: Sequence[Entry]) -> dict[str, PackedFile]:
     """The border has seen to it that they are not large."""
     if not entries:
         return {}
@@ -166,9 +168,9 @@ def _forbidden(path: str) -> str:
         name = path.encode()
     except UnicodeEncodeError:
         return "is no name in UTF-8"
-    if reason := policy.unfit(name):
+    if reason := unfit(name):
         return reason
-    if module := policy.shadowed(policy.new_file(name)):
+    if module := interference.shadowed(new_file(name)):
         return f"would be imported instead of the module `{module}` that runs tests"
     if policy.steers(name) or (policy.matches(_PROTECTED, name) and not policy.matches(_TESTS, name)):
         return "steers more than one test"
@@ -188,7 +190,7 @@ def _in_the_way(path: str, before: Iterable[str], base: Base) -> str:
 
 
 def _shown(path: str) -> str:
-    return policy.shown(path.encode("utf-8", "surrogatepass"))[:200]
+    return shown(path.encode("utf-8", "surrogatepass"))[:200]
 
 
 def _told(problems: Sequence[str]) -> tuple[str, ...]:

@@ -11,8 +11,10 @@ import msgspec
 
 from folkmoot.kernel.errors import FailedPrecondition, InvalidInput
 from folkmoot.kernel.ids import CommitId, commit_id
-from folkmoot.runner import policy, refs
+from folkmoot.runner import refs
 from folkmoot.runner.basetree import blobs, parsed
+from folkmoot.runner.border.counting import counted
+from folkmoot.runner.border.entries import raw_entries, shown
 from folkmoot.runner.commits import platform_commit
 from folkmoot.runner.git import Git, GitFailed, GitTooSlow, last_line
 
@@ -154,7 +156,7 @@ def _said(fields: Sequence[bytes]) -> Iterator[str]:
         at += 1 + int(fields[at])
         kind, words = fields[at], fields[at + 1]
         if kind.startswith(b"CONFLICT"):
-            yield policy.shown(words.strip())
+            yield shown(words.strip())
         at += 2
 
 
@@ -165,11 +167,11 @@ async def _size(git: Git, commit: CommitId, start: CommitId) -> tuple[int, int]:
     if done.truncated:
         raise FailedPrecondition("merge", f"{start} is too large a change of {commit}")
     raw, _, patch = done.stdout.partition(b"\0\0")
-    return len(policy.raw_entries(raw + b"\0")) if raw else 0, sum(policy.counted(patch))
+    return len(raw_entries(raw + b"\0")) if raw else 0, sum(counted(patch))
 
 
 def _names(conflicts: Sequence[bytes]) -> tuple[str, ...]:
-    names = tuple(policy.shown(path) for path in conflicts)
+    names = tuple(shown(path) for path in conflicts)
     if sum(len(name.encode()) for name in names) > NAMES_BYTES:
         raise FailedPrecondition("merge", f"it conflicts in {len(names)} paths: too many for one task")
     return names
@@ -182,7 +184,7 @@ async def _account(git: Git, start: CommitId, conflicts: Sequence[bytes], said: 
     """For whoever resolves it: git's words, then the beginning of each hunk. Foreign text; empty without conflicts."""
     parts = list(dict.fromkeys(said))
     for path, body in await _contents(git, start, conflicts[:TOLD_PATHS]):
-        parts += [f"{policy.shown(path)}:\n{hunk}" for hunk in hunks(body)]
+        parts += [f"{shown(path)}:\n{hunk}" for hunk in hunks(body)]
     text = "\n".join(parts)
     cut = text.encode()[:TOLD_BYTES].decode("utf-8", "ignore")[: TOLD_CHARS - 2]
     return text if cut == text else f"{cut}\n…"

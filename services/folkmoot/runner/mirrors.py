@@ -15,10 +15,12 @@ from folkmoot.kernel.evidence import Admission, PreparedBase, Refusal
 from folkmoot.kernel.ids import AgentId, CommitId, RepositoryId, TaskId, commit_id, token
 from folkmoot.runner import merges, packing, refs, store
 from folkmoot.runner.basetree import BaseTree, read_tree
-from folkmoot.runner.border import Border, Candidate, candidate_ref
-from folkmoot.runner.bundle import written
+from folkmoot.runner.border.admission import Border, Candidate, candidate_ref
+from folkmoot.runner.border.bundle import written
+from folkmoot.runner.border.verdict import Limits
 from folkmoot.runner.commits import packed
 from folkmoot.runner.git import Git, GitFailed
+from folkmoot.runner.look import look
 from folkmoot.runner.origin import Origin, explained, origin_of
 from folkmoot.runner.outline import Outline, outline_of
 from folkmoot.runner.packing import Packer
@@ -43,7 +45,8 @@ class Mirrors:
         self._folder = folder
         self._settings = settings
         self._recent = Recent[Span](_RECENT_BYTES)
-        self._border = Border(folder / "quarantine", artifacts, self._recent, settings)
+        limits = Limits(bundle_bytes=settings.bundle_bytes, file_bytes=settings.file_bytes, commits=settings.commits)
+        self._border = Border(folder / "quarantine", limits, keep=artifacts.put, look=look)
         self._locks: dict[str, asyncio.Lock] = {}
         self._trees: dict[tuple[RepositoryId, CommitId], BaseTree] = {}
         self._packer = Packer(lambda folder: self._alone(RepositoryId(folder.parent.name)), every=settings.pack_every)
@@ -114,7 +117,10 @@ class Mirrors:
         home = self._candidates(base.repository_id)
         verdict = await self._border.admit(candidate, base, mirror, home)
         self._packer.look(home.folder)
-        return verdict
+        if isinstance(verdict, Refusal):
+            return verdict
+        self._recent.put((base.repository_id, base.commit, verdict.admission.commit), verdict.bundle)
+        return verdict.admission
 
     async def publish(
         self, task_id: TaskId, repository_id: RepositoryId, commit: CommitId, *, inherited: bool = False

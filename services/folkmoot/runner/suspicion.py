@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from folkmoot.kernel.evidence import PreparedBase
 from folkmoot.runner import policy
+from folkmoot.runner.border.entries import Entry, shown
 from folkmoot.runner.git import Git
 from folkmoot.runner.objects import Objects
 from folkmoot.runner.tells import Tell, is_package, package_tampering, tells
@@ -17,7 +18,7 @@ Told = dict[bytes, tuple[Tell, ...]]
 
 
 async def told(
-    git: Git, objects: Objects, base: PreparedBase, entries: Sequence[policy.Entry], contents: Mapping[str, bytes]
+    git: Git, objects: Objects, base: PreparedBase, entries: Sequence[Entry], contents: Mapping[str, bytes]
 ) -> Told:
     """`contents` has the new objects. Raises GitFailed, GitTooSlow."""
     found = {e: fresh for e in entries if (fresh := await _fresh(objects, e, contents))}
@@ -34,10 +35,10 @@ def grave(found: Sequence[Tell]) -> str:
 
 def lesser(found: Told) -> tuple[str, ...]:
     """Findings in words, for people."""
-    return tuple(f"{t.words} in {policy.shown(path)[:200]}" for path, of in found.items() for t in of if not t.grave)
+    return tuple(f"{t.words} in {shown(path)[:200]}" for path, of in found.items() for t in of if not t.grave)
 
 
-async def scripts(objects: Objects, entry: policy.Entry, contents: Mapping[str, bytes]) -> str:
+async def scripts(objects: Objects, entry: Entry, contents: Mapping[str, bytes]) -> str:
     """What was done to the scripts of a package.json that say how tests are run."""
     if entry.added or entry.deleted or not is_package(entry.path) or not entry.old_mode.startswith("100"):
         return ""
@@ -45,7 +46,7 @@ async def scripts(objects: Objects, entry: policy.Entry, contents: Mapping[str, 
     return package_tampering(old, contents[entry.new_object])
 
 
-async def _fresh(objects: Objects, entry: policy.Entry, contents: Mapping[str, bytes]) -> frozenset[Tell]:
+async def _fresh(objects: Objects, entry: Entry, contents: Mapping[str, bytes]) -> frozenset[Tell]:
     """What the new content has and the old one has not. Hostile source takes a second to read: others go on."""
     if entry.deleted or not entry.new_mode.startswith("100"):
         return frozenset()

@@ -12,6 +12,7 @@ import msgspec
 
 from folkmoot.kernel.evidence import PackedFile, Runner, TestSuite
 from folkmoot.runner import narrow, policy, suites
+from folkmoot.runner.border.entries import shown
 
 _NEEDED = policy.matcher((*policy.TESTS, "**/__snapshots__/**"))
 _FOREIGN = policy.matcher(("**/node_modules/**", "**/vendor/**"))
@@ -73,14 +74,14 @@ def groups(files: Sequence[PackedFile], base: Base) -> tuple[tuple[Group, ...], 
     for file in files:
         runner, why = _runner(file.path, base)
         if runner is None:
-            problems.append(f"{policy.shown(file.path.encode())}: {why}")
+            problems.append(f"{shown(file.path.encode())}: {why}")
         else:
             by.setdefault((runner, _module(file.path, base) if runner is Runner.GO else ""), []).append(file)
     made = []
     for (runner, module), theirs in sorted(by.items()):
         group = _group(runner, module, theirs, base)
         if group is None:
-            problems += [f"{policy.shown(f.path.encode())}: defines no test" for f in theirs]
+            problems += [f"{shown(f.path.encode())}: defines no test" for f in theirs]
         elif len(group.suite.command.encode()) > _COMMAND_BYTES:
             problems.append(f"{len(theirs)} files for {runner}: the names of files and tests are too many")
         else:
