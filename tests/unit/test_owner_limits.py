@@ -8,10 +8,14 @@ import pytest
 from folkmoot.kernel import subjects
 from folkmoot.kernel.deliberation import Deliberation
 from folkmoot.kernel.errors import Conflict
+from folkmoot.kernel.evidence import Examination, PreparedBase, TestSuite
 from folkmoot.kernel.facts import CancelRequested, Stage
+from folkmoot.kernel.ids import CommitId, TaskId
+from folkmoot.kernel.jury.evidence import UNRELIABLE
+from folkmoot.kernel.replay import MORE_TIME
 from folkmoot.kernel.result import State
 from folkmoot.kernel.task import Budget, Rigor
-from tests.fixtures.stages import Bench, MadeUpJudge
+from tests.fixtures.stages import Bench, MadeUpExaminer, MadeUpJudge
 
 WORLD = {
     "dev-1 propose": "right",
@@ -71,6 +75,38 @@ async def test_a_task_whose_time_is_over_in_a_stage_is_decided_by_what_there_is(
     assert state.state in (State.DECIDED, State.ABSTAINED)
     assert any("wall time limit" in reason for reason in state.end.result.reasons)
     assert {r.proposal_id for r in state.end.result.ranking} >= {"dev-1-r1", "dev-2-r1"}
+
+
+class Stuck(MadeUpExaminer):
+    """Base's own tests never come to an end."""
+
+    async def tests(
+        self,
+        task_id: TaskId,
+        base: PreparedBase,
+        suite: TestSuite,
+        *,
+        subject: str,
+        commit: CommitId,
+        run: int,
+        attempt: int,
+        name: str = "tests",
+    ) -> Examination:
+        await asyncio.Event().wait()
+        raise AssertionError("nobody wakes it")
+
+
+async def test_a_task_whose_time_is_over_before_its_tests_ran_says_so() -> None:
+    """And not that a check or another model would settle it, nor that base's tests are unreliable."""
+    task = Bench({"dev-1 propose": "right"}, Rigor.L1, agents=1)
+    task.examiner = Stuck(task.bus)
+    state = await task.carry(msgspec.structs.replace(task.spec, checks=(), total=Budget(wall_s=0.3)))
+    assert state.end is not None
+    said = " / ".join(state.end.result.reasons)
+    assert "base's tests had not run to their end" in said
+    assert "1 of 1 proposal had not been examined to the end" in said
+    assert UNRELIABLE not in said
+    assert state.end.result.settle == (() if state.state is State.DECIDED else (MORE_TIME,))
 
 
 @pytest.mark.parametrize("calls", [1, 5, 7, 9])

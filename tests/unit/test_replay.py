@@ -6,7 +6,7 @@ import pytest
 from folkmoot.kernel import replay
 from folkmoot.kernel.errors import BrokenChain, FailedPrecondition, NotFound
 from folkmoot.kernel.facts import CandidatesRanked
-from folkmoot.kernel.jury import POLICY, Policy
+from folkmoot.kernel.jury import POLICY, Policy, collect, judge
 from folkmoot.kernel.task import Rigor
 from tests.fixtures.deliberated import told
 
@@ -27,12 +27,17 @@ def test_the_same_policy_decides_the_same_bit_for_bit() -> None:
     assert replay.differences(found.ruling, again) == ()
 
 
-def test_what_a_limit_ended_is_reproduced_too() -> None:
-    """No evidence tells of the clock: that reason is taken over."""
-    found = replay.ranked(TOLD.events)
-    early = replay.ended_early(found.ruling, f"the task's wall time limit: 5 s are over: {replay.EARLY}")
-    cut = msgspec.structs.replace(found, ruling=early)
-    assert replay.same(early, replay.again(cut, TOLD.examinations, POLICY))
+@pytest.mark.parametrize("left", [None, 1], ids=["all is examined", "one examination"])
+def test_what_a_limit_ended_is_reproduced_too(left: int | None) -> None:
+    """No evidence tells of the clock: that reason is taken over, and what it cut off is told again."""
+    whole = replay.ranked(TOLD.events)
+    state = msgspec.structs.replace(whole.state, examined=whole.state.examined[:left])
+    ruling = judge(collect(state, TOLD.examinations[:left]), POLICY)
+    early = replay.ended_early(ruling, state, "the task's wall time limit: 5 s are over")
+    cut = replay.Ranked(state=state, ruling=early)
+    assert replay.same(early, replay.again(cut, TOLD.examinations[:left], POLICY))
+    assert early.reasons[-1].endswith(replay.UNEXAMINED if left else replay.EARLY)
+    assert any("not been examined to the end" in reason for reason in early.reasons) == bool(left)
 
 
 def test_what_another_policy_changes_is_named() -> None:

@@ -5,16 +5,21 @@ from collections.abc import Iterable, Iterator
 import msgspec
 
 from folkmoot.kernel.analysis.protocol import ranked as documents
-from folkmoot.kernel.deliberation import Deliberation, apply, begin
+from folkmoot.kernel.deliberation import BASE, Deliberation, apply, begin, missing
 from folkmoot.kernel.errors import FailedPrecondition, NotFound
 from folkmoot.kernel.events import Stored
-from folkmoot.kernel.evidence import Examination
+from folkmoot.kernel.evidence import Examination, SuiteKind
 from folkmoot.kernel.facts import CandidatesRanked
 from folkmoot.kernel.jury import Policy, collect, judge
+from folkmoot.kernel.jury.evidence import UNRELIABLE
+from folkmoot.kernel.jury.words import count
 from folkmoot.kernel.task import TaskKind
 
 EARLY = "decided by what there was"
 """Ends the last reason of a ruling that a limit of the task brought about: no evidence tells of it."""
+UNEXAMINED = "decided by what there was, before all of it was examined"
+"""Instead of that, where examinations were cut off: what the jury makes of their absence is left out."""
+MORE_TIME = "more time would settle it: continue the task with a longer limit on its wall time"
 
 
 class Ranked(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,13 +61,31 @@ def again(found: Ranked, examinations: Iterable[Examination], policy: Policy) ->
         ruling = documents(found.state, policy.version)
     else:
         ruling = judge(collect(found.state, examinations), policy)
-    said = found.ruling.reasons[-1:]
-    return ended_early(ruling, said[0]) if said and said[0].endswith(EARLY) else ruling
+    said = "".join(found.ruling.reasons[-1:])
+    if said.endswith(UNEXAMINED):
+        return ended_early(ruling, found.state, said.removesuffix(f": {UNEXAMINED}"))
+    return msgspec.structs.replace(ruling, reasons=(*ruling.reasons, said)) if said.endswith(EARLY) else ruling
 
 
-def ended_early(ruling: CandidatesRanked, why: str) -> CandidatesRanked:
-    """With the limit that ended the work, in words that end with `EARLY`."""
-    return msgspec.structs.replace(ruling, reasons=(*ruling.reasons, why))
+def ended_early(ruling: CandidatesRanked, state: Deliberation, limit: str) -> CandidatesRanked:
+    """With the limit that ended the work, and what it left unexamined. `limit`: in words. `state` is not ranked yet."""
+    gaps = tuple(_unexamined(state))
+    if not gaps:
+        return msgspec.structs.replace(ruling, reasons=(*ruling.reasons, f"{limit}: {EARLY}"))
+    settle = () if ruling.chosen else (MORE_TIME,)
+    known = [r for r in ruling.reasons if r not in ruling.settle and r != UNRELIABLE]
+    reasons = (*known, *gaps, *settle, f"{limit}: {UNEXAMINED}")
+    return msgspec.structs.replace(ruling, reasons=reasons, settle=settle)
+
+
+def _unexamined(state: Deliberation) -> Iterator[str]:
+    wanted = [w for w in missing(state, 1) if w.kind is not SuiteKind.LINT]
+    if any(w.subject == BASE and w.kind is SuiteKind.TESTS for w in wanted):
+        yield "base's tests had not run to their end: nothing is known of regressions"
+    waiting = {w.subject for w in wanted} - {BASE}
+    if waiting:
+        of = count(len(state.admissions), "proposal")
+        yield f"{len(waiting)} of {of} had not been examined to the end"
 
 
 def same(one: CandidatesRanked, other: CandidatesRanked) -> bool:

@@ -9,7 +9,7 @@ from folkmoot.kernel.evidence import PreparedBase
 from folkmoot.kernel.ids import StoryId, TaskId
 from folkmoot.kernel.plan import united
 from folkmoot.kernel.protocol import SPENT
-from folkmoot.kernel.replay import EARLY
+from folkmoot.kernel.replay import EARLY, UNEXAMINED
 from folkmoot.kernel.result import State
 from folkmoot.kernel.task import ModelChoice, TaskSpec, validated
 from folkmoot.runtime.grpc.results import budget_from_wire, rigor_from_wire, total_from_wire
@@ -91,4 +91,4 @@ def _cut_short(earlier: Deliberation) -> bool:
     """A limit of the task ended it."""
     said = [*earlier.staged[-1].reasons] if earlier.staged else []
     said += earlier.ranked.reasons[-1:] if earlier.ranked else ()
-    return any(words.endswith((SPENT, EARLY)) for words in said)
+    return any(words.endswith((SPENT, EARLY, UNEXAMINED)) for words in said)

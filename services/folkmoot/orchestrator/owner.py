@@ -177,7 +177,7 @@ class Owner:
         else:
             ruling = judge(await self._examining.evidence(), policy)
         if spent:
-            ruling = replay.ended_early(ruling, f"{spent}: {replay.EARLY}")
+            ruling = replay.ended_early(ruling, self._state, spent)
         await self._journal.record(ruling)
 
     @phase("publishing")

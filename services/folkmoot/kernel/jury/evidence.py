@@ -23,6 +23,8 @@ from folkmoot.kernel.task import Rigor
 DOUBTED = "its report is in doubt: "
 """So a report problem begins where there are outcomes, and the run may have made them up."""
 
+UNRELIABLE = "none of base's tests passes reliably: nothing guards against regressions"
+
 
 class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     """An admitted proposal and all that was run on it."""
@@ -141,7 +143,7 @@ def _baseline_words(
         return ["base has no tests: nothing guards against regressions"]
     words = [f"base's tests, run {r.run}: {problem}" for r in runs if (problem := unbelievable(r))]
     if not always:
-        words.append("none of base's tests passes reliably: nothing guards against regressions")
+        words.append(UNRELIABLE)
     if flaky:
         words.append(f"{tests(flaky)} flaky at base, which gates nothing: {named(flaky)}")
     there = {test for run in runs for test in run.tests}
