@@ -80,6 +80,8 @@ def _broken(stored: Stored, problem: str) -> BrokenChain:
 
 def _after(state: Deliberation, fact: Fact) -> Deliberation:
     match fact:
+        case Examined():  # half of all facts, so it is asked for first
+            return _change(state, examined=(*state.examined, fact), recorded=state.recorded | {key_of(fact)})
         case OwnerTook():
             return _change(state, owner=fact.owner)
         case Convened():
@@ -103,8 +105,6 @@ def _with_evidence(state: Deliberation, fact: Fact) -> Deliberation:
     match fact:
         case ExhibitAdmitted():
             return _change(state, exhibits=(*state.exhibits, fact.exhibit))
-        case Examined():
-            return _change(state, examined=(*state.examined, fact), recorded=state.recorded | {key_of(fact)})
         case Judged():
             return _change(state, verdicts=(*state.verdicts, fact.verdict), usage=state.usage.plus(fact.usage))
         case CandidatesRanked():

@@ -1,7 +1,7 @@
 """Which fact may follow, and why another may not."""
 
 from folkmoot.kernel.analysis.document import Paper
-from folkmoot.kernel.deliberation.state import BASE, Attempts, Deliberation, key_of, works
+from folkmoot.kernel.deliberation.state import BASE, Attempts, Deliberation, key_of, was_asked
 from folkmoot.kernel.events import Fact
 from folkmoot.kernel.evidence import Admission, Refusal, SuiteKind
 from folkmoot.kernel.facts import (
@@ -41,10 +41,9 @@ Within = (
     | Reviewed
     | TestsWritten
     | ExhibitAdmitted
-    | Examined
     | Judged
 )
-"""Between council and ranking."""
+"""Between council and ranking, besides examinations."""
 
 
 def refusal(state: Deliberation, fact: Fact) -> str:
@@ -52,6 +51,8 @@ def refusal(state: Deliberation, fact: Fact) -> str:
     if state.end:
         return "the deliberation had ended"
     match fact:
+        case Examined():  # half of all facts, so it is asked for first
+            return _unless_open(state) or _wrong_examination(state, fact)
         case OwnerTook() | CancelRequested() | DeliberationEnded():
             return ""
         case Convened():
@@ -77,8 +78,6 @@ def _out_of_place(state: Deliberation, fact: Within) -> str:
             return _wrong_work(state, fact.work)
         case ExhibitAdmitted():
             return _wrong_exhibit(state, fact)
-        case Examined():
-            return _wrong_examination(state, fact)
         case Judged():
             return _wrong_verdict(state, fact)
 
@@ -94,7 +93,7 @@ def _unless_open(state: Deliberation) -> str:
 def _wrong_stage(state: Deliberation, fact: Staged) -> str:
     if state.open and state.staged and fact.stage is not Stage.RANK:
         return f"{state.open[0].agent_id} still works on {state.open[0].phase}"
-    if any(w in works(state) for w in fact.works) and state.staged:
+    if state.staged and any(was_asked(state, w) for w in fact.works):
         return "the same work twice"
     strangers = [w.agent_id for w in fact.works if state.seat(w.agent_id) is None]
     if strangers:
@@ -145,7 +144,7 @@ def _wrong_work(state: Deliberation, work: Work) -> str:
         return problem
     if work in state.done:
         return f"{work.agent_id} was already done" + ("" if work.phase == "propose" else f" with {work.phase}")
-    return "" if work in works(state) else f"{work.agent_id} was not asked to {work.phase} in round {work.round}"
+    return "" if was_asked(state, work) else f"{work.agent_id} was not asked to {work.phase} in round {work.round}"
 
 
 def _wrong_agent(state: Deliberation, agent: AgentId) -> str:
@@ -159,7 +158,7 @@ def _wrong_exhibit(state: Deliberation, fact: ExhibitAdmitted) -> str:
 
 
 def _wrong_examination(state: Deliberation, fact: Examined) -> str:
-    if fact.subject != BASE and fact.subject not in {a.proposal_id for a in state.admissions}:
+    if fact.subject != BASE and not any(a.proposal_id == fact.subject for a in state.admissions):
         return f"{fact.subject} is no candidate"
     if fact.kind is SuiteKind.EXHIBIT and fact.name not in {e.exhibit_id for e in state.exhibits}:
         return f"{fact.name} is no exhibit"

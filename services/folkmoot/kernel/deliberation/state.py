@@ -123,7 +123,10 @@ class Deliberation(msgspec.Struct, frozen=True, kw_only=True):
 
     def seat(self, agent: AgentId) -> Seat | None:
         """Also a helper's."""
-        return next((s for s in (*self.seats, *self.helpers) if s.agent_id == agent), None)
+        for seat in (*self.seats, *self.helpers):
+            if seat.agent_id == agent:
+                return seat
+        return None
 
 
 def key_of(fact: Examined) -> tuple[str, ...]:
@@ -136,6 +139,13 @@ def works(state: Deliberation) -> tuple[Work, ...]:
     if not state.staged:
         return tuple(Work(agent_id=s.agent_id, phase="propose") for s in state.seats)
     return tuple(work for staged in state.staged for work in staged.works)
+
+
+def was_asked(state: Deliberation, work: Work) -> bool:
+    """Whether it is one of `works`."""
+    if not state.staged:
+        return work in works(state)
+    return any(work in staged.works for staged in state.staged)
 
 
 _STATES = {Stage.CRITIQUE: State.CRITIQUING, Stage.REVISE: State.REVISING}
