@@ -227,3 +227,20 @@ def test_an_abstention_says_what_would_settle_it() -> None:
     assert f"moot continue {TASK} --check CMD" in out.getvalue()
     none = msgspec.structs.replace(result, ranking=())
     assert not [command for command, _ in words.next_steps(none) if "continue" in command]
+
+
+def test_the_ranking_says_what_others_say() -> None:
+    """Where anybody was asked; what decides is the worst duel."""
+    ranking = next(e.data.result.ranking for e in EVENTS if isinstance(e.data, DeliberationEnded))
+    first, *rest = ranking
+    said = first.scores | {"opinions_for": 2.0, "opinions_against": 1.0, "duels": 1.386}
+    refused = msgspec.structs.replace(first, proposal_id=ProposalId("dev-9-r1"), scores={})
+    told_ = (msgspec.structs.replace(first, scores=said), *rest, refused)
+    result = Result(task_id=TASK, story_id=StoryId(""), state=State.ABSTAINED, ranking=told_)
+    out = io.StringIO()
+    Console(file=out, width=120).print(draw.ranking(result))
+    for piece in ("what others say", "2 for, 1 against", "worst duel +1.39"):
+        assert piece in out.getvalue()
+    plain = io.StringIO()
+    Console(file=plain, width=120).print(draw.ranking(msgspec.structs.replace(result, ranking=(refused,))))
+    assert "what others say" not in plain.getvalue()

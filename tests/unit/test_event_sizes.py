@@ -57,6 +57,8 @@ SCORES = (
     "checks_failed",
     "lint_findings",
     "duels",
+    "opinions_for",
+    "opinions_against",
     "confidence",
     "behaviour",
 )

@@ -45,6 +45,11 @@ def test_the_example_of_cross_examination_in_the_documentation() -> None:
         ("dev-3", 3, -2.197),
     ]
     assert "dev-1 against dev-2: its own (dev-1) +2.20" in ruling.reasons
+    assert [(r.scores["opinions_for"], r.scores["opinions_against"]) for r in ruling.ranking] == [
+        (1, 0),  # dev-2's test
+        (0, 1),  # dev-1's test
+        (1, 1),
+    ]
 
 
 # --- matrix ------------------------------------------------------------------------------------------------------

@@ -75,3 +75,14 @@ def test_what_was_not_ranked_has_no_decision_to_replay() -> None:
         replay.ranked(told(ranked=False).events)
     with pytest.raises(NotFound):
         replay.ranked([])
+
+
+def test_what_was_stored_before_others_were_counted_is_reproduced() -> None:
+    """How many speak for a candidate is told beside the ranking, and was not always."""
+    found = replay.ranked(TOLD.events)
+    assert found.ruling.ranking[0].scores["opinions_for"] == 0
+    plain = [{k: v for k, v in r.scores.items() if not k.startswith("opinions")} for r in found.ruling.ranking]
+    rows = zip(found.ruling.ranking, plain, strict=True)
+    older = msgspec.structs.replace(found.ruling, ranking=tuple(msgspec.structs.replace(r, scores=s) for r, s in rows))
+    again = replay.again(replay.Ranked(state=found.state, ruling=older), TOLD.examinations, POLICY)
+    assert replay.same(older, again)

@@ -180,6 +180,8 @@ def ranking(result: Result) -> Table:
     table.add_column("rank", justify="right", no_wrap=True)
     table.add_column("candidate", no_wrap=True)
     table.add_column("acceptable", no_wrap=True)
+    if heard := any("opinions_for" in ranked.scores for ranked in result.ranking):
+        table.add_column("what others say", no_wrap=True)
     table.add_column("reasons", ratio=1)
     for ranked in result.ranking:
         won = result.winner is not None and ranked.proposal_id == result.winner.proposal_id
@@ -187,6 +189,7 @@ def ranking(result: Result) -> Table:
             str(ranked.rank),
             Text(f"{'★ ' if won else '  '}{line(ranked.proposal_id, 40)}", style="bold green" if won else ""),
             _acceptable(ranked),
+            *([_opinions(ranked)] if heard else []),
             Text("\n".join(line(reason, 400) for reason in ranked.reasons)),
         )
     return table
@@ -194,6 +197,17 @@ def ranking(result: Result) -> Table:
 
 def _acceptable(ranked: Ranked) -> Text:
     return Text("yes", style="green") if ranked.acceptable else Text("no", style="red")
+
+
+def _opinions(ranked: Ranked) -> Text:
+    """Of other authors, test writers and judges; the worst duel is what ranks it."""
+    said = ranked.scores
+    if "opinions_for" not in said:
+        return Text("-", style="dim")
+    good, bad = int(said["opinions_for"]), int(said["opinions_against"])
+    out = Text(f"{good} for", style="green" if good else "dim").append(", ", "not bold dim")
+    out.append(f"{bad} against", "red" if bad else "dim")
+    return out.append(f"\nworst duel {said['duels']:+.2f}", "dim")
 
 
 def change(diff: str, limit: int | None = DIFF_LINES) -> RenderableType:

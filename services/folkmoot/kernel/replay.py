@@ -19,6 +19,7 @@ EARLY = "decided by what there was"
 """Ends the last reason of a ruling that a limit of the task brought about: no evidence tells of it."""
 UNEXAMINED = "decided by what there was, before all of it was examined"
 """Instead of that, where examinations were cut off: what the jury makes of their absence is left out."""
+_LATER = frozenset({"opinions_for", "opinions_against"})
 MORE_TIME = "more time would settle it: continue the task with a longer limit on its wall time"
 
 
@@ -61,10 +62,20 @@ def again(found: Ranked, examinations: Iterable[Examination], policy: Policy) ->
         ruling = documents(found.state, policy.version)
     else:
         ruling = judge(collect(found.state, examinations), policy)
+    ruling = _without_later_scores(ruling, found.ruling)
     said = "".join(found.ruling.reasons[-1:])
     if said.endswith(UNEXAMINED):
         return ended_early(ruling, found.state, said.removesuffix(f": {UNEXAMINED}"))
     return msgspec.structs.replace(ruling, reasons=(*ruling.reasons, said)) if said.endswith(EARLY) else ruling
+
+
+def _without_later_scores(ruling: CandidatesRanked, stored: CandidatesRanked) -> CandidatesRanked:
+    """As it was told before there were such scores, where it was stored then: they decide nothing."""
+    if any(r.scores.keys() >= _LATER for r in stored.ranking):
+        return ruling
+    change = msgspec.structs.replace
+    rows = (change(r, scores={k: v for k, v in r.scores.items() if k not in _LATER}) for r in ruling.ranking)
+    return change(ruling, ranking=tuple(rows))
 
 
 def ended_early(ruling: CandidatesRanked, state: Deliberation, limit: str) -> CandidatesRanked:

@@ -1,5 +1,6 @@
 """The decision: evidence in, ranking and reasons out."""
 
+import math
 from collections.abc import Iterator, Sequence
 
 from folkmoot.kernel.facts import CandidatesRanked as Ruling
@@ -10,7 +11,7 @@ from folkmoot.kernel.jury.evidence import Evidence
 from folkmoot.kernel.jury.gates import Entry
 from folkmoot.kernel.jury.policy import POLICY, Policy
 from folkmoot.kernel.jury.ranking import ranking_of
-from folkmoot.kernel.jury.weighing import Opinion, weigh
+from folkmoot.kernel.jury.weighing import EPSILON, Opinion, weigh
 from folkmoot.kernel.jury.words import capped
 from folkmoot.kernel.result import DecidedBy
 
@@ -62,7 +63,8 @@ def places(case: Case) -> dict[str, int]:
 
 
 def scores(case: Case) -> dict[str, dict[str, float]]:
-    """Of the class of each that is weighed: the log-odds of its worst duel, and how sure an answer with it would be."""
+    """Of the class of each that is weighed: the log-odds of its worst duel, how sure an answer with it would be, and
+    how many others speak for and against it."""
     if case.weighed is None:
         return {}
     found = dict[str, dict[str, float]]()
@@ -72,9 +74,26 @@ def scores(case: Case) -> dict[str, dict[str, float]]:
             "duels": round(case.weighed.worst[n], 3),
             "confidence": sure,
             "behaviour": float(case.weighed.places[n]),
+            **_independent(case, n),
         }
         found |= {e.proposal: said for e in of.entries}
     return found
+
+
+def _independent(case: Case, number: int) -> dict[str, float]:
+    """Authors, writers of tests and judges; what a class's own authors say for it is left out."""
+    names = {v.name for v in case.hearing.voices}
+    said = [_leaning(o, number) for o in case.view.voiced if o.voice in names or o.kind == "verdict"]
+    return {
+        "opinions_for": float(sum(odds > EPSILON for odds in said)),
+        "opinions_against": float(sum(odds < -EPSILON for odds in said)),
+    }
+
+
+def _leaning(opinion: Opinion, number: int) -> float:
+    """Log-odds for the class, all that the opinion says of it together."""
+    duels = (odds if number == one else -odds for (one, other), odds in opinion.duels.items() if number in (one, other))
+    return math.fsum([*duels, opinion.doubts.get(number, 0.0)])
 
 
 def decided_by(case: Case) -> DecidedBy:
