@@ -32,6 +32,21 @@ class Image(msgspec.Struct, frozen=True, kw_only=True):
         return f"{self.name.rsplit(':', 1)[0]}@{self.digest}"
 
 
+def note(image: Image) -> None:
+    """Write beside the archive what it is, for `noted`."""
+    content = msgspec.json.encode({"name": image.name, "digest": image.digest})
+    image.archive.with_suffix(".json").write_bytes(content)
+
+
+def noted(archive: Path) -> Image | None:
+    """The image whose archive, and note of it, were written whole."""
+    file = archive.with_suffix(".json")
+    if not file.is_file():
+        return None
+    fields = msgspec.json.decode(file.read_bytes(), type=dict[str, str])
+    return Image(archive=archive, name=fields["name"], digest=fields["digest"])
+
+
 def write(archive: Path, name: str, layer: Path, config: Mapping[str, object]) -> Image:
     """An image of one layer (an uncompressed tar file); `config` is what an image says of running it."""
     content = _digest(layer)

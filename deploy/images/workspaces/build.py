@@ -5,8 +5,6 @@ import platform
 import tempfile
 from pathlib import Path
 
-import msgspec
-
 from deploy.images import oci
 from deploy.images.workspaces import context
 from deploy.shared import Failed, cache, locked, needs, run, tree_key
@@ -14,6 +12,7 @@ from deploy.shared import Failed, cache, locked, needs, run, tree_key
 USER = "65534:65534"
 _SOURCES = (Path("/etc/apt/sources.list"), Path("/etc/apt/sources.list.d/debian.sources"))
 _LEFT_OUT = ("doc", "info", "locale", "man")
+_KEY = "?" * 16
 _EPOCH = "1700000000"
 """Times in the tree are cut to it: the same packages give the same digest."""
 
@@ -25,29 +24,28 @@ def image(name: str) -> oci.Image:
         folder = Path(scratch) / "context"
         context.write(context.recipe(name), folder)
         key = tree_key(folder, platform.machine(), _release(), *_configuration()["Env"])
-        note = place / f"{name}-{key}.json"
-        if not note.is_file():
-            _make(name, folder, place / f"{name}-{key}.tar", note)
-        return msgspec.json.decode(note.read_bytes(), type=oci.Image)
+        archive = place / f"{name}-{key}.tar"
+        return oci.noted(archive) or _make(name, folder, archive)
 
 
 def made(name: str) -> oci.Image | None:
-    """The newest of that set in the cache, without making it."""
-    notes = sorted((cache() / "images").glob(f"{name}-????????????????.json"), key=lambda p: p.stat().st_mtime)
-    return msgspec.json.decode(notes[-1].read_bytes(), type=oci.Image) if notes else None
+    """That set in the cache, as it was made last."""
+    archives = sorted((cache() / "images").glob(f"{name}-{_KEY}.tar"), key=lambda p: p.stat().st_mtime)
+    return oci.noted(archives[-1]) if archives else None
 
 
-def _make(name: str, folder: Path, archive: Path, note: Path) -> None:
+def _make(name: str, folder: Path, archive: Path) -> oci.Image:
     if os.geteuid():
         raise Failed("an image of Debian packages is made by root alone")
     needs(("mmdebstrap",), "make an image of Debian packages (`apt-get install mmdebstrap`)")
     layer = folder.parent / "layer.tar"
     _tree(folder, layer)
     found = oci.write(archive, f"localhost/folkmoot/workspace-{name}:1", layer, _configuration())
-    note.write_bytes(msgspec.json.encode(found))
-    for old in archive.parent.glob(f"{name}-????????????????.*"):
-        if old not in (archive, note):
+    oci.note(found)
+    for old in archive.parent.glob(f"{name}-{_KEY}.*"):
+        if old.stem != archive.stem:
             old.unlink()
+    return found
 
 
 def _tree(folder: Path, layer: Path) -> None:
