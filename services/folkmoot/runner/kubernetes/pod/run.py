@@ -1,0 +1,407 @@
+"""One command in a workspace's pod, watched: its output, its limits, its end, and the end of all that it left.
+
+Standard input: the length of a JSON order (4 bytes, big-endian), the order, then `stdin` bytes for the command. After
+that it stays open, and its end means that nobody listens any more: everything is killed.
+Standard output: frames, each a letter, a length (4 bytes, big-endian) and a body. `B` it has begun, `O` and `E` a piece
+of its standard output and error, `R` it was refused (JSON), `X` it has ended (JSON), the last one. Our own exit status
+is the command's, 128 and the number of the signal that ended it, or `OVER` when a limit was hit.
+The command cannot write into our streams: it has pipes of its own, and may not look into this process.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import json
+import os
+import resource
+import select
+import signal
+import struct
+import sys
+import time
+
+TYPE_CHECKING = False  # as mypy knows it; the import itself would cost milliseconds
+if TYPE_CHECKING:
+    from typing import Any, NoReturn
+
+OVER = 137
+_PIECE = 65536
+_AHEAD = 1 << 20
+_TICK_S = 0.1
+_DISK_SHARE = 0.05
+_ROOM_BYTES = 16 << 20
+_FILES = 500000
+_GRACE_S = 5.0
+_PR_SET_DUMPABLE, _PR_SET_CHILD_SUBREAPER = 4, 36
+_OOM = (("/sys/fs/cgroup/memory.events", "oom_kill "), ("/sys/fs/cgroup/memory/memory.oom_control", "oom_kill "))
+
+
+def main() -> None:
+    libc = ctypes.CDLL(None)
+    libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+    libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    (length,) = struct.unpack(">I", _exactly(4))
+    sys.exit(Run(json.loads(_exactly(length))).to_end())
+
+
+def _exactly(size: int) -> bytes:
+    body = b""
+    while len(body) < size:
+        piece = os.read(0, min(_PIECE, size - len(body)))
+        if not piece:
+            os._exit(0)  # nobody is there any more, and nothing has begun
+        body += piece
+    return body
+
+
+class Run:
+    def __init__(self, order: dict[str, Any]) -> None:
+        self._order = order
+        self._wanted = order["stdin"]
+        self._queued = b""
+        self._frames = bytearray()
+        self._rooms = {"O": order["output_limit"], "E": order["output_limit"]}
+        self._truncated = False
+        self._limit = ""
+        self._status: int | None = None
+        self._in: int | None = None
+        self._pipes: dict[int, str] = {}
+        self._child = self._said = self._wake = -1
+        self._kills = _oom_kills()
+        self._deadline = time.monotonic() + order["timeout_s"]
+        self._disk_at = time.monotonic() + 0.5
+
+    def to_end(self) -> int:
+        try:
+            self._begin()
+        except OSError as error:
+            return self._refused(error)
+        self._frame("B", b"")
+        try:
+            while self._status is None and not self._limit:
+                self._turn()
+            self._end_all()
+            self._rest()
+        except BrokenPipeError:
+            self._end_all()
+        return self._farewell()
+
+    # --- beginning
+
+    def _begin(self) -> None:
+        self._said, told = os.pipe()
+        ours = [os.pipe() for _ in range(3)]
+        self._wake, wake = os.pipe()
+        os.set_blocking(wake, False)
+        signal.set_wakeup_fd(wake)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        self._child = os.fork()
+        if self._child == 0:
+            self._become(told, ours)
+        os.close(told)
+        self._in, self._pipes = ours[0][1], {ours[1][0]: "O", ours[2][0]: "E"}
+        for fd in (ours[0][0], ours[1][1], ours[2][1]):
+            os.close(fd)
+        for fd in (0, 1, self._in):
+            os.set_blocking(fd, False)
+        problem = os.read(self._said, 4)
+        if problem:
+            number = struct.unpack(">i", problem)[0]
+            raise OSError(number, os.strerror(number))
+        if not self._wanted:
+            self._close_in()
+
+    def _become(self, told: int, ours: list[tuple[int, int]]) -> NoReturn:
+        try:
+            os.setsid()
+            for number, pipe in enumerate(ours):
+                os.dup2(pipe[0 if number == 0 else 1], number)
+            _write("/proc/self/oom_score_adj", "1000")
+            signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+            signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+            for name, value in self._order["rlimits"].items():
+                kind = getattr(resource, name)
+                most = resource.getrlimit(kind)[1]
+                limit = value if most == resource.RLIM_INFINITY else min(value, most)
+                resource.setrlimit(kind, (limit, limit))
+            os.chdir(os.fsencode(self._order["cwd"]))
+            argv = [os.fsencode(part) for part in self._order["argv"]]
+            os.execvpe(argv[0], argv, self._environment())  # noqa: S606 -- that is its purpose
+        except OSError as error:
+            os.write(told, struct.pack(">i", error.errno or errno.EIO))
+        finally:
+            os._exit(127)
+
+    def _environment(self) -> dict[str, str]:
+        kept = {n: v for n, v in os.environ.items() if not n.startswith("KUBERNETES_")}  # noqa: TID251 -- the pod's
+        return {**kept, "PWD": self._order["cwd"], **self._order["environment"]}
+
+    def _refused(self, error: OSError) -> int:
+        """As a shell would say it: 127 for a program that is not there, 126 for what is none."""
+        self._end_all()
+        self._frame("R", json.dumps({"errno": error.errno, "text": error.strerror}).encode())
+        self._flush()
+        return 127 if error.errno == errno.ENOENT else 126
+
+    # --- under way
+
+    def _turn(self) -> None:
+        poller = select.poll()
+        # Without POLLIN it still says when the other end is gone.
+        reading = len(self._queued) < _PIECE if self._wanted else True
+        poller.register(0, select.POLLIN if reading else 0)
+        poller.register(self._wake, select.POLLIN)
+        if self._frames:
+            poller.register(1, select.POLLOUT)
+        if len(self._frames) < _AHEAD:
+            for pipe in self._pipes:
+                poller.register(pipe, select.POLLIN)
+        if self._in is not None and self._queued:
+            poller.register(self._in, select.POLLOUT)
+        for fd, events in poller.poll(max(0, 1000 * min(_TICK_S, self._deadline - time.monotonic()))):
+            self._act(fd, events)
+        self._look()
+
+    def _act(self, fd: int, events: int) -> None:
+        if fd == 0:
+            self._hear(events)
+        elif fd == 1:
+            self._send()
+        elif fd == self._wake:
+            os.read(fd, 4096)
+            self._reap()
+        elif fd == self._in:
+            self._feed()
+        else:
+            self._take(fd)
+
+    def _hear(self, events: int) -> None:
+        if not events & select.POLLIN:
+            raise BrokenPipeError
+        piece = os.read(0, min(_PIECE, self._wanted) if self._wanted else 1)
+        if not piece:
+            raise BrokenPipeError
+        self._wanted -= min(self._wanted, len(piece))
+        if self._in is not None:
+            self._queued += piece
+            self._feed()
+
+    def _feed(self) -> None:
+        try:
+            while self._queued and self._in is not None:
+                self._queued = self._queued[os.write(self._in, self._queued) :]
+        except BlockingIOError:
+            return
+        except BrokenPipeError:  # a command that does not want to hear the rest is free to
+            self._queued = b""
+            self._close_in()
+            return
+        if not self._wanted:
+            self._close_in()
+
+    def _close_in(self) -> None:
+        if self._in is not None:
+            os.close(self._in)
+            self._in = None
+
+    def _take(self, pipe: int) -> None:
+        piece = os.read(pipe, _PIECE)
+        if not piece:
+            del self._pipes[pipe]
+            os.close(pipe)
+            return
+        stream = self._pipes[pipe]
+        room = self._rooms[stream]
+        self._truncated |= len(piece) > room
+        if room:
+            self._frame(stream, piece[:room])
+            self._rooms[stream] = max(0, room - len(piece))
+
+    def _reap(self) -> None:
+        """Of all that died; our own child's end is the command's."""
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if not pid:
+                return
+            if pid == self._child:
+                self._status = status
+
+    # --- limits
+
+    def _look(self) -> None:
+        if self._status is not None:
+            return
+        now = time.monotonic()
+        if now >= self._deadline:
+            self._limit = "time"
+        limits = self._order["limits"]
+        processes, memory = _used(limits["processes"])
+        if processes > limits["processes"]:
+            self._limit = "processes"
+        elif memory > limits["memory_bytes"]:
+            self._limit = "memory"
+        elif now >= self._disk_at:
+            if _overfull(self._order["charged"], limits["disk_bytes"]):
+                self._limit = "disk"
+            self._disk_at = now + max(0.5, (time.monotonic() - now) / _DISK_SHARE)
+
+    # --- the end
+
+    def _end_all(self) -> None:
+        """Nothing of the command's is left: what lost its parent has become our child."""
+        until = time.monotonic() + _GRACE_S
+        while time.monotonic() < until:
+            for pid in _tree(os.getpid()):
+                _kill(pid)
+            try:
+                while True:
+                    pid, status = os.waitpid(-1, os.WNOHANG)
+                    if not pid:
+                        break
+                    if pid == self._child and self._status is None:
+                        self._status = status
+            except ChildProcessError:
+                return
+            time.sleep(0.002)  # noqa: TID251 -- a program of its own
+
+    def _rest(self) -> None:
+        """What was said before the end, and is still in the pipes."""
+        for pipe in list(self._pipes):
+            os.set_blocking(pipe, False)
+            try:
+                while pipe in self._pipes:
+                    self._take(pipe)
+                    if len(self._frames) > _AHEAD:
+                        self._flush()
+            except BlockingIOError:
+                continue
+
+    def _farewell(self) -> int:
+        """Killed by the kernel for memory is no end that the command chose."""
+        signalled = self._status is not None and os.WIFSIGNALED(self._status)
+        code = OVER if self._status is None else os.waitstatus_to_exitcode(self._status)
+        if not self._limit and signalled and code == -signal.SIGKILL and _oom_kills() > self._kills:
+            self._limit = "memory"
+        said = {"limit": self._limit, "truncated": self._truncated, "signal": -code if signalled else 0}
+        self._frame("X", json.dumps(said).encode())
+        try:
+            self._flush()
+        except BrokenPipeError:
+            return OVER
+        if self._limit:
+            return OVER
+        return 128 - code if code < 0 else code
+
+    # --- what we say
+
+    def _frame(self, letter: str, body: bytes) -> None:
+        self._frames += letter.encode() + struct.pack(">I", len(body)) + body
+
+    def _send(self) -> None:
+        try:
+            del self._frames[: os.write(1, self._frames)]
+        except BlockingIOError:
+            return
+
+    def _flush(self) -> None:
+        """To one who is slow, not to one who is gone."""
+        while self._frames:
+            poller = select.poll()
+            poller.register(1, select.POLLOUT)
+            poller.register(0, 0)
+            for fd, events in poller.poll():
+                if fd == 0 or events & (select.POLLERR | select.POLLHUP):
+                    raise BrokenPipeError
+                self._send()
+
+
+def _kill(pid: int) -> None:
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):
+        return
+
+
+def _children(pid: int) -> list[int]:
+    found: list[int] = []
+    try:
+        for thread in os.listdir(f"/proc/{pid}/task"):  # noqa: PTH208
+            found += [int(child) for child in _read(f"/proc/{pid}/task/{thread}/children").split()]
+    except (OSError, ValueError):
+        return found
+    return found
+
+
+def _tree(pid: int) -> list[int]:
+    """All descendants."""
+    found: list[int] = []
+    waiting = _children(pid)
+    while waiting:
+        current = waiting.pop()
+        found.append(current)
+        waiting += _children(current)
+    return found
+
+
+def _used(stop_at: int) -> tuple[int, int]:
+    """Of our descendants: how many, and their resident bytes; counting ends soon after `stop_at`."""
+    waiting, count, memory = _children(os.getpid()), 0, 0
+    while waiting and count <= stop_at:
+        current = waiting.pop()
+        count += 1
+        memory += _resident(current)
+        waiting += _children(current)
+    return count, memory
+
+
+def _resident(pid: int) -> int:
+    try:
+        return int(_read(f"/proc/{pid}/statm").split()[1]) * resource.getpagesize()
+    except (OSError, IndexError, ValueError):
+        return 0
+
+
+def _overfull(folders: list[str], limit_bytes: int) -> bool:
+    total = files = 0
+    waiting = list(folders)
+    while waiting:
+        try:
+            with os.scandir(waiting.pop()) as entries:
+                for entry in entries:
+                    if entry.is_dir(follow_symlinks=False):
+                        waiting.append(entry.path)
+                    total += entry.stat(follow_symlinks=False).st_blocks * 512
+                    files += 1
+                    if total > limit_bytes or files > _FILES:
+                        return True
+        except OSError:
+            continue
+    return False
+
+
+def _oom_kills() -> int:
+    for path, word in _OOM:
+        try:
+            lines = _read(path).splitlines()
+        except OSError:
+            continue
+        return sum(int(line.split()[1]) for line in lines if line.startswith(word))
+    return 0
+
+
+def _read(path: str) -> str:
+    with open(path, encoding="ascii") as file:  # noqa: PTH123 -- starts fast
+        return file.read()
+
+
+def _write(path: str, text: str) -> None:
+    with open(path, "w", encoding="ascii") as file:  # noqa: PTH123
+        file.write(text)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,150 @@
+"""What the runner and `pod/run.py` say to each other. Pure: bytes in, bytes out."""
+
+import errno
+import json
+import os
+import struct
+from collections.abc import Mapping
+
+import msgspec
+
+from folkmoot.kernel.errors import FolkmootError, InvalidInput
+from folkmoot.kernel.evidence import CommandEnd
+from folkmoot.runner.command import Command, Ended
+from folkmoot.runtime.workspace.port import WorkspaceLost
+
+BEGUN, STDOUT, STDERR, REFUSED, LAST = b"B", b"O", b"E", b"R", b"X"
+_HEAD = struct.Struct(">cI")
+_FRAME_BYTES = 1 << 20
+"""More is in no frame of ours."""
+_SIGNALS = frozenset({2, 3, 4, 5, 6, 7, 8, 9, 11, 13, 15, 24, 25, 31})
+"""As everywhere: 128+n says signal n."""
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """Of one command and all its descendants together."""
+
+    processes: int
+    memory_bytes: int
+    """Resident."""
+    disk_bytes: int
+    """Of `charged`."""
+    charged: tuple[str, ...]
+    open_files: int
+    file_bytes: int
+
+
+class Farewell(msgspec.Struct, frozen=True, kw_only=True):
+    """What the watcher adds to the exit status."""
+
+    limit: str
+    truncated: bool
+    signal: int
+
+
+class Refused(msgspec.Struct, frozen=True, kw_only=True):
+    """Why the command could not be begun."""
+
+    errno: int
+    text: str
+
+
+def order(command: Command, limits: Limits, environment: Mapping[str, str]) -> bytes:
+    """All that the watcher reads before it begins, the command's standard input last."""
+    body = json.dumps(
+        {
+            "argv": [os.fsdecode(part) for part in command.argv],
+            "cwd": os.fsdecode(command.cwd),
+            "environment": {**environment, **command.environment},
+            "stdin": len(command.stdin),
+            "timeout_s": command.timeout_s,
+            "output_limit": command.output_limit,
+            "limits": {
+                "processes": limits.processes,
+                "memory_bytes": limits.memory_bytes,
+                "disk_bytes": limits.disk_bytes,
+            },
+            "charged": limits.charged,
+            "rlimits": {
+                "RLIMIT_NOFILE": limits.open_files,
+                "RLIMIT_FSIZE": limits.file_bytes,
+                "RLIMIT_CORE": 0,
+                "RLIMIT_MEMLOCK": 64 * 1024,
+            },
+        }
+    ).encode("ascii")
+    return struct.pack(">I", len(body)) + body + command.stdin
+
+
+class Frames:
+    """Puts together what came in pieces."""
+
+    def __init__(self) -> None:
+        self._held = bytearray()
+
+    def fed(self, data: bytes) -> list[tuple[bytes, bytes]]:
+        """Letter and body of each frame that is complete now. Raises WorkspaceLost for what is none."""
+        self._held += data
+        whole: list[tuple[bytes, bytes]] = []
+        at = 0
+        while len(self._held) - at >= _HEAD.size:
+            letter, size = _HEAD.unpack_from(self._held, at)
+            if letter not in (BEGUN, STDOUT, STDERR, REFUSED, LAST) or size > _FRAME_BYTES:
+                raise WorkspaceLost("the watcher of a command is no watcher of ours: does the image hold python3?")
+            if len(self._held) - at - _HEAD.size < size:
+                break
+            whole.append((letter, bytes(self._held[at + _HEAD.size : at + _HEAD.size + size])))
+            at += _HEAD.size + size
+        del self._held[:at]
+        return whole
+
+
+def judged(code: int, last: Farewell, seconds: float) -> Ended:
+    """The exit status as the cluster says it; the watcher's last word only says which limit or signal stands behind a
+    status that is a failure anyway."""
+    if last.limit and code != 0:
+        return Ended(end=CommandEnd(exit_code=None, limit=last.limit, duration_s=seconds), truncated=last.truncated)
+    if code - 128 in _SIGNALS:
+        return Ended(end=CommandEnd(exit_code=None, signal=code - 128, duration_s=seconds), truncated=last.truncated)
+    return Ended(end=CommandEnd(exit_code=code, duration_s=seconds), truncated=last.truncated)
+
+
+def refusal(refused: Refused, command: Command) -> FolkmootError | None:
+    """None where a shell would go on with 126 or 127."""
+    if refused.errno == errno.E2BIG:
+        return InvalidInput("argv", "is longer than this machine takes, by itself or with the environment")
+    if refused.errno in (errno.ENOENT, errno.EACCES, errno.ENOEXEC, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG):
+        return None
+    return WorkspaceLost(f"{os.fsdecode(command.argv[0])[:200]!r} could not be begun: {refused.text}")
+
+
+class Status(msgspec.Struct, frozen=True):
+    """What comes on the error channel of an exec: a `Status` of the API."""
+
+    status: str = ""
+    reason: str = ""
+    message: str = ""
+    details: "Details | None" = None
+
+
+class Cause(msgspec.Struct, frozen=True):
+    reason: str = ""
+    message: str = ""
+
+
+class Details(msgspec.Struct, frozen=True):
+    causes: tuple[Cause, ...] = ()
+
+
+def exit_code(body: bytes) -> int:
+    """Of the error channel. Raises WorkspaceLost when the cluster could not run it to an end."""
+    try:
+        said = msgspec.json.decode(body, type=Status)
+    except msgspec.DecodeError as error:
+        raise WorkspaceLost("the cluster did not say how the command ended") from error
+    if said.status == "Success":
+        return 0
+    for cause in said.details.causes if said.details else ():
+        if cause.reason == "ExitCode" and cause.message.isdecimal():
+            return int(cause.message)
+    raise WorkspaceLost(f"the cluster could not run the command: {said.message[:500] or said.reason}")

@@ -1,0 +1,151 @@
+"""The watcher of a command in a pod, run here as there: a process of its own, an order on its standard input."""
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from folkmoot.runner.command import Command
+from folkmoot.runner.kubernetes import wire
+from folkmoot.runner.kubernetes.pod import run
+from folkmoot.runner.kubernetes.wire import Farewell, Frames, Limits, Refused
+
+SOURCE = Path(run.__file__).read_text("utf-8")
+BOUND_S = 30.0
+
+
+class Watched:
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self.process = process
+        self.frames = Frames()
+        self.said: list[tuple[bytes, bytes]] = []
+
+    async def until(self, letter: bytes) -> bytes:
+        """Hears up to a frame of this kind; its body."""
+        assert self.process.stdout is not None
+        async with asyncio.timeout(BOUND_S):
+            while not (found := [body for kind, body in self.said if kind == letter]):
+                piece = await self.process.stdout.read(65536)
+                assert piece, f"ended without {letter!r}: {self.said}"
+                self.said += self.frames.fed(piece)
+        return found[0]
+
+    async def end(self) -> tuple[int, Farewell]:
+        last = msgspec.json.decode(await self.until(wire.LAST), type=Farewell)
+        return await self.code(), last
+
+    async def code(self) -> int:
+        async with asyncio.timeout(BOUND_S):
+            return await self.process.wait()
+
+    def out(self, letter: bytes = wire.STDOUT) -> bytes:
+        return b"".join(body for kind, body in self.said if kind == letter)
+
+
+KINDS = Limits(
+    processes=50, memory_bytes=2**30, disk_bytes=2**30, open_files=64, file_bytes=2**30, charged=("/nonexistent",)
+)
+
+
+@asynccontextmanager
+async def watched(
+    tmp_path: Path,
+    *argv: str,
+    stdin: bytes = b"",
+    limits: Limits = KINDS,
+    output_limit: int = 10**6,
+    timeout_s: float = 60,
+) -> AsyncIterator[Watched]:
+    command = Command(argv=argv, cwd=str(tmp_path), stdin=stdin, output_limit=output_limit, timeout_s=timeout_s)
+    theirs, ours = os.pipe()
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-I", "-S", "-c", SOURCE, stdin=theirs, stdout=asyncio.subprocess.PIPE
+    )
+    os.close(theirs)
+    loop = asyncio.get_running_loop()
+    connection, _ = await loop.connect_write_pipe(asyncio.BaseProtocol, os.fdopen(ours, "wb", 0))
+    connection.write(wire.order(command, limits, {"LANG": "C.UTF-8"}))
+    try:
+        yield Watched(process)
+    finally:
+        if not connection.is_closing():
+            connection.abort()
+        async with asyncio.timeout(BOUND_S):
+            await process.wait()
+
+
+async def test_output_status_and_input(tmp_path: Path) -> None:
+    """Both streams, whole and apart; the input ends where its length says, though the connection stays."""
+    async with watched(tmp_path, "sh", "-c", "wc -c; echo e >&2; exit 3", stdin=b"x" * 300_000) as w:
+        code, last = await w.end()
+    assert (code, w.out(), w.out(wire.STDERR)) == (3, b"300000\n", b"e\n")
+    assert (last.limit, last.truncated, last.signal) == ("", False, 0)
+
+
+async def test_a_signal_and_an_input_nobody_reads(tmp_path: Path) -> None:
+    """A signal is told as 128 and its number; input that is not wanted keeps nobody waiting."""
+    async with watched(tmp_path, "sh", "-c", "kill -9 $$", stdin=b"x" * 3_000_000) as w:
+        assert await w.end() == (137, Farewell(limit="", truncated=False, signal=9))
+
+
+@pytest.mark.parametrize(("program", "code"), [("no-such-program", 127), ("/etc/passwd", 126)])
+async def test_a_program_that_is_none(tmp_path: Path, program: str, code: int) -> None:
+    """Is refused with its reason, and ends as in a shell."""
+    async with watched(tmp_path, program) as w:
+        refused = msgspec.json.decode(await w.until(wire.REFUSED), type=Refused)
+        assert await w.code() == code
+    assert refused.text
+
+
+async def test_the_time_limit(tmp_path: Path) -> None:
+    """Ends all of the command, and is named."""
+    async with watched(tmp_path, "sh", "-c", "trap '' TERM; sleep 100 & sleep 100", timeout_s=0.5) as w:
+        code, last = await w.end()
+    assert (code, last.limit) == (run.OVER, "time")
+
+
+@pytest.mark.parametrize(
+    ("script", "limit", "field", "value"),
+    [
+        ("for i in 1 2 3 4 5 6 7 8 9; do sleep 100 & done; wait", "processes", "processes", 5),
+        ("head -c 3000000 /dev/zero > big; sleep 100", "disk", "disk_bytes", 1_000_000),
+        (f"{sys.executable} -c 'x = bytearray(80000000); input()'", "memory", "memory_bytes", 50_000_000),
+    ],
+)
+async def test_other_limits(tmp_path: Path, script: str, limit: str, field: str, value: int) -> None:
+    """Whichever is hit is named, and ends all of the command."""
+    limits = msgspec.structs.replace(KINDS, charged=(str(tmp_path),), **{field: value})
+    async with watched(tmp_path, "sh", "-c", f"{script} < /dev/zero", limits=limits) as w:
+        code, last = await w.end()
+    assert (code, last.limit) == (run.OVER, limit)
+
+
+async def test_what_a_command_leaves_running_ends_with_it(tmp_path: Path) -> None:
+    """Also in a session of its own, behind two forks, holding the output open; its parent's end is not waited for."""
+    script = "(setsid sh -c 'sleep 1000 & echo $! > pid; wait' &) ; until [ -s pid ]; do sleep 0.01; done; echo done"
+    async with watched(tmp_path, "sh", "-c", script) as w:
+        code, _ = await w.end()
+    assert (code, w.out()) == (0, b"done\n")
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((tmp_path / "pid").read_text()), 0)
+
+
+@pytest.mark.parametrize("stdin", [b"", b"x" * 3_000_000])
+async def test_a_listener_that_is_gone_ends_the_command(tmp_path: Path, stdin: bytes) -> None:
+    """All of it, whether or not it had read its input."""
+    async with watched(tmp_path, "sh", "-c", "echo $$ > pid; echo on; exec sleep 1000", stdin=stdin) as w:
+        await w.until(wire.STDOUT)
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((tmp_path / "pid").read_text()), 0)
+
+
+async def test_output_beyond_its_cap_is_thrown_away(tmp_path: Path) -> None:
+    """In the pod already; the command ends as it would."""
+    async with watched(tmp_path, "sh", "-c", "yes | head -c 3000000", output_limit=1000) as w:
+        code, last = await w.end()
+    assert (code, len(w.out()), last.truncated) == (0, 1000, True)
