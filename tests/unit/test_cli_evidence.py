@@ -10,12 +10,13 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from folkmoot.cli.client import Evidence
-from folkmoot.cli.evidence import draw
+from folkmoot.cli.evidence import course, draw
 from folkmoot.cli.evidence.command import heard
 from folkmoot.cli.evidence.matrix import Line, findings, matrix
 from folkmoot.kernel.deliberation import BASE, fold
 from folkmoot.kernel.evidence import CommandEnd, Examination, Exhibit, Source, SuiteKind, Verdict
-from folkmoot.kernel.facts import Reviewed, Work
+from folkmoot.kernel.facts import Reviewed, Stage, Staged, Work
+from folkmoot.kernel.ids import AgentId, ProposalId
 from folkmoot.kernel.jury import Cell
 from tests.fixtures.cli_tasks import EVIL
 from tests.fixtures.deliberated import ONE, RIGHT, TWO, WRONG, Told, examination, exhibit, finding, told
@@ -163,8 +164,8 @@ def test_everything_is_shown() -> None:
         "dev-1 of dev-2-r1 (high): reproduced: drops a cent",
         "dev-2 of dev-1-r1 (low): not reproduced: is slow",
         "dev-1-r1 or dev-2-r1: a tie, for the two orders got different answers (by judge-1, m)",
-        "critique 1: confidence 0.5: peers look for faults  dev-1, dev-2",
-        "nothing came of dev-2 revise 2: the tree is the same",
+        "dev-1 and dev-2 review each other: confidence 0.5: peers look for faults",
+        "nothing came of dev-2's revision (it would be dev-2-r2): the tree is the same",
         "from log-odds",
         "(policy ",
     ):
@@ -195,3 +196,40 @@ def test_a_verdict_without_an_answer_says_why() -> None:
     text = drawn(Evidence(base=None, verdicts=(verdict, better)), ())
     assert "no usable answer: no JSON" in text
     assert "dev-1-r1 or dev-2-r1: dev-1-r1 (by dev-1, m)" in text
+
+
+def test_stages_are_told_as_what_agents_do() -> None:
+    """By name, with what a revision is called, and for which time; no number that a reader would have to look up."""
+    said = list(
+        course.stages(
+            (
+                staged(Stage.PROPOSE, work("dev-1", "propose"), work("dev-2", "propose"), work("tester-1", "test")),
+                staged(Stage.CRITIQUE, work("dev-1", "review"), work("dev-2", "review")),
+                staged(Stage.REVISE, work("dev-2", "revise", 2)),
+                staged(Stage.CRITIQUE, work("dev-1", "review", 2)),
+                staged(Stage.PROPOSE, work("dev-3", "propose")),
+                staged(Stage.TEST, work("splitter-1", "test", 1), pairs=((RIGHT, WRONG),)),
+                staged(Stage.JUDGE, pairs=((RIGHT, WRONG),)),
+                staged(Stage.RANK),
+            )
+        )
+    )
+    assert said == [
+        "dev-1 and dev-2 propose; tester-1 writes tests",
+        "dev-1 and dev-2 review each other",
+        "dev-2 revises its proposal (as dev-2-r2)",
+        "dev-1 reviews the others again",
+        "dev-3 proposes",
+        "splitter-1 writes tests to tell dev-1-r1 and dev-2-r1 apart",
+        "a judge compares dev-1-r1 with dev-2-r1",
+        "the candidates are ranked",
+    ]
+    assert course.nothing_of("dev-1 review 2") == "dev-1's review in round 2"
+
+
+def staged(stage: Stage, *works: Work, pairs: tuple[tuple[ProposalId, ProposalId], ...] = ()) -> Staged:
+    return Staged(stage=stage, works=works, pairs=pairs)
+
+
+def work(agent: str, phase: str, number: int = 1) -> Work:
+    return Work(agent_id=AgentId(agent), phase=phase, round=number)

@@ -9,6 +9,7 @@ from rich.text import Text
 
 from folkmoot.cli import draw, paper
 from folkmoot.cli.client import Evidence
+from folkmoot.cli.evidence import course
 from folkmoot.cli.evidence.matrix import Line, Shown
 from folkmoot.cli.lanes import rows_of
 from folkmoot.cli.text import line
@@ -123,12 +124,11 @@ def _says(verdict: Verdict) -> str:
 
 
 def _went(stages: Sequence[Staged], idle: dict[str, str]) -> Iterator[Text]:
-    for staged in stages:
-        who = ", ".join(dict.fromkeys(line(w.agent_id, 40) for w in staged.works))
+    for staged, what in zip(stages, course.stages(stages), strict=True):
         reasons = "; ".join(line(r, 300) for r in staged.reasons)
-        yield Text(f"  - {staged.stage} {staged.round}: {reasons}").append(f"  {who}" if who else "", "dim")
+        yield Text(f"  - {line(what, 600)}").append(f": {reasons}" if reasons else "", "dim")
     for work, reason in idle.items():
-        yield Text(f"  - nothing came of {line(work, 80)}: {line(reason, 300)}", style="dim")
+        yield Text(f"  - nothing came of {line(course.nothing_of(work), 120)}: {line(reason, 300)}", style="dim")
 
 
 def ruling(ranked: CandidatesRanked) -> RenderableType:
