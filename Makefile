@@ -12,8 +12,9 @@ FAULTS ?= 1000
 SEED ?= 1
 DELIBERATIONS ?= 10000
 CASES ?= 20
+INPUTS ?= 100000
 
-.PHONY: help setup demo test bench bench-judgement soak chaos lint format docs proto release-protos lock clean
+.PHONY: help setup demo test bench bench-judgement soak chaos fuzz lint format docs proto release-protos lock clean
 
 help: ## list the verbs
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -45,6 +46,9 @@ soak: setup ## memory of the services over many deliberations; DELIBERATIONS=n
 
 chaos: setup ## faults at random over many deliberations, and a table; FAULTS=n SEED=s
 	@python -m tests.chaos --faults $(FAULTS) --seed $(SEED)
+
+fuzz: setup ## the border against hostile bundles and trees, and a table; INPUTS=n SEED=s
+	@python -m tests.fuzz --inputs $(INPUTS) --seed $(SEED)
 
 lint: setup ## style, types, layers, protos
 	@ruff check --quiet .

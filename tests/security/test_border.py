@@ -1,20 +1,16 @@
 """What comes out of a workspace is hostile bytes: each kind is turned back for its own reason."""
 
 import asyncio
-import hashlib
 import random
-import struct
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from folkmoot.kernel.evidence import Admission, PreparedBase, Refusal
 from folkmoot.runner.mirrors import Mirrors
 from folkmoot.runtime.settings import RunnerSettings
+from tests.fixtures.packs import BLOB, COMMIT, REF_DELTA, TREE, object_id, pack_of, packed
 from tests.repositories import AGENT, TASK, Repo, mirrors
 
 LIMITS = RunnerSettings(bundle_bytes=2_000_000, file_bytes=200_000, commits=5)
@@ -80,31 +76,6 @@ def lines(desk: Desk) -> tuple[str, str]:
     """The prerequisite and the ref of a good bundle."""
     head = desk.good().partition(b"\n\n")[0].decode().split("\n")
     return head[1], head[2]
-
-
-COMMIT, TREE, BLOB, REF_DELTA = 1, 2, 3, 7
-_NAMES = {COMMIT: b"commit", TREE: b"tree", BLOB: b"blob"}
-
-
-def object_id(kind: int, body: bytes) -> bytes:
-    return hashlib.sha1(_NAMES[kind] + b" %d\0" % len(body) + body).digest()
-
-
-def packed(kind: int, body: bytes, *, declared: int | None = None, before: bytes = b"") -> bytes:
-    """One object of a pack; its size may be a lie. `before` stands between the header and the stream."""
-    size = len(body) if declared is None else declared
-    first, size = (kind << 4) | (size & 15), size >> 4
-    head = bytearray()
-    while size:
-        head.append(first | 0x80)
-        first, size = size & 0x7F, size >> 7
-    head.append(first)
-    return bytes(head) + before + zlib.compress(body)
-
-
-def pack_of(*objects: bytes, count: int | None = None) -> bytes:
-    body = b"PACK" + struct.pack(">II", 2, len(objects) if count is None else count) + b"".join(objects)
-    return body + hashlib.sha1(body).digest()
 
 
 def bottomless(desk: Desk, depth: int = 20_000) -> bytes:
@@ -295,33 +266,3 @@ async def test_a_cancelled_admission_leaves_nothing(tmp_path: Path) -> None:
         task.cancel()
     assert task.cancelled()
     assert list(quarantine.iterdir()) == []
-
-
-def summed(bundle: bytearray) -> bytearray:
-    """With a right check sum, so that git reads on."""
-    start = bundle.find(b"PACK")
-    if start < 0 or len(bundle) - start < 20:
-        return bundle
-    return bundle[:-20] + hashlib.sha1(bundle[start:-20]).digest()
-
-
-def test_mutated_bundles_never_get_through_by_accident(tmp_path: Path) -> None:
-    """Whatever bytes change, the answer is a refusal or the very same tree; nothing raises, nothing is left behind."""
-    desk = Desk(tmp_path)
-    base = asyncio.run(desk.prepared())
-    good = desk.good()
-    tree = desk.agent.line("rev-parse", "HEAD^{tree}")
-
-    @settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
-    @given(st.lists(st.tuples(st.integers(0, len(good) - 1), st.binary(max_size=4)), min_size=1, max_size=4), st.data())
-    def attack(edits: list[tuple[int, bytes]], data: st.DataObject) -> None:
-        body = bytearray(good)
-        for at, new in edits:
-            body[at : at + data.draw(st.integers(0, 4))] = new
-        if data.draw(st.booleans()):
-            body = summed(body)
-        verdict = asyncio.run(admit(desk, base, bytes(body)))
-        assert isinstance(verdict, Refusal) or verdict.tree == tree
-
-    attack()
-    assert list((desk.folder / "quarantine").iterdir()) == []

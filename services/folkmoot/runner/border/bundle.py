@@ -7,7 +7,7 @@ import msgspec
 
 _HEADER_BYTES = 16 * 1024
 _OBJECT_ID = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
-_REF = re.compile(r"HEAD|refs/[A-Za-z0-9][A-Za-z0-9._/-]{0,200}")
+_REF = re.compile(r"HEAD|refs/(?!.*\.\.)[A-Za-z0-9][A-Za-z0-9._/-]{0,200}")
 _SMALLEST_OBJECT = 9
 """Bytes: one of header, eight of the shortest zlib stream."""
 

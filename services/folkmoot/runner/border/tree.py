@@ -9,9 +9,13 @@ import unicodedata
 from folkmoot.runner.border.entries import EXECUTABLE, FILE, LINK, SUBMODULE, Entry, new_file, shown
 
 _IGNORABLE = dict.fromkeys(
-    [*range(0x200C, 0x2010), *range(0x202A, 0x202F), *range(0x2060, 0x2070), 0xFEFF, 0x00AD, 0x034F, 0x180E]
-)
-"""Characters that some file systems drop from names (HFS+), or that nobody sees."""
+    [
+        0x00AD, 0x034F, 0x061C, 0x115F, 0x1160, 0x17B4, 0x17B5, *range(0x180B, 0x1810), *range(0x200B, 0x2010),
+        *range(0x202A, 0x202F), *range(0x2060, 0x2070), 0x3164, *range(0xFE00, 0xFE10), 0xFEFF, 0xFFA0,
+        *range(0xFFF0, 0xFFF9), *range(0x1BCA0, 0x1BCA4), *range(0x1D173, 0x1D17B), *range(0xE0000, 0xE1000),
+    ]
+)  # fmt: skip
+"""Unicode's Default_Ignorable_Code_Point: ext4 and f2fs drop them where they fold case, HFS+ some of them."""
 _SHORT_GIT = re.compile(r"gi[0-9a-z]*~[0-9]+")
 """What NTFS makes of `.git` and `.gitmodules` (GIT~1, GITMOD~1, GI7EBA~1)."""
 _MAX_PATH = 4_096
