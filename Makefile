@@ -14,7 +14,7 @@ DELIBERATIONS ?= 10000
 CASES ?= 20
 INPUTS ?= 100000
 
-.PHONY: help setup demo test bench bench-judgement soak chaos fuzz lint format docs proto release-protos lock clean
+.PHONY: help setup demo test testbed test-kubernetes bench bench-judgement soak chaos fuzz lint format docs proto release-protos lock clean
 
 help: ## list the verbs
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -33,6 +33,12 @@ demo: setup ## one story, several agents, one decision; no account, no GPU, no D
 
 test: setup lint ## everything that must hold
 	@python -m pytest --numprocesses auto --dist worksteal
+
+testbed: setup ## build a Kubernetes of one node for the tests, once (some 20 minutes of one core)
+	@python -m deploy.testbed.kubernetes build --set base
+
+test-kubernetes: testbed ## the tests that need a cluster, and no others
+	@python -m pytest -m kubernetes
 
 bench: setup ## measured ratios to floors taken in the same run
 	@python -m tests.bench

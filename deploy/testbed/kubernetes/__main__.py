@@ -23,9 +23,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--name", default="bed", help="which bed; each name is one of its own (default: bed)")
     verbs = parser.add_subparsers(dest="verb", required=True)
-    verbs.add_parser("build", help="do now what takes minutes, once")
+    first = verbs.add_parser("build", help="do now what takes minutes, once")
     up = verbs.add_parser("up", help="start it, or what of it has ended; print the kubeconfig's path")
-    up.add_argument("--set", action="append", default=[], help="import the workspace image of this set (repeatable)")
+    for verb in (first, up):
+        verb.add_argument("--set", action="append", default=[], help="with this set's workspace image (repeatable)")
     verbs.add_parser("down", help="end it and leave nothing but what is built and imported")
     verbs.add_parser("status", help="print what runs")
     verbs.add_parser("ignore-policies", help="let NetworkPolicy objects mean nothing, until the next `up`")
@@ -38,7 +39,9 @@ def _do(bed: Bed, arguments: argparse.Namespace) -> str:
     match arguments.verb:
         case "build":
             bed.build()
+            return "".join(f"{build.image(name).by_digest}\n" for name in arguments.set)
         case "up":
+            bed.build()
             return f"{bed.up([build.image(name) for name in arguments.set]).kubeconfig}\n"
         case "down":
             return "" if bed.down() else "it was not up\n"

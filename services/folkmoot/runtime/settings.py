@@ -8,7 +8,7 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -98,6 +98,8 @@ class AgentSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RunnerSettings(msgspec.Struct, frozen=True, kw_only=True):
+    backend: Literal["local", "kubernetes"] = "local"
+    """Where workspaces are: in sandboxes of this machine, or in Jobs of a cluster (settings `kubernetes`)."""
     max_workspaces: Count = 64
     """Open at once; more wait, or are refused with a retry time."""
     max_commands: CountOrAuto = 0
@@ -127,6 +129,40 @@ class RunnerSettings(msgspec.Struct, frozen=True, kw_only=True):
     pack_every: Count = 50
     """Candidates of one repository between two packings of its mirror: each is a pack and a ref that git looks through
     one by one, and a packing takes as long as a few admissions."""
+
+
+class KubernetesSettings(msgspec.Struct, frozen=True, kw_only=True):
+    kubeconfig: str = ""
+    """File that says where the cluster is and who we are; empty: the service account of the pod that the runner is in."""
+    namespace: str = "folkmoot-workspaces"
+    """As `deploy/kubernetes` makes it: Pod Security `restricted`, everything denied by a NetworkPolicy."""
+    service_account: str = "folkmoot-workspace"
+    """Of workspaces; has no rights, and no token is mounted."""
+    image: str = ""
+    """Of workspaces, by digest (`name@sha256:...`): a tag may become another image. See deploy/images/workspaces."""
+    pull: Literal["IfNotPresent", "Always", "Never"] = "IfNotPresent"
+    size: Literal["light", "medium", "heavy"] = "medium"
+    """Share of a node for each workspace, requested and limited alike: a quarter, one or four cores; 0.5, 2 or 8 GiB of
+    memory; 1, 2 or 8 GiB of disk for the repository, and for the home folder."""
+    cpu_millis: CountOrAuto = 0
+    """In place of the size's; 0: the size's. As the two behind it."""
+    memory_bytes: CountOrAuto = 0
+    disk_bytes: CountOrAuto = 0
+    runtime_class: str = ""
+    """RuntimeClass, as of gVisor or Kata; empty: the cluster's default."""
+    node_selector: str = ""
+    """`key=value,key=value`; empty: any node."""
+    tolerations: str = ""
+    """`key=value:NoSchedule,key:NoExecute`; empty: none."""
+    ready_s: Seconds = 120.0
+    """For a pod to be running; a node that has to fetch the image takes most of it."""
+    request_s: Seconds = 10.0
+    """Per request to the API server; and so long one that is away is asked again, where that is safe."""
+    repository_bytes: Count = 256 * 1024**2
+    """Largest repository, packed: each workspace gets a copy."""
+    allow_open_network_this_is_unsafe: bool = False
+    """Serve also where the cluster does not keep workspaces off the network: agents, and whatever they run, can then
+    reach what the cluster's nodes reach."""
 
 
 class OrchestratorSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -196,6 +232,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     model: ModelSettings = ModelSettings()
     agents: AgentSettings = AgentSettings()
     runner: RunnerSettings = RunnerSettings()
+    kubernetes: KubernetesSettings = KubernetesSettings()
     planning: PlanningSettings = PlanningSettings()
     orchestrator: OrchestratorSettings = OrchestratorSettings()
     retention: RetentionSettings = RetentionSettings()
@@ -238,7 +275,8 @@ def variables(settings: Settings) -> dict[str, str]:
     return flat
 
 
-_META = {"FOLKMOOT_DATA", "FOLKMOOT_CONFIG"}
+_META = {"FOLKMOOT_DATA", "FOLKMOOT_CONFIG", "FOLKMOOT_TESTBED"}
+"""Read elsewhere; the last is where `deploy/testbed` keeps what it builds."""
 _GROUPS: dict[str, type[msgspec.Struct]] = {
     f.name: f.type
     for f in msgspec.structs.fields(Settings)
