@@ -75,7 +75,9 @@ async def test_another_policy_says_what_it_would_change(platform: Platform, tmp_
     (tmp_path / "strict.toml").write_text(_strict())
     said = await platform.moot("evidence", TASK, "--replay", "--policy", "strict.toml")
     assert said.code == 0
-    assert "With policy strict it would have been decided so" in said.out
+    assert f"strict.toml, version strict, differs from version {POLICY.version}, by which it was decided" in said.out
+    assert "profile.L2.threshold: 0.2 -> 1.0" in said.out
+    assert "With it this would have been decided" in said.out
     assert "chosen" in said.out
     (tmp_path / "none.toml").write_text("version = 3")
     assert (await platform.moot("evidence", TASK, "--replay", "--policy", "none.toml")).code == 2

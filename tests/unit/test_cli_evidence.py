@@ -10,14 +10,14 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from folkmoot.cli.client import Evidence
-from folkmoot.cli.evidence import course, draw
+from folkmoot.cli.evidence import course, draw, replaying
 from folkmoot.cli.evidence.command import heard
 from folkmoot.cli.evidence.matrix import Line, findings, matrix
 from folkmoot.kernel.deliberation import BASE, fold
 from folkmoot.kernel.evidence import CommandEnd, Examination, Exhibit, Source, SuiteKind, Verdict
 from folkmoot.kernel.facts import Reviewed, Stage, Staged, Work
 from folkmoot.kernel.ids import AgentId, ProposalId
-from folkmoot.kernel.jury import Cell
+from folkmoot.kernel.jury import POLICY, Cell, Policy
 from tests.fixtures.cli_tasks import EVIL
 from tests.fixtures.deliberated import ONE, RIGHT, TWO, WRONG, Told, examination, exhibit, finding, told
 
@@ -233,3 +233,22 @@ def staged(stage: Stage, *works: Work, pairs: tuple[tuple[ProposalId, ProposalId
 
 def work(agent: str, phase: str, number: int = 1) -> Work:
     return Work(agent_id=AgentId(agent), phase=phase, round=number)
+
+
+def against(given: Policy, decided_by: str = POLICY.version) -> str:
+    out = io.StringIO()
+    Console(file=out, width=160).print(replaying.against(given, "mine.toml", decided_by))
+    return out.getvalue()
+
+
+def test_a_policy_of_ones_own_is_named_with_what_it_changes() -> None:
+    """By its file, and number by number; one that bears the name of what ships is told from it."""
+    changed = msgspec.structs.replace(POLICY, weak=0.9)
+    assert f"weak: {POLICY.weak} -> 0.9" in against(changed)
+    assert f"another policy by the name of {POLICY.version}: give it a version of its own" in against(changed)
+    assert "another policy by the name" not in against(msgspec.structs.replace(changed, version="mine"))
+    same = against(msgspec.structs.replace(POLICY, version="mine"))
+    assert (
+        same == f"mine.toml, version mine: the same numbers as in version {POLICY.version}, by which it was decided\n"
+    )
+    assert "version 99, which is not here to compare it with" in against(POLICY, "99")

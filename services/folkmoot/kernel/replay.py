@@ -31,7 +31,7 @@ class Ranked(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Difference(msgspec.Struct, frozen=True, kw_only=True):
-    """One place in which two rulings differ."""
+    """One place in which two rulings differ, or two policies."""
 
     field: str
     """As `confidence`, `ranking[2].acceptable`."""
@@ -104,8 +104,8 @@ def same(one: CandidatesRanked, other: CandidatesRanked) -> bool:
     return msgspec.json.encode(one, order="deterministic") == msgspec.json.encode(other, order="deterministic")
 
 
-def differences(stored: CandidatesRanked, now: CandidatesRanked) -> tuple[Difference, ...]:
-    """None where they are the same."""
+def differences(stored: msgspec.Struct, now: msgspec.Struct) -> tuple[Difference, ...]:
+    """Of two of a kind; none where they are the same."""
     before, after = _leaves("", msgspec.to_builtins(stored)), _leaves("", msgspec.to_builtins(now))
     old, new = dict(before), dict(after)
     fields = dict.fromkeys((*old, *new))

@@ -31,8 +31,10 @@ async def replay(name: str, policy: Path | None, export: Path | None, *, as_json
     used = given or _policy_of(stored)
     again = kernel.again(case.found, case.examinations, used)
     if as_json:
-        _emit(case, again, used)
+        _emit(case, again, used, policy)
     else:
+        if given and policy:
+            console(sys.stdout).print(against(given, policy.name, stored.policy))
         _print(stored, again, given)
     return Code.DONE if given or kernel.same(stored, again) else Code.OURS
 
@@ -57,13 +59,16 @@ def _policy_of(stored: CandidatesRanked) -> Policy:
         raise Stopped(Code.OURS, f"decided by policy {stored.policy!r}, which is not here", known) from error
 
 
-def _emit(case: Case, again: CandidatesRanked, used: Policy) -> None:
+def _emit(case: Case, again: CandidatesRanked, used: Policy, file: Path | None) -> None:
     stored = case.found.ruling
+    numbers = _numbers(stored.policy, used) if file else ()
+    given = {"policy_file": str(file), "policy_differences": numbers} if file else {}
     emit(
         {
             "task_id": case.found.state.task_id,
             "reproduced": kernel.same(stored, again),
             "policy": used.version,
+            **given,
             "stored": stored,
             "again": again,
             "differences": kernel.differences(stored, again),
@@ -71,14 +76,37 @@ def _emit(case: Case, again: CandidatesRanked, used: Policy) -> None:
     )
 
 
+def against(given: Policy, name: str, decided_by: str) -> RenderableType:
+    """Which policy it is, and which numbers of it are others than those it was decided by. `name`: of its file."""
+    of = f"{line(name, 80)}, version {line(given.version, 64)}"
+    numbers, by = _numbers(decided_by, given), line(decided_by, 64)
+    if numbers is None:
+        return Text(f"{of}; it was decided by version {by}, which is not here to compare it with")
+    if not numbers:
+        return Text(f"{of}: the same numbers as in version {by}, by which it was decided")
+    lines = [Text(f"{of}, differs from version {by}, by which it was decided:", style="bold")]
+    lines += [Text(f"  {line(n.field, 80)}: {n.stored or 'nothing'} -> {n.again or 'nothing'}") for n in numbers]
+    if given.version == decided_by:
+        lines.append(Text(f"  It is another policy by the name of {by}: give it a version of its own.", style="yellow"))
+    return Group(*lines)
+
+
+def _numbers(decided_by: str, given: Policy) -> tuple[kernel.Difference, ...] | None:
+    """In which `given` differs from the policy of that version, its name aside; None where this version has it not."""
+    if decided_by not in VERSIONS:
+        return None
+    found = kernel.differences(shipped(decided_by), given)
+    return tuple(number for number in found if number.field != "version")
+
+
 def _print(stored: CandidatesRanked, again: CandidatesRanked, given: Policy | None) -> None:
     out, changed = console(sys.stdout), not kernel.same(stored, again)
     if given and changed:
-        out.print(Text(f"With policy {line(given.version, 64)} it would have been decided so:", style="bold"))
+        out.print(Text("\nWith it this would have been decided:", style="bold"))
         out.print(draw.ruling(again))
         out.print(_changed(stored, again, "stored", "with this policy"))
     elif given:
-        out.print(Text(f"policy {line(given.version, 64)} changes nothing: the stored decision is reproduced"))
+        out.print(Text("It changes nothing: the stored decision is reproduced."))
     elif changed:
         out.print(Text("the stored decision is NOT reproduced", style="bold red"))
         out.print(_changed(stored, again, "stored", "now"))
