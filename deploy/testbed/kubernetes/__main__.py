@@ -27,7 +27,8 @@ def _parser() -> argparse.ArgumentParser:
     up = verbs.add_parser("up", help="start it, or what of it has ended; print the kubeconfig's path")
     for verb in (first, up):
         verb.add_argument("--set", action="append", default=[], help="with this set's workspace image (repeatable)")
-    verbs.add_parser("down", help="end it and leave nothing but what is built and imported")
+    down = verbs.add_parser("down", help="end it and leave nothing but what is built and imported")
+    down.add_argument("--images", action="store_true", help="forget the imported images too")
     verbs.add_parser("status", help="print what runs")
     verbs.add_parser("ignore-policies", help="let NetworkPolicy objects mean nothing, until the next `up`")
     verbs.add_parser("kill", help="kill one of its programs, until the next `up`").add_argument("program")
@@ -44,7 +45,7 @@ def _do(bed: Bed, arguments: argparse.Namespace) -> str:
             bed.build()
             return f"{bed.up([build.image(name) for name in arguments.set]).kubeconfig}\n"
         case "down":
-            return "" if bed.down() else "it was not up\n"
+            return "" if bed.down(images=arguments.images) else "it was not up\n"
         case "status":
             return _described(bed.status())
         case "ignore-policies":

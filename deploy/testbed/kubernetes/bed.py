@@ -64,10 +64,16 @@ class Bed:
                 containers.load(image)
         return self.status()
 
-    def down(self) -> bool:
-        """End it; False when it was not up. Images stay imported, programs built. Raises Failed with what is left."""
+    def down(self, *, images: bool = False) -> bool:
+        """End it; False when it was not up. Programs stay built, and images imported, unless these are to go as well.
+
+        Raises Failed with what is left.
+        """
         with self._changing():
-            return self._clear()
+            was = self._clear()
+            if images:
+                shutil.rmtree(self.places.home)
+            return was
 
     def status(self) -> Status:
         """Raises Failed when it is not up."""
