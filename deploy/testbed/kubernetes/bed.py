@@ -51,13 +51,14 @@ class Bed:
         """Whatever of it does not run; returns once the node is ready and policies hold. Raises Failed."""
         self.build()
         with self._changing():
-            if not self._node.up:
+            fresh = not self._node.up
+            if fresh:
                 self._clear()
             network = self._network()
             control = self._control(network)
             control.start()
             containers = Containers(self.places, self._running, self._node)
-            containers.start(network, programs.pause(self.places.built))
+            containers.start(network, programs.pause(self.places.built), fresh=fresh)
             kubelet.start(self.places, network, control, self._running)
             policies.enforce(self.places, network, self._running, self._node, enforcer(self.places.built))
             for image in images:
@@ -134,6 +135,8 @@ class Bed:
     def _clear(self) -> bool:
         was = self.places.state.exists()
         self._node.end()
+        for pid in filter(None, map(self._running.pid, self._running.names())):
+            processes.send(pid, signal.SIGKILL)
         if Path(f"/sys/class/net/{self.places.link}").exists():
             run("ip", "link", "delete", self.places.link)
         if left := cgroups.remove(self.places.cgroup):

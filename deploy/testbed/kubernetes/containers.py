@@ -52,11 +52,12 @@ class Containers:
         self._running = running
         self._node = node
 
-    def start(self, network: Network, pause: Path) -> None:
-        """Unless it runs. Raises Failed."""
+    def start(self, network: Network, pause: Path, *, fresh: bool) -> None:
+        """Unless it runs; in a fresh node it knows of no containers. Raises Failed."""
         if not self._running.pid(DAEMON):
             self._configure(network)
             self._daemon()
+        if fresh:
             self._forget()
         self.load(self._pause_image(pause))
 
