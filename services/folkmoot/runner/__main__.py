@@ -3,6 +3,8 @@
 import asyncio
 import logging
 import os
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
 
 from folkmoot.api.workspace.v1 import workspace_pb2_grpc as rpc
 from folkmoot.kernel import subjects
@@ -10,6 +12,7 @@ from folkmoot.kernel.errors import CallerError, FailedPrecondition, InvalidInput
 from folkmoot.kernel.events import START, Fact, Stored
 from folkmoot.kernel.facts import WorkspaceReady, WorkspaceRefused, WorkspaceRequested
 from folkmoot.runner import service
+from folkmoot.runner.backend import Backend
 from folkmoot.runner.checkout import Tree
 from folkmoot.runner.local import toolchain
 from folkmoot.runner.local.making import local
@@ -20,7 +23,7 @@ from folkmoot.runner.service import WorkspaceServicer
 from folkmoot.runner.stock import Sources
 from folkmoot.runner.workspace import Wish
 from folkmoot.runner.workspaces import Opened, Overfilled, Workspaces, workspaces
-from folkmoot.runtime.clock import SystemClock
+from folkmoot.runtime.clock import Clock, SystemClock
 from folkmoot.runtime.grpc.server import Service, serving
 from folkmoot.runtime.log.consume import consume
 from folkmoot.runtime.log.nats import NatsBus, connect
@@ -45,8 +48,6 @@ async def serve(settings: Settings, announcement: Announcement, stop: asyncio.Ev
     os.umask(0o022)
     folder = settings.data_folder / "runner"
     clock = SystemClock(settings.clock.shift_file)
-    toolchains = toolchain.discover(folder)
-    await require(toolchains, folder, uid=settings.runner.sandbox_uid)
     async with connect(settings.log, source=f"/runner/{instance('runner')}", clock=clock) as bus:
         mirrors = Mirrors(settings.data_folder / "mirrors", bus.artifacts, settings.runner)
         mirrors.sweep()
@@ -56,9 +57,22 @@ async def serve(settings: Settings, announcement: Announcement, stop: asyncio.Ev
             changes=mirrors.changes,
             exhibits=bus.artifacts.get,
         )
-        backend = local(folder, toolchains, sources=sources, settings=settings.runner)
+        backend = await _backend(folder, sources, settings, clock)
         async with workspaces(folder, backend, settings=settings.runner, clock=clock) as registry:
             await _serve(settings, announcement, stop, registry, mirrors, bus)
+
+
+async def _backend(
+    folder: Path, sources: Sources, settings: Settings, clock: Clock
+) -> AbstractAsyncContextManager[Backend]:
+    """Raises Misconfigured where this machine cannot isolate workspaces, and they are to be here."""
+    if settings.runner.backend == "kubernetes":
+        from folkmoot.runner.kubernetes.making import kubernetes
+
+        return kubernetes(folder, sources=sources, settings=settings, clock=clock)
+    toolchains = toolchain.discover(folder)
+    await require(toolchains, folder, uid=settings.runner.sandbox_uid)
+    return local(folder, toolchains, sources=sources, settings=settings.runner)
 
 
 async def _serve(
@@ -140,6 +154,7 @@ class Opener:
             attempt=wanted.attempt,
             repository_id=base.repository_id,
             tree=tree,
+            versions=True,
         )
         try:
             opened = await self._opened(wish, wanted.ttl_s, asked)

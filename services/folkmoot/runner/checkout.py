@@ -101,9 +101,9 @@ def overlaid(tree: Tree, changes: bytes) -> tuple[tuple[bytes, ...], tuple[bytes
     return tuple(sorted(gone)), tuple(sorted(kept))
 
 
-def skeleton(repo: Path, objects: Path, tree: Tree, stock: Stock) -> None:
+def skeleton(repo: Path, objects: Path, tree: Tree, stock: Stock, *, borrows: str = f"{BASE}/objects") -> None:
     """`.git` of a repository on branch `work`, nothing checked out: at base, if that is there without a bundle. What
-    the check-out needs lies beside it.
+    the check-out needs lies beside it. Its objects are those of `borrows`; empty: its own.
 
     Only for a folder nobody else can reach.
     """
@@ -116,7 +116,8 @@ def skeleton(repo: Path, objects: Path, tree: Tree, stock: Stock) -> None:
         (git / "info/attributes").write_text(_AS_COMMITTED, "utf-8")
     core = f"[core]\n\trepositoryformatversion = {int(sha256)}\n\tfilemode = true\n\tbare = false\n"
     (git / "config").write_text(f"{core}[gc]\n\tauto = 0\n[maintenance]\n\tauto = false\n{extension}", "utf-8")
-    (git / "objects/info/alternates").write_text(f"{BASE}/objects\n", "utf-8")
+    if borrows:
+        (git / "objects/info/alternates").write_text(f"{borrows}\n", "utf-8")
     if (objects / "shallow").is_file():
         shutil.copyfile(objects / "shallow", git / "shallow")
     (git / "refs/heads/work").write_text(f"{tree.below}\n", "utf-8")

@@ -18,6 +18,8 @@ from folkmoot.runner import checkout, files
 from folkmoot.runner.checkout import Output, Stock, Tree
 from folkmoot.runner.command import Command, Ended, Sink
 from folkmoot.runner.jobs import CLOSED, Jobs, Part, Turns
+from folkmoot.runner.versions import steps
+from folkmoot.runner.versions.steps import Steps
 from folkmoot.runtime.settings import RunnerSettings
 from folkmoot.runtime.workspace.port import Entry, WorkspaceLost
 
@@ -35,6 +37,8 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
     tree: Tree
     deferred: bool = False
     """The check-out is the first command's."""
+    versions: bool = False
+    """Each step that changes a file is kept."""
 
     @property
     def workspace_id(self) -> WorkspaceId:
@@ -81,6 +85,8 @@ class Workspace:
         self._settings = settings
         self._stock: Stock | None = None
         self._whole = True
+        self.steps: Steps | None = None
+        """Where versions of files are kept."""
 
     @property
     def wish(self) -> Wish:
@@ -96,7 +102,23 @@ class Workspace:
         if stock is not None:
             return self._first(stock, command)
         self._need_whole()
-        return self._jobs.stream(self.room.run, command, self._queues.theirs)
+        parts = self._jobs.stream(self.room.run, command, self._queues.theirs)
+        return parts if self.steps is None else self._noted(self.steps, parts, steps.told(command.argv))
+
+    async def _noted(self, kept: Steps, parts: AsyncGenerator[Part, None], what: str) -> AsyncGenerator[Part, None]:
+        """A version, once it is over; also of a command that was left."""
+        await kept.settled()
+        async with aclosing(parts):
+            try:
+                async for part in parts:
+                    if isinstance(part, Ended):
+                        break
+                    yield part
+                else:
+                    return
+            finally:
+                kept.note(what)
+            yield part
 
     async def _first(self, stock: Stock, command: Command) -> AsyncGenerator[Part, None]:
         """The check-out and the command in one sandbox: nothing of the check-out is said or counted as the command's,
@@ -132,7 +154,12 @@ class Workspace:
         return await files.read(self.shell, path, limit) if found is None else found
 
     async def write(self, path: bytes, content: bytes, *, append: bool) -> None:
+        if self.steps is None:
+            await files.write(self.shell, path, content, append=append)
+            return
+        await self.steps.settled()
         await files.write(self.shell, path, content, append=append)
+        self.steps.note(steps.written(path))
 
     async def listing(self, path: bytes, depth: int, limit: int) -> list[Entry]:
         return await files.listing(self.shell, path, depth, limit)

@@ -10,7 +10,7 @@ import hmac
 import logging
 import os
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -27,7 +27,7 @@ from folkmoot.kernel.errors import (
     ResourceExhausted,
     Unavailable,
 )
-from folkmoot.kernel.ids import WorkspaceId
+from folkmoot.kernel.ids import TaskId, WorkspaceId
 from folkmoot.runner import observed, store
 from folkmoot.runner.backend import Backend
 from folkmoot.runner.workspace import Manifest, Wish, Workspace
@@ -37,6 +37,8 @@ from folkmoot.runtime.workspace.port import NOT_OPEN
 
 log = logging.getLogger(__name__)
 
+Keep = Callable[[Workspace], Awaitable[None]]
+"""Takes out of a workspace, before it goes, what is to stay. Raises nothing for want of that."""
 _RETRY_S = 5.0
 _LOOK_S = 0.5
 """Between two looks whether a full disk has room again: nobody says so."""
@@ -58,8 +60,11 @@ class Opened(msgspec.Struct, frozen=True, kw_only=True):
 class Workspaces:
     """All of one runner."""
 
-    def __init__(self, backend: Backend, settings: RunnerSettings, clock: Clock, key: bytes) -> None:
+    def __init__(
+        self, backend: Backend, settings: RunnerSettings, clock: Clock, key: bytes, keep: Keep | None = None
+    ) -> None:
         self._backend = backend
+        self._keep = keep
         self._settings = settings
         self._clock = clock
         self._began = clock.now() - timedelta(seconds=clock.monotonic())
@@ -106,6 +111,8 @@ class Workspaces:
         async with self._lock(ident):
             workspace = self._open.pop(ident, None)
             if workspace is not None:
+                if self._keep is not None:
+                    await self._keep(workspace)
                 await workspace.end()
                 await self._backend.remove(workspace)
                 observed.level(len(self._open))
@@ -142,6 +149,10 @@ class Workspaces:
         while True:
             await self._clock.sleep(self._settings.sweep_s)
             await self.sweep()
+
+    def of_task(self, task_id: TaskId) -> list[Workspace]:
+        """Sorted by id."""
+        return [w for i, w in sorted(self._open.items()) if w.wish.task_id == task_id]
 
     def listed(self, task_id: str = "") -> list[Manifest]:
         """Sorted by id."""
@@ -224,7 +235,12 @@ class Workspaces:
 
 @contextlib.asynccontextmanager
 async def workspaces(
-    folder: Path, backend: AbstractAsyncContextManager[Backend], *, settings: RunnerSettings, clock: Clock
+    folder: Path,
+    backend: AbstractAsyncContextManager[Backend],
+    *,
+    settings: RunnerSettings,
+    clock: Clock,
+    keep: Keep | None = None,
 ) -> AsyncIterator[Workspaces]:
     """The registry of `backend`, with what a predecessor left; at the end commands end and workspaces stay. The backend
     begins once nobody else has `folder`, where the registry's key is.
@@ -233,7 +249,7 @@ async def workspaces(
     """
     folder.mkdir(parents=True, exist_ok=True)
     async with _alone(folder / "lock"), backend as made:
-        registry = Workspaces(made, settings, clock, _key(folder / "key"))
+        registry = Workspaces(made, settings, clock, _key(folder / "key"), keep)
         await registry.resume()
         try:
             yield registry

@@ -16,7 +16,6 @@ from folkmoot.kernel.errors import NotFound, Unavailable
 from folkmoot.kernel.ids import CommitId, RepositoryId, WorkspaceId
 from folkmoot.runner import checkout
 from folkmoot.runner.border.entries import raw_entries
-from folkmoot.runner.checkout import Tree
 from folkmoot.runner.command import REPO
 from folkmoot.runner.jobs import Jobs, Turns
 from folkmoot.runner.local import watch
@@ -26,6 +25,8 @@ from folkmoot.runner.local.sandbox import HOME, Limits, Mount, Profile
 from folkmoot.runner.local.stage import Stage
 from folkmoot.runner.local.toolchain import Toolchains, environment
 from folkmoot.runner.stock import Sources, Stocks
+from folkmoot.runner.versions import shadow
+from folkmoot.runner.versions.steps import Steps
 from folkmoot.runner.workspace import Manifest, Queues, Wish, Workspace
 from folkmoot.runtime.settings import RunnerSettings
 
@@ -94,13 +95,15 @@ class Places:
         FailedPrecondition("exhibit"); what was made until then stays."""
         wish, place = workspace.wish, self._place(workspace)
         stock = await self._stocks.of(wish)
-        self._furnish(place, self._objects(wish.repository_id), wish.tree, stock)
+        self._furnish(place, self._objects(wish.repository_id), wish, stock)
         go = await self._speaks_go(wish) if wish.deferred else None
         if go is None:
             go = await checkout.fill(workspace.shell, wish.tree, stock)
             self._learn(wish, go=go)
         else:
             workspace.defer(stock)
+        if workspace.steps is not None:
+            workspace.steps.begin(stock.bundle)
         if go:
             await self._with_go(workspace)
         write(place, workspace.manifest)
@@ -149,6 +152,8 @@ class Places:
         # One that was to be checked out by its first command may be anything.
         if manifest.wish.deferred or not self._stage.owns(place / "repo"):
             return None
+        if manifest.wish.versions and not (place / shadow.FOLDER).is_dir():
+            return None
         workspace = await self._workspace(place, manifest, objects)
         if (place / _GO).is_dir():
             await self._with_go(workspace)
@@ -163,19 +168,38 @@ class Places:
             shown = (await self._stage.shown([self.folder]))[self.folder]
             room.go = Layers(place, shown / room.path.name / _GO, shared, self._stage)
 
-    def _furnish(self, place: Path, objects: Path, tree: Tree, stock: checkout.Stock) -> None:
+    def _furnish(self, place: Path, objects: Path, wish: Wish, stock: checkout.Stock) -> None:
         """The sandboxes' user passes through `place`, owns what lies in it, and reads nothing else there."""
         for part, mode in (("", 0o711), ("repo", 0o700), ("home", 0o700)):
             (place / part).mkdir()
             (place / part).chmod(mode)
-        checkout.skeleton(place / "repo", objects, tree, stock)
+        checkout.skeleton(place / "repo", objects, wish.tree, stock)
+        if wish.versions:
+            shadow.skeleton(place / shadow.FOLDER, objects, wish.tree.commit)
+            self._stage.owned(place / shadow.FOLDER)
         for part in ("repo", "home"):
             self._stage.owned(place / part)
 
     async def _workspace(self, place: Path, manifest: Manifest, objects: Path) -> Workspace:
         shown = await self._stage.shown([self.folder, objects])
         profile = self._profile(place, shown[self.folder] / place.name, shown[objects])
-        return Workspace(manifest, Folder(place, profile), Jobs(self._group), self._queues, self._settings)
+        jobs = Jobs(self._group)
+        workspace = Workspace(manifest, Folder(place, profile), jobs, self._queues, self._settings)
+        if manifest.wish.versions:
+            over = Folder(place, self._beside(profile, shown[self.folder] / place.name, shown[objects]))
+            commit = manifest.wish.tree.commit
+            workspace.steps = Steps(commit, over.run, jobs, self._queues.ours, self._group)
+        return workspace
+
+    def _beside(self, profile: Profile, shown: Path, objects: Path) -> Profile:
+        """A sandbox over the versions: what the agent wrote is only read, and of its home nothing."""
+        mounts = (
+            *self._toolchains.mounts,
+            Mount(kind="ro", source=str(objects), target=checkout.BASE),
+            Mount(kind="rw", source=str(shown / shadow.FOLDER), target=shadow.INSIDE),
+            Mount(kind="ro", source=str(shown / "repo"), target=REPO),
+        )
+        return msgspec.structs.replace(profile, mounts=mounts)
 
     def _place(self, workspace: Workspace) -> Path:
         return self.folder / workspace.wish.workspace_id

@@ -1,0 +1,147 @@
+"""One command through the API server: its order in, frames out, and its exit status from the cluster's own channel."""
+
+import asyncio
+import contextlib
+import time
+
+import aiohttp
+import msgspec
+
+from folkmoot.kernel.errors import Conflict, InvalidInput, NotFound, Unavailable
+from folkmoot.kernel.evidence import CommandEnd
+from folkmoot.runner.command import Command, Ended, Sink
+from folkmoot.runner.kubernetes import job, wire
+from folkmoot.runner.kubernetes.api import Api
+from folkmoot.runner.kubernetes.wire import Farewell, Frames, Limits, Refused
+from folkmoot.runtime.workspace.port import WorkspaceLost
+
+_STDIN, _STDOUT, _STDERR, _ERROR = 0, 1, 2, 3
+_CLOSE = b"\xff\x00"
+"""Half-close of standard input: to the watcher it means that nobody listens any more."""
+_PIECE = 256 * 1024
+_OVERTIME_S = 15.0
+"""The watcher keeps the time; this long later we stop believing that there is one."""
+_PARTING_S = 3.0
+_CUT = "the connection to a command was cut: whether it ran to its end, and what it did, is unknown"
+
+
+class WatcherKilled(WorkspaceLost):
+    """Its watcher did not live to see the command's end: something in the pod killed it, or the pod ended."""
+
+    def __init__(self, signal: int, seconds: float) -> None:
+        super().__init__(f"the watcher of a command was ended by signal {signal}")
+        self.ended = Ended(end=CommandEnd(exit_code=None, signal=signal, duration_s=seconds), truncated=True)
+        """What it is where the pod lives on: the command's own doing."""
+
+
+class NotBegun(Unavailable):
+    """The command was never sent: it may be tried again."""
+
+
+async def run(api: Api, pod: str, command: Command, limits: Limits, environment: dict[str, str], sink: Sink) -> Ended:
+    """Raises NotBegun while nothing of it has happened, WorkspaceLost when the pod is gone or the outcome is unknown,
+    WatcherKilled, InvalidInput, Misconfigured, ResourceExhausted."""
+    async with contextlib.AsyncExitStack() as stack:
+        try:
+            socket = await stack.enter_async_context(api.exec(pod, job.CONTAINER, job.WATCHER))
+        except NotFound as error:
+            raise WorkspaceLost(f"the pod is gone: {error}") from error
+        except (Unavailable, Conflict, InvalidInput) as error:
+            raise NotBegun(str(error)) from error
+        return await _Conversation(socket, command, sink).to_end(wire.order(command, limits, environment))
+
+
+class _Conversation:
+    def __init__(self, socket: aiohttp.ClientWebSocketResponse, command: Command, sink: Sink) -> None:
+        self._socket = socket
+        self._command = command
+        self._sink = sink
+        self._frames = Frames()
+        self._complaint = b""
+        self._began: float | None = None
+        self._refused: Refused | None = None
+        self._last: Farewell | None = None
+        self._status: bytes | None = None
+
+    async def to_end(self, order: bytes) -> Ended:
+        feeder = asyncio.get_running_loop().create_task(self._send(order), name="stdin")
+        try:
+            async with asyncio.timeout(self._command.timeout_s + _OVERTIME_S):
+                await self._hear()
+        except TimeoutError as error:
+            raise WorkspaceLost(_CUT) from error
+        except asyncio.CancelledError:
+            await asyncio.shield(self._parted(feeder))
+            raise
+        finally:
+            feeder.cancel()
+            await asyncio.wait([feeder])
+        return self._judged()
+
+    async def _send(self, order: bytes) -> None:
+        """In pieces, so that output is heard meanwhile; the socket waits for those who read slowly."""
+        with contextlib.suppress(ConnectionError, aiohttp.ClientError):
+            for start in range(0, len(order), _PIECE):
+                await self._socket.send_bytes(bytes([_STDIN]) + order[start : start + _PIECE])
+
+    async def _hear(self) -> None:
+        """Until the cluster says how it ended."""
+        while self._status is None:
+            message = await self._socket.receive()
+            if message.type is not aiohttp.WSMsgType.BINARY:
+                return
+            channel, data = message.data[0], message.data[1:]
+            if channel == _STDOUT:
+                await self._take(data)
+            elif channel == _STDERR and len(self._complaint) < 2_000:
+                self._complaint += data[:2_000]
+            elif channel == _ERROR:
+                self._status = data
+
+    async def _take(self, data: bytes) -> None:
+        for letter, body in self._frames.fed(data):
+            match letter:
+                case wire.BEGUN:
+                    self._began = time.monotonic()
+                case wire.STDOUT:
+                    await self._sink("stdout", body)
+                case wire.STDERR:
+                    await self._sink("stderr", body)
+                case wire.REFUSED:
+                    self._refused = msgspec.json.decode(body, type=Refused)
+                    await self._sink("stderr", f"{self._command.argv[0]!r}: {self._refused.text}\n".encode())
+                case _:
+                    self._last = msgspec.json.decode(body, type=Farewell)
+
+    async def _parted(self, feeder: "asyncio.Task[None]") -> None:
+        """The watcher is told, and kills; if it does not say so soon, the end of the connection tells it."""
+        feeder.cancel()
+        with contextlib.suppress(ConnectionError, aiohttp.ClientError, TimeoutError, WorkspaceLost):
+            async with asyncio.timeout(_PARTING_S):
+                await asyncio.wait([feeder])
+                await self._socket.send_bytes(_CLOSE)
+                self._sink = _nobody
+                await self._hear()
+
+    def _judged(self) -> Ended:
+        if self._status is None:
+            raise WorkspaceLost(_CUT)
+        code = wire.exit_code(self._status)
+        if self._refused is not None:
+            if error := wire.refusal(self._refused, self._command):
+                raise error
+            return wire.judged(code, Farewell(limit="", truncated=False, signal=0), 0.0)
+        if self._began is None:
+            raise WorkspaceLost(f"the watcher of a command did not start: {self._said() or f'exit {code}'}")
+        if self._last is None:
+            if code > 128:
+                raise WatcherKilled(code - 128, time.monotonic() - self._began)
+            raise WorkspaceLost(f"the watcher of a command failed with {code}: {self._said()}")
+        return wire.judged(code, self._last, time.monotonic() - self._began)
+
+    def _said(self) -> str:
+        return self._complaint.decode("utf-8", "replace").strip()[-500:]
+
+
+async def _nobody(_: str, __: bytes) -> None:
+    """Takes what nobody hears any more."""

@@ -1,0 +1,169 @@
+"""The Job of one workspace, as the API takes it. Pure: all of a workspace can be recovered from what stands here."""
+
+import hashlib
+from datetime import datetime
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import msgspec
+
+from folkmoot.kernel.ids import WorkspaceId
+from folkmoot.runner.command import REPO
+from folkmoot.runner.kubernetes.plan import Plan
+from folkmoot.runner.kubernetes.pod import init, run
+from folkmoot.runner.workspace import Manifest
+
+Object = dict[str, Any]
+"""As JSON has it."""
+
+UID = 65_534
+HOME = "/home/agent"
+TMP = "/tmp"  # noqa: S108 -- inside
+CONTAINER = "workspace"
+MANAGED = "app.kubernetes.io/managed-by"
+RUNNER = "folkmoot.dev/runner"
+WORKSPACE = "folkmoot.dev/workspace"
+TASK = "folkmoot.dev/task"
+KIND = "folkmoot.dev/kind"
+MANIFEST = "folkmoot.dev/manifest"
+READY = "folkmoot.dev/ready"
+"""Annotation of a workspace whose check-out is complete: a successor goes on with it."""
+_FINISHED_TTL_S = 120
+"""What ended by itself stays so long to be looked at."""
+_OVERTIME_S = 300.0
+"""The runner ends a workspace when its lease is over; the cluster does when there is no runner."""
+_WATCHER = "import sys\nsys.argv=['run'];exec(open('/proc/1/cmdline','rb').read().split(b'\\0')[-2])"
+WATCHER = ("python3", "-I", "-S", "-c", _WATCHER)
+"""Runs a command: `pod/run.py`, as process 1 was given it."""
+
+
+def name(ident: WorkspaceId) -> str:
+    """The same for the same workspace, so that a create that is repeated meets the first."""
+    return f"moot-{hashlib.sha256(ident.encode()).hexdigest()[:24]}"
+
+
+def job(manifest: Manifest, plan: Plan, runner: str, *, now: datetime) -> Object:
+    wish = manifest.wish
+    labels = {WORKSPACE: _label(wish.workspace_id), TASK: _label(wish.task_id), KIND: "workspace"}
+    return of(
+        name(wish.workspace_id),
+        labels,
+        plan,
+        runner,
+        annotations={MANIFEST: encoded(manifest)},
+        deadline_s=deadline_s(manifest, began=now),
+    )
+
+
+def deadline_s(manifest: Manifest, *, began: datetime) -> int:
+    """Of a Job that began then."""
+    return int((manifest.expires_at - began).total_seconds() + _OVERTIME_S)
+
+
+def of(
+    named: str, labels: dict[str, str], plan: Plan, runner: str, *, annotations: dict[str, str], deadline_s: int
+) -> Object:
+    """Also of a canary."""
+    every = {MANAGED: "folkmoot", RUNNER: runner, **labels}
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {"name": named, "labels": every, "annotations": annotations},
+        "spec": {
+            "backoffLimit": 0,
+            "completions": 1,
+            "parallelism": 1,
+            "activeDeadlineSeconds": deadline_s,
+            "ttlSecondsAfterFinished": _FINISHED_TTL_S,
+            "template": {"metadata": {"labels": every}, "spec": _pod(plan)},
+        },
+    }
+
+
+def _pod(plan: Plan) -> Object:
+    spec: Object = {
+        "restartPolicy": "Never",
+        "serviceAccountName": plan.service_account,
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "terminationGracePeriodSeconds": 1,
+        "dnsPolicy": "None",
+        "dnsConfig": {"nameservers": ["127.0.0.1"]},
+        "hostname": "workspace",
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": UID,
+            "runAsGroup": UID,
+            "fsGroup": UID,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "containers": [_container(plan)],
+        "volumes": [
+            {"name": part, "emptyDir": {"sizeLimit": str(size)}}
+            for part, size in (("repo", plan.disk_bytes), ("home", plan.disk_bytes), ("tmp", plan.tmp_bytes))
+        ],
+    }
+    if plan.runtime_class:
+        spec["runtimeClassName"] = plan.runtime_class
+    if plan.node_selector:
+        spec["nodeSelector"] = dict(plan.node_selector)
+    if plan.tolerations:
+        spec["tolerations"] = [dict(each) for each in plan.tolerations]
+    return spec
+
+
+def _container(plan: Plan) -> Object:
+    resources = {
+        "cpu": f"{plan.cpu_millis}m",
+        "memory": str(plan.memory_bytes),
+        "ephemeral-storage": str(plan.ephemeral_bytes),
+    }
+    return {
+        "name": CONTAINER,
+        "image": plan.image,
+        "imagePullPolicy": plan.pull,
+        "command": ["python3", "-I", "-S", "-c", *_sources()],
+        "workingDir": REPO,
+        "stdin": False,
+        "resources": {"requests": resources, "limits": resources},
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "privileged": False,
+            "capabilities": {"drop": ["ALL"]},
+        },
+        "volumeMounts": [
+            {"name": part, "mountPath": path} for part, path in (("repo", REPO), ("home", HOME), ("tmp", TMP))
+        ],
+    }
+
+
+@cache
+def _sources() -> tuple[str, str]:
+    """Of process 1, and of the watcher that it holds for `WATCHER`. `$(…)` would be replaced by the kubelet."""
+    return _source(init), _source(run)
+
+
+def _source(module: ModuleType) -> str:
+    assert module.__file__ is not None
+    return Path(module.__file__).read_text("utf-8").replace("$(", "$$(")
+
+
+def _label(value: str) -> str:
+    """Whatever a label cannot hold, the annotation does."""
+    plain = "".join(c if c.isascii() and (c.isalnum() or c in "-_.") else "-" for c in value)[:63]
+    return plain.strip("-_.")
+
+
+def encoded(manifest: Manifest) -> str:
+    return msgspec.json.encode(manifest).decode()
+
+
+def decoded(text: str) -> Manifest | None:
+    """None for what is no manifest."""
+    try:
+        return msgspec.json.decode(text, type=Manifest)
+    except msgspec.DecodeError:
+        return None

@@ -1,0 +1,52 @@
+"""The Kubernetes backend, put together."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from folkmoot.runner.kubernetes import canary
+from folkmoot.runner.kubernetes.api import connected
+from folkmoot.runner.kubernetes.cluster import Cluster
+from folkmoot.runner.kubernetes.jobs import Jobs
+from folkmoot.runner.kubernetes.lookout import Lookout
+from folkmoot.runner.kubernetes.packs import Packs
+from folkmoot.runner.kubernetes.plan import plan
+from folkmoot.runner.stock import Sources
+from folkmoot.runtime.clock import Clock
+from folkmoot.runtime.settings import Settings
+from folkmoot.runtime.supervise import first_leaf
+
+
+@contextlib.asynccontextmanager
+async def kubernetes(folder: Path, *, sources: Sources, settings: Settings, clock: Clock) -> AsyncIterator[Cluster]:
+    """Workspaces in a cluster; `folder` is the runner's, which nobody else has, and holds packs and the runner's name.
+
+    Raises Misconfigured with what the cluster, its namespace or the image lacks, InvalidInput naming a setting.
+    """
+    try:
+        async with _made(folder, sources, settings, clock) as backend:
+            yield backend
+    except BaseExceptionGroup as failures:
+        raise first_leaf(failures) from failures
+
+
+@contextlib.asynccontextmanager
+async def _made(folder: Path, sources: Sources, settings: Settings, clock: Clock) -> AsyncIterator[Cluster]:
+    wanted = plan(settings.kubernetes)
+    runner = canary.identity(folder)
+    async with connected(settings.kubernetes) as api, asyncio.TaskGroup() as group:
+        await canary.secured(api)
+        jobs = Jobs(api, wanted, runner, clock)
+        lookout = Lookout(api, jobs.selector)
+        packs = Packs(folder / "packs", limit_bytes=settings.kubernetes.repository_bytes)
+        backend = Cluster(
+            *(api, jobs, lookout, packs), plan=wanted, sources=sources, settings=settings, clock=clock, group=group
+        )
+        watching = group.create_task(lookout.watch(), name="pods")
+        try:
+            await lookout.ready()
+            await canary.require(api, jobs, backend, settings, runner)
+            yield backend
+        finally:
+            watching.cancel()

@@ -1,0 +1,72 @@
+"""One workspace's pod, as the place where its commands run."""
+
+import asyncio
+
+from folkmoot.kernel.errors import NotFound
+from folkmoot.runner.command import Command, Ended, Sink
+from folkmoot.runner.kubernetes import exec as execs
+from folkmoot.runner.kubernetes import pods
+from folkmoot.runner.kubernetes.api import Api
+from folkmoot.runner.kubernetes.exec import NotBegun, WatcherKilled
+from folkmoot.runner.kubernetes.lookout import Lookout
+from folkmoot.runner.kubernetes.wire import Limits
+from folkmoot.runtime.workspace.port import WorkspaceLost
+
+ENVIRONMENT = {
+    # The volume of the repository belongs to the kubelet, and git minds whose a repository is.
+    "GIT_CONFIG_COUNT": "1",
+    "GIT_CONFIG_KEY_0": "safe.directory",
+    "GIT_CONFIG_VALUE_0": "*",
+}
+_PAUSE_S = 0.5
+
+
+class PodRoom:
+    """A `Room`. Its Job is known once it is made, and its pod once it runs."""
+
+    def __init__(self, api: Api, lookout: Lookout, limits: Limits, *, patience_s: float) -> None:
+        self.uid = ""
+        """Of the Job."""
+        self.began = ""
+        """When the Job was asked for, ISO 8601, by the clock of the runner."""
+        self.pod = ""
+        self.address = ""
+        self.node = ""
+        """Addresses of the pod and of its node."""
+        self._api = api
+        self._lookout = lookout
+        self._limits = limits
+        self._patience_s = patience_s
+
+    async def run(self, command: Command, sink: Sink) -> Ended:
+        """What has not begun is begun again while the API server is away; what has, never."""
+        until = asyncio.get_running_loop().time() + self._patience_s
+        while True:
+            self._need_pod()
+            try:
+                return await execs.run(self._api, self.pod, command, self._limits, ENVIRONMENT, sink)
+            except NotBegun:
+                await self._need_life()
+                if asyncio.get_running_loop().time() >= until:
+                    raise
+            except WatcherKilled as killed:
+                await self._need_life()
+                return killed.ended
+            await asyncio.sleep(_PAUSE_S)
+
+    async def plain(self, path: bytes, limit: int) -> bytes | None:
+        return None
+
+    def _need_pod(self) -> None:
+        pod = self._lookout.pod(self.uid)
+        if pod is not None and pod.over:
+            raise WorkspaceLost(f"the workspace is gone: {pod.over}")
+
+    async def _need_life(self) -> None:
+        """Asks the cluster itself. Raises WorkspaceLost, Unavailable."""
+        try:
+            pod = pods.read(await self._api.get("v1", "pods", self.pod))
+        except NotFound as error:
+            raise WorkspaceLost("the workspace is gone: its pod was deleted") from error
+        if pod.over:
+            raise WorkspaceLost(f"the workspace is gone: {pod.over}")
