@@ -1,0 +1,95 @@
+"""Using up the machine: memory, processes, disk, time, output. In a workspace of small limits (`SMALL`)."""
+
+from folkmoot.runtime.settings import RunnerSettings
+from tests.security.abuse.arena import Arena
+from tests.security.abuse.attack import Attack
+
+SMALL = RunnerSettings(
+    memory_bytes=150_000_000,
+    processes=50,
+    open_files=200,
+    file_bytes=10_000_000,
+    disk_bytes=25_000_000,
+)
+_MEMORY = r"limit=memory|MemoryError|ENOMEM"
+_BOMBS: dict[str, tuple[str, str]] = {
+    "memory": ("x = []\nwhile True: x.append(bytearray(b'x') * 5_000_000)", _MEMORY),
+    "memory of many small processes": (
+        (
+            "for _ in range(12):\n"
+            "    if os.fork() == 0:\n"
+            "        x = bytearray(b'x') * 25_000_000; time.sleep(20)\n"
+            "time.sleep(20)"
+        ),
+        _MEMORY,
+    ),
+    "many open files": ("x = [os.open('/', 0) for _ in range(5_000)]", "EMFILE"),
+    "a file larger than the disk": ("open('big', 'wb').truncate(2**40)", "EFBIG"),
+    "a packed bomb": (
+        (
+            "import io, zipfile\n"
+            "packed = io.BytesIO()\n"
+            "with zipfile.ZipFile(packed, 'w', zipfile.ZIP_DEFLATED) as z: z.writestr('bomb', bytes(30_000_000))\n"
+            "zipfile.ZipFile(packed).extractall('.')"
+        ),
+        "EFBIG|limit=disk",
+    ),
+    "shared memory by name": (
+        "for n in range(20): open(f'/dev/shm/{n}', 'wb').write(bytes(9_000_000))",
+        f"ENOSPC|{_MEMORY}",
+    ),
+    "a spin": ("while True: pass", "limit=time"),
+    "endless depth of calls": (
+        "import sys\nsys.setrecursionlimit(10**9)\ndef f(): f()\nf()",
+        r"signal=\d+|limit=|RecursionError|ENOMEM",
+    ),
+}
+_SHELL: dict[str, tuple[str, str]] = {
+    "a fork bomb": (
+        "i=0; while [ $i -lt 300 ]; do sleep 20 & i=$((i+1)); done; wait",
+        "limit=processes|Cannot fork|Resource temporarily|retry",
+    ),
+    "one large file": ("head -c 15000000 /dev/zero >one", "File too large|signal=25"),
+    "the disk, file by file": (
+        "i=0; while true; do head -c 5000000 /dev/zero >f$i; i=$((i+1)); [ $i -lt 9 ] || sleep 1; done",
+        "limit=disk|No space left",
+    ),
+    "the place for temporary files": (
+        "i=0; while head -c 9000000 /dev/zero >/tmp/f$i; do i=$((i+1)); done; df /tmp; false",
+        "No space left|limit=memory",
+    ),
+    "a command that minds no end": ("trap '' TERM INT HUP; sleep 60 & sleep 60", "limit=time"),
+}
+_SHORT = {"a spin": 1.0, "a command that minds no end": 0.5}
+
+
+async def _output(arena: Arena) -> str:
+    """Endless output: no more than the limit arrives, in lines or in one."""
+    workspace = await arena.workspace()
+    for script in ("yes | head -c 30000000", "head -c 30000000 /dev/zero"):
+        done = await workspace.run(["sh", "-c", script], env=arena.environment, output_limit=10_000)
+        if len(done.stdout) > 10_000 or not done.truncated:
+            return f"{len(done.stdout)} bytes arrived"
+    return ""
+
+
+async def _usable(arena: Arena) -> str:
+    """After all bombs of its family its workspace, and another one, work."""
+    for workspace in (await arena.fresh(small=True), await arena.fresh()):
+        if not (await workspace.run(["true"])).end.ok:
+            return "a workspace does not work"
+    return ""
+
+
+ATTACKS = [
+    *(
+        Attack(name=n, family="limits", python=p, says=says, small=True, timeout_s=_SHORT.get(n, 20.0))
+        for n, (p, says) in _BOMBS.items()
+    ),
+    *(
+        Attack(name=n, family="limits", sh=s, says=says, small=True, timeout_s=_SHORT.get(n, 20.0))
+        for n, (s, says) in _SHELL.items()
+    ),
+    Attack(name="endless output", family="limits", act=_output),
+    Attack(name="the others, by all of these", family="limits", act=_usable),
+]
