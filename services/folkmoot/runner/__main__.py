@@ -21,6 +21,8 @@ from folkmoot.runner.mirrors import Mirrors
 from folkmoot.runner.repository_service import RepositoryServicer
 from folkmoot.runner.service import WorkspaceServicer
 from folkmoot.runner.stock import Sources
+from folkmoot.runner.versions.archive import Archive
+from folkmoot.runner.versions.desk import Desk, Keeper
 from folkmoot.runner.workspace import Wish
 from folkmoot.runner.workspaces import Opened, Overfilled, Workspaces, workspaces
 from folkmoot.runtime.clock import Clock, SystemClock
@@ -58,8 +60,10 @@ async def serve(settings: Settings, announcement: Announcement, stop: asyncio.Ev
             exhibits=bus.artifacts.get,
         )
         backend = await _backend(folder, sources, settings, clock)
-        async with workspaces(folder, backend, settings=settings.runner, clock=clock) as registry:
-            await _serve(settings, announcement, stop, registry, mirrors, bus)
+        archive = Archive.of(mirrors.folder, settings.runner)
+        keeper = Keeper(archive, limit=settings.runner.bundle_bytes)
+        async with workspaces(folder, backend, settings=settings.runner, clock=clock, keep=keeper.keep) as registry:
+            await _serve(settings, announcement, stop, registry, mirrors, bus, Desk(registry, keeper, archive, clock))
 
 
 async def _backend(
@@ -82,14 +86,16 @@ async def _serve(
     registry: Workspaces,
     mirrors: Mirrors,
     bus: NatsBus,
+    desk: Desk,
 ) -> None:
     async with (
-        serving(settings.grpc, _services(settings, registry, mirrors, bus)) as address,
+        serving(settings.grpc, _services(settings, registry, mirrors, bus, desk)) as address,
         asyncio.TaskGroup() as group,
     ):
         tasks = [
             group.create_task(registry.keep_swept(), name="sweeper"),
             group.create_task(mirrors.keep_packed(), name="packer"),
+            group.create_task(desk.keep_swept(), name="versions"),
         ]
         opener = Opener(registry, bus.log, address, spare=settings.runner.max_workspaces // _SPARE_SHARE)
         readers = [bus.queues.deliveries("runner-requests") for _ in range(OPENERS)]
@@ -106,11 +112,11 @@ async def _serve(
         await registry.drain()
 
 
-def _services(settings: Settings, registry: Workspaces, mirrors: Mirrors, bus: NatsBus) -> list[Service]:
+def _services(settings: Settings, registry: Workspaces, mirrors: Mirrors, bus: NatsBus, desk: Desk) -> list[Service]:
     return [
         Service(
             name=service.NAME,
-            servicer=WorkspaceServicer(registry, service_token=settings.grpc.token),
+            servicer=WorkspaceServicer(registry, desk, service_token=settings.grpc.token),
             add=rpc.add_WorkspaceServiceServicer_to_server,
             capability_methods=service.CAPABILITY_METHODS,
         ),

@@ -51,6 +51,10 @@ class Mirrors:
         self._trees: dict[tuple[RepositoryId, CommitId], BaseTree] = {}
         self._packer = Packer(lambda folder: self._alone(RepositoryId(folder.parent.name)), every=settings.pack_every)
 
+    @property
+    def folder(self) -> Path:
+        return self._folder
+
     def sweep(self) -> int:
         """At start: remove what processes that died left in quarantine; says how many."""
         return store.sweep(self._folder / "quarantine")

@@ -14,6 +14,8 @@ from folkmoot.runner.checkout import Tree
 from folkmoot.runner.command import Command, Ended
 from folkmoot.runner.files import inside
 from folkmoot.runner.jobs import Part
+from folkmoot.runner.versions import wire
+from folkmoot.runner.versions.desk import Desk
 from folkmoot.runner.workspace import Manifest, Wish, Workspace
 from folkmoot.runner.workspaces import Workspaces
 from folkmoot.runtime.grpc.server import Context, bearer
@@ -33,8 +35,9 @@ _ENTRIES, _MAX_ENTRIES = 10_000, 50_000
 
 
 class WorkspaceServicer(rpc.WorkspaceServiceServicer):
-    def __init__(self, workspaces: Workspaces, *, service_token: str) -> None:
+    def __init__(self, workspaces: Workspaces, versions: Desk, *, service_token: str) -> None:
         self._workspaces = workspaces
+        self._versions = versions
         self._service_token = service_token
 
     async def OpenWorkspace(self, request: pb.OpenWorkspaceRequest, context: Context) -> pb.OpenWorkspaceResponse:
@@ -109,6 +112,22 @@ class WorkspaceServicer(rpc.WorkspaceServiceServicer):
     async def ListWorkspaces(self, request: pb.ListWorkspacesRequest, context: Context) -> pb.ListWorkspacesResponse:
         return pb.ListWorkspacesResponse(workspaces=[_info(m) for m in self._workspaces.listed(request.task_id)])
 
+    async def ListVersions(self, request: pb.ListVersionsRequest, context: Context) -> pb.ListVersionsResponse:
+        return await wire.listing(self._versions, request)
+
+    async def DiffVersion(
+        self, request: pb.DiffVersionRequest, context: Context
+    ) -> AsyncIterator[pb.DiffVersionResponse]:
+        for piece in _pieces(await wire.diff(self._versions, request)):
+            yield pb.DiffVersionResponse(data=piece)
+
+    async def RestoreFile(
+        self, request: pb.RestoreFileRequest, context: Context
+    ) -> AsyncIterator[pb.RestoreFileResponse]:
+        file = await wire.file(self._versions, request)
+        for piece in _pieces(file.content):
+            yield pb.RestoreFileResponse(executable=file.executable, data=piece)
+
     def _granted(self, ident: str, context: Context) -> Workspace:
         return self._workspaces.granted(ident, bearer(context))
 
@@ -133,6 +152,7 @@ def _wish(request: pb.OpenWorkspaceRequest) -> Wish:
             exhibit=_artifact(request.exhibit_sha256, request.exhibit_size),
         ),
         deferred=request.deferred,
+        versions=request.versions,
     )
 
 

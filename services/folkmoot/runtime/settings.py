@@ -124,6 +124,8 @@ class RunnerSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Largest bundle that is taken from a workspace."""
     commits: Count = 200
     """Most commits in one candidate."""
+    versions_s: Seconds = 14 * 86_400.0
+    """That versions of files are kept, from an agent's last step on."""
     fetch_timeout_s: Seconds = 600.0
     """To bring a repository into its mirror."""
     pack_every: Count = 50

@@ -63,6 +63,7 @@ class OpenWorkspaceRequest(_message.Message):
     EXHIBIT_SHA256_FIELD_NUMBER: _builtins.int
     EXHIBIT_SIZE_FIELD_NUMBER: _builtins.int
     DEFERRED_FIELD_NUMBER: _builtins.int
+    VERSIONS_FIELD_NUMBER: _builtins.int
     task_id: _builtins.str
     """task_id is the task that it serves."""
     holder: _builtins.str
@@ -94,6 +95,8 @@ class OpenWorkspaceRequest(_message.Message):
     the command begins when the check-out is done, and a check-out that fails is that call's error. Before that
     nothing else can be done in the workspace; one that is deferred does not outlive its runner.
     """
+    versions: _builtins.bool
+    """versions keeps each step that changes a file, for ListVersions."""
     @_builtins.property
     def protected_paths(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """protected_paths are the gitignore-style patterns that overlay goes by."""
@@ -114,10 +117,11 @@ class OpenWorkspaceRequest(_message.Message):
         exhibit_sha256: _builtins.str = ...,
         exhibit_size: _builtins.int = ...,
         deferred: _builtins.bool = ...,
+        versions: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "base_commit", b"base_commit", "commit", b"commit", "deferred", b"deferred", "exhibit_sha256", b"exhibit_sha256", "exhibit_size", b"exhibit_size", "holder", b"holder", "origin_commit", b"origin_commit", "overlay", b"overlay", "protected_paths", b"protected_paths", "repository_id", b"repository_id", "task_id", b"task_id", "ttl_s", b"ttl_s"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "base_commit", b"base_commit", "commit", b"commit", "deferred", b"deferred", "exhibit_sha256", b"exhibit_sha256", "exhibit_size", b"exhibit_size", "holder", b"holder", "origin_commit", b"origin_commit", "overlay", b"overlay", "protected_paths", b"protected_paths", "repository_id", b"repository_id", "task_id", b"task_id", "ttl_s", b"ttl_s", "versions", b"versions"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1046,3 +1050,273 @@ class ExtractTestsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ExtractTestsResponse: _TypeAlias = ExtractTestsResponse  # noqa: Y015
+
+@_typing.final
+class ListVersionsRequest(_message.Message):
+    """ListVersionsRequest names a task, and may narrow the listing."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TASK_ID_FIELD_NUMBER: _builtins.int
+    AGENT_ID_FIELD_NUMBER: _builtins.int
+    PATH_FIELD_NUMBER: _builtins.int
+    task_id: _builtins.str
+    """task_id is the task."""
+    agent_id: _builtins.str
+    """agent_id, when given, lists only that agent's."""
+    path: _builtins.bytes
+    """path, when given, lists only versions that change this file, or a file in this folder; as bytes."""
+    def __init__(
+        self,
+        *,
+        task_id: _builtins.str = ...,
+        agent_id: _builtins.str = ...,
+        path: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "path", b"path", "task_id", b"task_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListVersionsRequest: _TypeAlias = ListVersionsRequest  # noqa: Y015
+
+@_typing.final
+class ListVersionsResponse(_message.Message):
+    """ListVersionsResponse is what is kept."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VERSIONS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def versions(self) -> _containers.RepeatedCompositeFieldContainer[Global___Version]:
+        """versions are sorted by agent, attempt and number."""
+
+    def __init__(
+        self,
+        *,
+        versions: _abc.Iterable[Global___Version] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["versions", b"versions"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListVersionsResponse: _TypeAlias = ListVersionsResponse  # noqa: Y015
+
+@_typing.final
+class VersionName(_message.Message):
+    """VersionName names one version of a task."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AGENT_ID_FIELD_NUMBER: _builtins.int
+    ATTEMPT_FIELD_NUMBER: _builtins.int
+    NUMBER_FIELD_NUMBER: _builtins.int
+    agent_id: _builtins.str
+    """agent_id is who made it."""
+    attempt: _builtins.int
+    """attempt is the workspace that it was made in; counts from 1."""
+    number: _builtins.int
+    """number counts the steps that changed something, from 1; 0 is what the agent began with."""
+    def __init__(
+        self,
+        *,
+        agent_id: _builtins.str = ...,
+        attempt: _builtins.int = ...,
+        number: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "attempt", b"attempt", "number", b"number"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___VersionName: _TypeAlias = VersionName  # noqa: Y015
+
+@_typing.final
+class Version(_message.Message):
+    """Version is one step that changed files."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    MADE_AT_FIELD_NUMBER: _builtins.int
+    WHAT_FIELD_NUMBER: _builtins.int
+    CHANGES_FIELD_NUMBER: _builtins.int
+    what: _builtins.str
+    """what says in a few words what the step was."""
+    @_builtins.property
+    def name(self) -> Global___VersionName:
+        """name names it."""
+
+    @_builtins.property
+    def made_at(self) -> _timestamp_pb2.Timestamp:
+        """made_at is when, by the clock of the workspace's machine."""
+
+    @_builtins.property
+    def changes(self) -> _containers.RepeatedCompositeFieldContainer[Global___FileChange]:
+        """changes are the files that differ from the version before."""
+
+    def __init__(
+        self,
+        *,
+        name: Global___VersionName | None = ...,
+        made_at: _timestamp_pb2.Timestamp | None = ...,
+        what: _builtins.str = ...,
+        changes: _abc.Iterable[Global___FileChange] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["made_at", b"made_at", "name", b"name"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["changes", b"changes", "made_at", b"made_at", "name", b"name", "what", b"what"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Version: _TypeAlias = Version  # noqa: Y015
+
+@_typing.final
+class FileChange(_message.Message):
+    """FileChange is one path."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PATH_FIELD_NUMBER: _builtins.int
+    OPERATION_FIELD_NUMBER: _builtins.int
+    path: _builtins.bytes
+    """path is relative to the repository's root, as bytes."""
+    operation: _builtins.str
+    """operation is A (added), M (changed), D (deleted) or T (another kind of entry)."""
+    def __init__(
+        self,
+        *,
+        path: _builtins.bytes = ...,
+        operation: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["operation", b"operation", "path", b"path"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FileChange: _TypeAlias = FileChange  # noqa: Y015
+
+@_typing.final
+class DiffVersionRequest(_message.Message):
+    """DiffVersionRequest names what to compare."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TASK_ID_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    AGAINST_FIELD_NUMBER: _builtins.int
+    PATH_FIELD_NUMBER: _builtins.int
+    task_id: _builtins.str
+    """task_id is the task."""
+    against: _builtins.int
+    """against is a number of the same agent and attempt; the one before when it is not given."""
+    path: _builtins.bytes
+    """path, when given, is the file or folder to look at; as bytes."""
+    @_builtins.property
+    def version(self) -> Global___VersionName:
+        """version is the later one."""
+
+    def __init__(
+        self,
+        *,
+        task_id: _builtins.str = ...,
+        version: Global___VersionName | None = ...,
+        against: _builtins.int | None = ...,
+        path: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_against", b"_against", "against", b"against", "version", b"version"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_against", b"_against", "against", b"against", "path", b"path", "task_id", b"task_id", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__against: _TypeAlias = _typing.Literal["against"]  # noqa: Y015
+    _WhichOneofArgType__against: _TypeAlias = _typing.Literal["_against", b"_against"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__against) -> _WhichOneofReturnType__against | None: ...
+
+Global___DiffVersionRequest: _TypeAlias = DiffVersionRequest  # noqa: Y015
+
+@_typing.final
+class DiffVersionResponse(_message.Message):
+    """DiffVersionResponse is a piece of a patch as `git diff` writes it, at most 8 MiB in all."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DATA_FIELD_NUMBER: _builtins.int
+    data: _builtins.bytes
+    """data is at most 1 MiB."""
+    def __init__(
+        self,
+        *,
+        data: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DiffVersionResponse: _TypeAlias = DiffVersionResponse  # noqa: Y015
+
+@_typing.final
+class RestoreFileRequest(_message.Message):
+    """RestoreFileRequest names a file of a version."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TASK_ID_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    PATH_FIELD_NUMBER: _builtins.int
+    task_id: _builtins.str
+    """task_id is the task."""
+    path: _builtins.bytes
+    """path is relative to the repository's root, as bytes. One that could lead out of a repository, or into `.git`, is
+    refused.
+    """
+    @_builtins.property
+    def version(self) -> Global___VersionName:
+        """version says when."""
+
+    def __init__(
+        self,
+        *,
+        task_id: _builtins.str = ...,
+        version: Global___VersionName | None = ...,
+        path: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["version", b"version"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["path", b"path", "task_id", b"task_id", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RestoreFileRequest: _TypeAlias = RestoreFileRequest  # noqa: Y015
+
+@_typing.final
+class RestoreFileResponse(_message.Message):
+    """RestoreFileResponse is a piece of the file."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EXECUTABLE_FIELD_NUMBER: _builtins.int
+    DATA_FIELD_NUMBER: _builtins.int
+    executable: _builtins.bool
+    """executable is said in each piece."""
+    data: _builtins.bytes
+    """data is at most 1 MiB."""
+    def __init__(
+        self,
+        *,
+        executable: _builtins.bool = ...,
+        data: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data", "executable", b"executable"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RestoreFileResponse: _TypeAlias = RestoreFileResponse  # noqa: Y015

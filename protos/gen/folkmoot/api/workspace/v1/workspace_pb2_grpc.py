@@ -81,6 +81,21 @@ class WorkspaceServiceStub:
                 request_serializer=folkmoot_dot_api_dot_workspace_dot_v1_dot_workspace__pb2.ListWorkspacesRequest.SerializeToString,
                 response_deserializer=folkmoot_dot_api_dot_workspace_dot_v1_dot_workspace__pb2.ListWorkspacesResponse.FromString,
                 _registered_method=True)
+        self.ListVersions = channel.unary_unary(
+                '/folkmoot.api.workspace.v1.WorkspaceService/ListVersions',
+                request_serializer=folkmoot_dot_api_dot_workspace_dot_v1_dot_workspace__pb2.ListVersionsRequest.SerializeToString,
+                response_deserializer=folkmoot_dot_api_dot_workspace_dot_v1_dot_workspace__pb2.ListVersionsResponse.FromString,
+                _registered_method=True)
+        self.DiffVersion = channel.unary_stream(
+                '/folkmoot.api.workspace.v1.WorkspaceService/DiffVersion',
+                request_serializer=folkmoot_dot_api_dot_workspace_dot_v1_dot_workspace__pb2.DiffVersionRequest.SerializeToString,
+                response_deserializer=folkmoot_dot_api_dot_workspace_dot_v1_dot_workspace__pb2.DiffVersionResponse.FromString,
+                _registered_method=True)
+        self.RestoreFile = channel.unary_stream(
+                '/folkmoot.api.workspace.v1.WorkspaceService/RestoreFile',
+                request_serializer=folkmoot_dot_api_dot_workspace_dot_v1_dot_workspace__pb2.RestoreFileRequest.SerializeToString,
+                response_deserializer=folkmoot_dot_api_dot_workspace_dot_v1_dot_workspace__pb2.RestoreFileResponse.FromString,
+                _registered_method=True)
 
 
 class WorkspaceServiceServicer:
@@ -151,6 +166,28 @@ class WorkspaceServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListVersions(self, request, context):
+        """ListVersions lists the steps in which agents of a task changed files, those of open workspaces too. Needs the
+        service token, as the two below.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DiffVersion(self, request, context):
+        """DiffVersion says what is different in a version.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RestoreFile(self, request, context):
+        """RestoreFile answers one file as it was.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_WorkspaceServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -198,6 +235,21 @@ def add_WorkspaceServiceServicer_to_server(servicer, server):
                     servicer.ListWorkspaces,
                     request_deserializer=folkmoot_dot_api_dot_workspace_dot_v1_dot_workspace__pb2.ListWorkspacesRequest.FromString,
                     response_serializer=folkmoot_dot_api_dot_workspace_dot_v1_dot_workspace__pb2.ListWorkspacesResponse.SerializeToString,
+            ),
+            'ListVersions': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListVersions,
+                    request_deserializer=folkmoot_dot_api_dot_workspace_dot_v1_dot_workspace__pb2.ListVersionsRequest.FromString,
+                    response_serializer=folkmoot_dot_api_dot_workspace_dot_v1_dot_workspace__pb2.ListVersionsResponse.SerializeToString,
+            ),
+            'DiffVersion': grpc.unary_stream_rpc_method_handler(
+                    servicer.DiffVersion,
+                    request_deserializer=folkmoot_dot_api_dot_workspace_dot_v1_dot_workspace__pb2.DiffVersionRequest.FromString,
+                    response_serializer=folkmoot_dot_api_dot_workspace_dot_v1_dot_workspace__pb2.DiffVersionResponse.SerializeToString,
+            ),
+            'RestoreFile': grpc.unary_stream_rpc_method_handler(
+                    servicer.RestoreFile,
+                    request_deserializer=folkmoot_dot_api_dot_workspace_dot_v1_dot_workspace__pb2.RestoreFileRequest.FromString,
+                    response_serializer=folkmoot_dot_api_dot_workspace_dot_v1_dot_workspace__pb2.RestoreFileResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -445,6 +497,87 @@ class WorkspaceService:
             '/folkmoot.api.workspace.v1.WorkspaceService/ListWorkspaces',
             folkmoot_dot_api_dot_workspace_dot_v1_dot_workspace__pb2.ListWorkspacesRequest.SerializeToString,
             folkmoot_dot_api_dot_workspace_dot_v1_dot_workspace__pb2.ListWorkspacesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListVersions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/folkmoot.api.workspace.v1.WorkspaceService/ListVersions',
+            folkmoot_dot_api_dot_workspace_dot_v1_dot_workspace__pb2.ListVersionsRequest.SerializeToString,
+            folkmoot_dot_api_dot_workspace_dot_v1_dot_workspace__pb2.ListVersionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DiffVersion(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/folkmoot.api.workspace.v1.WorkspaceService/DiffVersion',
+            folkmoot_dot_api_dot_workspace_dot_v1_dot_workspace__pb2.DiffVersionRequest.SerializeToString,
+            folkmoot_dot_api_dot_workspace_dot_v1_dot_workspace__pb2.DiffVersionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RestoreFile(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/folkmoot.api.workspace.v1.WorkspaceService/RestoreFile',
+            folkmoot_dot_api_dot_workspace_dot_v1_dot_workspace__pb2.RestoreFileRequest.SerializeToString,
+            folkmoot_dot_api_dot_workspace_dot_v1_dot_workspace__pb2.RestoreFileResponse.FromString,
             options,
             channel_credentials,
             insecure,

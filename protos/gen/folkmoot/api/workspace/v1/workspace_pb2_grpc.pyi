@@ -53,6 +53,14 @@ class WorkspaceServiceStub:
     """CloseWorkspace ends everything in the workspace and removes it; closing twice is fine."""
     ListWorkspaces: _grpc.UnaryUnaryMultiCallable[_workspace_pb2.ListWorkspacesRequest, _workspace_pb2.ListWorkspacesResponse]
     """ListWorkspaces lists what is open."""
+    ListVersions: _grpc.UnaryUnaryMultiCallable[_workspace_pb2.ListVersionsRequest, _workspace_pb2.ListVersionsResponse]
+    """ListVersions lists the steps in which agents of a task changed files, those of open workspaces too. Needs the
+    service token, as the two below.
+    """
+    DiffVersion: _grpc.UnaryStreamMultiCallable[_workspace_pb2.DiffVersionRequest, _workspace_pb2.DiffVersionResponse]
+    """DiffVersion says what is different in a version."""
+    RestoreFile: _grpc.UnaryStreamMultiCallable[_workspace_pb2.RestoreFileRequest, _workspace_pb2.RestoreFileResponse]
+    """RestoreFile answers one file as it was."""
 
 @_typing.type_check_only
 class WorkspaceServiceAsyncStub(WorkspaceServiceStub):
@@ -79,6 +87,14 @@ class WorkspaceServiceAsyncStub(WorkspaceServiceStub):
     """CloseWorkspace ends everything in the workspace and removes it; closing twice is fine."""
     ListWorkspaces: _aio.UnaryUnaryMultiCallable[_workspace_pb2.ListWorkspacesRequest, _workspace_pb2.ListWorkspacesResponse]  # type: ignore[assignment]
     """ListWorkspaces lists what is open."""
+    ListVersions: _aio.UnaryUnaryMultiCallable[_workspace_pb2.ListVersionsRequest, _workspace_pb2.ListVersionsResponse]  # type: ignore[assignment]
+    """ListVersions lists the steps in which agents of a task changed files, those of open workspaces too. Needs the
+    service token, as the two below.
+    """
+    DiffVersion: _aio.UnaryStreamMultiCallable[_workspace_pb2.DiffVersionRequest, _workspace_pb2.DiffVersionResponse]  # type: ignore[assignment]
+    """DiffVersion says what is different in a version."""
+    RestoreFile: _aio.UnaryStreamMultiCallable[_workspace_pb2.RestoreFileRequest, _workspace_pb2.RestoreFileResponse]  # type: ignore[assignment]
+    """RestoreFile answers one file as it was."""
 
 class WorkspaceServiceServicer(metaclass=_abc_1.ABCMeta):
     """WorkspaceService opens, serves and closes isolated workspaces. Opening and listing need the service token; all
@@ -156,6 +172,32 @@ class WorkspaceServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_workspace_pb2.ListWorkspacesResponse, _abc.Awaitable[_workspace_pb2.ListWorkspacesResponse]]:
         """ListWorkspaces lists what is open."""
+
+    @_abc_1.abstractmethod
+    def ListVersions(
+        self,
+        request: _workspace_pb2.ListVersionsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_workspace_pb2.ListVersionsResponse, _abc.Awaitable[_workspace_pb2.ListVersionsResponse]]:
+        """ListVersions lists the steps in which agents of a task changed files, those of open workspaces too. Needs the
+        service token, as the two below.
+        """
+
+    @_abc_1.abstractmethod
+    def DiffVersion(
+        self,
+        request: _workspace_pb2.DiffVersionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_workspace_pb2.DiffVersionResponse], _abc.AsyncIterator[_workspace_pb2.DiffVersionResponse]]:
+        """DiffVersion says what is different in a version."""
+
+    @_abc_1.abstractmethod
+    def RestoreFile(
+        self,
+        request: _workspace_pb2.RestoreFileRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_workspace_pb2.RestoreFileResponse], _abc.AsyncIterator[_workspace_pb2.RestoreFileResponse]]:
+        """RestoreFile answers one file as it was."""
 
 def add_WorkspaceServiceServicer_to_server(servicer: WorkspaceServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
 
