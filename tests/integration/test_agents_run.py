@@ -8,19 +8,25 @@ import msgspec
 import pytest
 
 from folkmoot.agents import prompts
+from folkmoot.agents.chat import Reply
 from folkmoot.agents.errors import AttemptLost, ModelError
 from folkmoot.agents.host import Parts, hosted
 from folkmoot.agents.roles import PERSONAS
 from folkmoot.kernel import subjects
+from folkmoot.kernel.events import START
 from folkmoot.kernel.facts import StepTaken
 from folkmoot.kernel.ids import AgentId, CommitId, TaskId
+from folkmoot.kernel.result import Usage
+from folkmoot.kernel.task import Budget
 from folkmoot.runner.border import bundle as bundles
 from folkmoot.runtime.clock import SystemClock
 from folkmoot.runtime.settings import RunnerSettings, Settings
 from folkmoot.runtime.telemetry.context import derived
 from folkmoot.runtime.workspace.port import Completed
-from tests.fixtures.agents import SUBMIT, WRITE, Case, Scripted
+from tests.fixtures.agents import SUBMIT, WRITE, Case, Scripted, calling
 from tests.folders import FolderWorkspace
+
+LOOK = calling("git_status")
 
 
 @pytest.fixture
@@ -119,3 +125,44 @@ async def test_a_run_writes_into_the_trace_that_it_was_given(case: Case) -> None
     written = [*await case.bus.log.read(subjects.agent_steps(task, agent))]
     written += await case.bus.log.read(subjects.agent_result(task, agent))
     assert [e.event.traceparent for e in written] == [trace] * 5
+
+
+# --- what the whole task may use -----------------------------------------------------------------------------------
+
+
+async def test_what_others_use_counts_while_a_run_goes_on(case: Case) -> None:
+    """Steps of another agent arrive between two calls: the work is handed in as it stands, committed, and the model is
+    not asked again."""
+
+    class Spending(FolderWorkspace):
+        """While this agent writes, another one spends what is left."""
+
+        async def write(self, path: str, content: bytes, **how: Any) -> None:
+            await super().write(path, content, **how)
+            step = StepTaken(
+                agent_id=AgentId("dev-2"),
+                attempt=1,
+                step=1,
+                kind="model",
+                name="m",
+                ok=True,
+                duration_s=1.0,
+                usage=Usage(model_calls=1, prompt_tokens=5_000),
+            )
+            await case.bus.log.append(subjects.agent_steps(TaskId("t-1"), AgentId("dev-2")), step, after=START)
+
+    case.workspace = Spending(case.workspace.folder)
+    look = msgspec.structs.replace(LOOK.calls[0], id="2")  # a process of its own: time for the step to arrive
+    model = Scripted(Reply(calls=(*WRITE.calls, look)))
+    finished = await case.played(model, total=Budget(tokens=5_000))
+    assert (finished.submitted, len(model.asked)) == (True, 1)
+    assert finished.reason == "the task's token limit is reached: 5000 of 5000"
+    assert finished.bundle is not None
+    assert case.workspace.git("show", "--name-only", "--format=", "HEAD") == "n.txt"
+
+
+async def test_a_run_in_a_task_that_is_over_says_so(case: Case) -> None:
+    """Nothing is changed by then: the limit is the reason."""
+    finished = await case.played(Scripted(LOOK), total=Budget(steps=3), used=Usage(model_calls=2))
+    assert not finished.submitted
+    assert finished.reason.startswith("the task's limit of 3 model calls is reached; no commit")

@@ -86,6 +86,17 @@ async def test_agents_write_results_and_steps(nats_server: NatsServer) -> None:
         assert await runner.artifacts.get(ref) == b"bundle"
 
 
+async def test_agents_follow_the_steps_of_a_task_and_no_results(nats_server: NatsServer) -> None:
+    """What the others of a task use is known to each of them; what they hand in is not."""
+    async with nats_server.connect("agents", timeout_s=3) as agents:
+        await agents.log.append("agent.steps.t-1.a-1", CancelRequested(actor="x"), after=START)
+        events = agents.log.follow("agent.steps.t-1.*")
+        assert (await anext(events)).event.subject == "agent.steps.t-1.a-1"
+        await events.aclose()
+        with pytest.raises(PermissionDenied):
+            await anext(agents.log.follow("agent.results.t-1.*"))
+
+
 async def test_planning_follows_decisions_but_no_results(nats_server: NatsServer) -> None:
     """The two lie in one stream; the rights tell them apart."""
     async with nats_server.connect("planning", timeout_s=3) as planning:

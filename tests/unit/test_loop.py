@@ -1,8 +1,10 @@
 """The agent's loop, replayed with scripted answers."""
 
+import itertools
 import json
 from collections.abc import Iterable
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,6 +12,8 @@ from hypothesis import strategies as st
 from folkmoot.agents import loop
 from folkmoot.agents.chat import Call, Reply, Tokens
 from folkmoot.agents.wire import MOST_TOKENS, Assembly, Events, ServerError, Unreadable
+from folkmoot.kernel.fleet import NO_LIMIT
+from folkmoot.kernel.result import Usage
 from folkmoot.kernel.task import Budget
 from folkmoot.tools.table import TOOLS
 
@@ -180,3 +184,57 @@ def _heard(body: bytes, *, stream: bool) -> Reply:
     except (Unreadable, ServerError) as problem:
         return Reply(problem=str(problem) or "?")
     return assembly.reply(Tokens())
+
+
+# --- what the whole task may use -----------------------------------------------------------------------------------
+
+
+def _shared(replies: Iterable[Reply], *, tokens: int, others: Iterable[int], last: str = "submit") -> loop.Finish:
+    """A run in a task that may use so many tokens; `others`: what the other agents have used, event by event."""
+    total = msgspec.structs.replace(NO_LIMIT, tokens=tokens)
+    rules = msgspec.structs.replace(_rules(), total=total, last=last)
+    running, source, used, own = loop.run(OPENING, rules), iter(replies), iter(others), 0
+    effect = next(running)
+    while not isinstance(effect, loop.Finish):
+        if isinstance(effect, loop.CallModel):
+            reply = next(source)
+            own += reply.tokens.prompt + reply.tokens.completion
+            event: loop.Event = loop.Answered(reply=reply, elapsed_s=1.0, shared=Usage(prompt_tokens=own + next(used)))
+        else:
+            results = tuple(_done(call, "") for call in effect.calls)
+            event = loop.Done(results=results, elapsed_s=1.0, shared=Usage(prompt_tokens=own + next(used)))
+        effect = running.send(event)
+    return effect
+
+
+def _looks() -> Iterable[Reply]:
+    return (_calls(Call(id="1", name="read_file", arguments=f'{{"path": "{n}"}}')) for n in itertools.count())
+
+
+def test_an_agent_hands_in_when_the_task_has_used_up_what_it_may() -> None:
+    """What it has done counts; the model is not asked again, and the reason is the task's."""
+    end = _shared(_looks(), tokens=1_000, others=[0, 0, 300, 900, 900])
+    assert (end.submitted, end.usage.model_calls) == (True, 2)
+    assert end.reason == "the task's token limit is reached: 1120 of 1000"
+    assert end.summary.startswith("The task's token limit is reached")
+
+
+def test_an_agent_is_told_in_time() -> None:
+    """Before the call that will probably be its last, once; in words that name how to hand in."""
+    end = _shared(_looks(), tokens=500, others=itertools.repeat(0))
+    told = [n for n, m in enumerate(end.messages) if "may be your last answer" in m["content"]]
+    assert len(told) == 1
+    assert "with submit" in end.messages[told[0]]["content"]
+    assert end.usage.model_calls == 5  # 110 each: the fifth crosses it
+    assert _shared([*itertools.islice(_looks(), 4), _calls(SUBMIT)], tokens=500, others=itertools.repeat(0)).reason == (
+        "submitted"
+    )
+
+
+@given(st.integers(1, 3_000), st.lists(st.integers(0, 2_000), max_size=10))
+def test_no_agent_calls_its_model_when_the_task_is_known_to_be_over(tokens: int, others: list[int]) -> None:
+    """So that each goes beyond by one call at most."""
+    end = _shared(_looks(), tokens=tokens, others=itertools.chain(sorted(others), itertools.repeat(2_000)))
+    mine = end.usage.prompt_tokens + end.usage.completion_tokens
+    assert mine - 110 < tokens
+    assert end.reason.startswith("the task's token limit is reached")

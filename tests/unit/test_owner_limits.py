@@ -12,7 +12,7 @@ from folkmoot.kernel.evidence import Examination, PreparedBase, TestSuite
 from folkmoot.kernel.facts import CancelRequested, Stage
 from folkmoot.kernel.ids import CommitId, TaskId
 from folkmoot.kernel.jury.evidence import UNRELIABLE
-from folkmoot.kernel.replay import MORE_TIME
+from folkmoot.kernel.replay import EARLY, MORE_TIME
 from folkmoot.kernel.result import State
 from folkmoot.kernel.task import Budget, Rigor
 from tests.fixtures.stages import Bench, MadeUpExaminer, MadeUpJudge
@@ -119,6 +119,15 @@ async def test_a_task_whose_calls_are_used_up_ends_after_the_stage(calls: int) -
     assert state.staged[-1].reasons[0].startswith(f"the task's limit of {calls} model calls is reached")
     assert state.end is not None
     assert state.state in (State.DECIDED, State.ABSTAINED)
+    assert state.end.result.reasons[-1].startswith(f"the task's limit of {calls} model calls is reached")
+
+
+async def test_a_limit_that_ends_the_only_stage_is_told_too() -> None:
+    """Where nothing is staged: what agents handed in by then is decided on, and the answer says so."""
+    task = Bench({"dev-1 propose": "right", "dev-2 propose": "wrong"}, Rigor.L1, agents=2)
+    state = await task.carry(msgspec.structs.replace(task.spec, total=Budget(steps=2)))
+    assert state.end is not None
+    assert state.end.result.reasons[-1] == f"the task's limit of 2 model calls is reached: {EARLY}"
 
 
 @pytest.mark.parametrize("phase", ["review", "revise", "test"])

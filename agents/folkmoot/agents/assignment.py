@@ -5,6 +5,7 @@ import msgspec
 from folkmoot.kernel.events import Head
 from folkmoot.kernel.evidence import TestSuite
 from folkmoot.kernel.ids import AgentId, CommitId, ProposalId, TaskId, WorkspaceId
+from folkmoot.kernel.result import Usage
 from folkmoot.kernel.task import Budget, TaskKind
 
 
@@ -77,6 +78,10 @@ class Assignment(msgspec.Struct, frozen=True, kw_only=True):
     evidence: str = ""
     """What the platform saw, in words for this reader; foreign words in it are quoted."""
     kind: TaskKind = TaskKind.CHANGE
+    total: Budget | None = None
+    """Limits of the whole task, which its agents share; None: it has none."""
+    used: Usage = Usage()
+    """By the task, before this run."""
 
     @property
     def hands_in_document(self) -> bool:

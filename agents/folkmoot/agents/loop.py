@@ -9,6 +9,7 @@ import msgspec
 
 from folkmoot.agents.chat import Call, Message, Reply, Tokens
 from folkmoot.agents.stuck import Habits
+from folkmoot.kernel import limits
 from folkmoot.kernel.analysis.document import document_of
 from folkmoot.kernel.errors import InvalidInput
 from folkmoot.kernel.result import Usage
@@ -30,6 +31,8 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
     price_prompt_usd: float = 0.0
     """Per million tokens."""
     price_completion_usd: float = 0.0
+    total: Budget | None = None
+    """Limits that the task's agents share; None: there are none."""
 
 
 class CallModel(msgspec.Struct, frozen=True):
@@ -72,6 +75,8 @@ class Answered(msgspec.Struct, frozen=True, kw_only=True):
     reply: Reply
     elapsed_s: float
     """Since the run began."""
+    shared: Usage = Usage()
+    """What the whole task has used, with this."""
 
 
 class Unanswered(msgspec.Struct, frozen=True, kw_only=True):
@@ -96,18 +101,25 @@ class Done(msgspec.Struct, frozen=True, kw_only=True):
 
     results: tuple[ToolDone, ...]
     elapsed_s: float
+    shared: Usage = Usage()
 
 
 Effect = CallModel | CallTools | Finish
 Event = Answered | Unanswered | Done
 Loop = Generator[Effect, Event, None]
 
+SUBMITTED = "submitted"
+"""The reason of a run that its agent ended."""
 CUT_OFF = (
     "Your answer was cut off because it was too long, and what it called was not done. Answer in smaller pieces: write "
     "a large file with write_file and then append_file."
 )
 EMPTY = "Your answer was empty. Call a tool; call {last} when you are done."
 NO_CALL = "You called no tool. Go on with the tools, or call {last} when the work is done."
+NEARLY_SPENT = (
+    "What the whole task may use is nearly used up. This may be your last answer: hand in what you have, with {last}."
+)
+SPENT = "{limit}. Your work is handed in as it stands."
 UNREADABLE = "Your answer could not be read: {problem}. Answer again, with a tool call."
 
 
@@ -125,6 +137,10 @@ class _Run:
         self._elapsed_s = 0.0
         self._malformed = 0
         self._habits = Habits()
+        self._last = Tokens()
+        self._shared = Usage()
+        """What all agents of the task have used, as far as this one knows."""
+        self._told = False
 
     def steps(self) -> Loop:
         while True:
@@ -132,6 +148,10 @@ class _Run:
             if limit:
                 yield self._finish(limit)
                 return
+            if spent := self._spent():
+                yield (yield from self._hand_in(spent))
+                return
+            self._tell_in_time()
             event = yield CallModel(tuple(self._messages), self._left_s())
             self._elapsed_s = event.elapsed_s
             if isinstance(event, Unanswered):
@@ -139,6 +159,7 @@ class _Run:
                 return
             assert isinstance(event, Answered)
             self._count(event.reply.tokens)
+            self._shared = event.shared
             end = yield from self._turn(event.reply)
             if end is not None:
                 yield end
@@ -154,14 +175,14 @@ class _Run:
         self._messages.append(_assistant(reply))
         event = yield CallTools(tuple(good.values()), self._left_s())
         assert isinstance(event, Done)
-        self._elapsed_s = event.elapsed_s
+        self._elapsed_s, self._shared = event.elapsed_s, event.shared
         results = dict(zip(good, event.results, strict=False))
         for index, call in enumerate(reply.calls):
             text = results[index].text if index in results else _refusal(bad.get(index, "not done"))
             self._messages.append({"role": "tool", "tool_call_id": call.id, "content": text})
         for result in event.results:
             if result.summary is not None:
-                return self._finish("submitted", submitted=True, summary=result.summary)
+                return self._finish(SUBMITTED, submitted=True, summary=result.summary)
         return self._stuck(list(good.values()), event.results) or self._given_up(problem)
 
     # --- limits --------------------------------------------------------------------------------------------------
@@ -178,6 +199,40 @@ class _Run:
             return f"cost limit: {cost:.4f} USD spent of {budget.cost_usd:g}"
         return ""
 
+    def _spent(self, further: Usage = Usage()) -> str:  # noqa: B008 -- frozen
+        """Which limit of the task is used up, or would be with `further`, in words."""
+        rules = self._rules
+        if rules.total is None:
+            return ""
+        return limits.reached(
+            rules.total,
+            self._shared.plus(further),
+            price_prompt_usd=rules.price_prompt_usd,
+            price_completion_usd=rules.price_completion_usd,
+        )
+
+    def _tell_in_time(self) -> None:
+        """Once, when another call like the last one uses up what the task may use."""
+        likely = Usage(model_calls=1, prompt_tokens=self._last.prompt, completion_tokens=self._last.completion)
+        if self._calls and not self._told and self._spent(likely):
+            self._told = True
+            self._messages.append({"role": "user", "content": NEARLY_SPENT.format(last=self._rules.last)})
+
+    def _hand_in(self, limit: str) -> Generator[Effect, Event, Finish]:
+        """What there is counts, without another call of the model. A document is written in one piece, or not."""
+        if self._rules.document:
+            return self._finish(limit)
+        told = SPENT.format(limit=limit[0].upper() + limit[1:])
+        self._messages.append({"role": "user", "content": told})
+        arguments = msgspec.json.encode({"summary": told}).decode()
+        given = parsed(self._rules.last, arguments, self._rules.tools)
+        call = ToolCall(id="limit", name=self._rules.last, arguments=arguments, given=given)
+        event = yield CallTools((call,), self._left_s())
+        assert isinstance(event, Done)
+        self._elapsed_s = event.elapsed_s
+        summary = next((r.summary for r in event.results if r.summary is not None), None)
+        return self._finish(limit, submitted=summary is not None, summary=summary or "")
+
     def _left_s(self) -> float:
         return max(0.0, self._rules.budget.wall_s - self._elapsed_s)
 
@@ -187,6 +242,7 @@ class _Run:
 
     def _count(self, tokens: Tokens) -> None:
         self._calls += 1
+        self._last = tokens
         self._tokens = Tokens(
             prompt=self._tokens.prompt + tokens.prompt,
             completion=self._tokens.completion + tokens.completion,

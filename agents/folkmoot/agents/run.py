@@ -9,7 +9,9 @@ from folkmoot.agents import loop, prompts
 from folkmoot.agents.assignment import Assignment, ModelEndpoint
 from folkmoot.agents.chat import ModelRequest, Reply
 from folkmoot.agents.errors import AttemptLost, ModelError
+from folkmoot.agents.loop import SUBMITTED
 from folkmoot.agents.observed import observed_tool
+from folkmoot.agents.purse import Purse, shared
 from folkmoot.agents.results import kept, kept_document, publish
 from folkmoot.agents.roles import permitted
 from folkmoot.agents.steps import Steps, recording
@@ -65,8 +67,8 @@ async def run_assignment(
     """
     subject = subjects.agent_steps(assignment.task_id, assignment.agent_id)
     try:
-        async with recording(bus.log, subject) as steps:
-            driver = _Driver(assignment, workspace, model, bus, clock, settings, steps)
+        async with recording(bus.log, subject) as steps, shared(assignment, bus.log) as purse:
+            driver = _Driver(assignment, workspace, model, bus, clock, settings, steps, purse)
             finish = await driver.drive()
             fact = await _finished(assignment, finish, driver.toolbox, workspace, bus.artifacts)
         return await publish(assignment, fact, bus.log)
@@ -89,6 +91,7 @@ class _Driver:
         clock: Clock,
         settings: Settings,
         steps: Steps,
+        purse: Purse,
     ) -> None:
         self._assignment = assignment
         self._model = model
@@ -96,6 +99,7 @@ class _Driver:
         self._began = clock.monotonic()
         self._settings = settings
         self._steps = steps
+        self._purse = purse
         self._tools = offered(assignment)
         self._schemas: tuple[Schema, ...] = schemas(self._tools)
         self.toolbox = Toolbox(
@@ -136,7 +140,7 @@ class _Driver:
         except ModelError as error:
             return self._unanswered(str(error), began)
         self._model_step(reply, began)
-        return loop.Answered(reply=reply, elapsed_s=self._elapsed_s())
+        return loop.Answered(reply=reply, elapsed_s=self._elapsed_s(), shared=self._purse.used)
 
     def _unanswered(self, reason: str, began: float) -> loop.Unanswered:
         self._step(kind="model", name=self._assignment.model.name, ok=False, began=began, excerpt=reason)
@@ -153,8 +157,9 @@ class _Driver:
                         break
         except TimeoutError:
             # The loop sees that the wall time is over, and ends with that reason.
-            return loop.Done(results=tuple(results), elapsed_s=max(self._elapsed_s(), self._assignment.budget.wall_s))
-        return loop.Done(results=tuple(results), elapsed_s=self._elapsed_s())
+            elapsed_s = max(self._elapsed_s(), self._assignment.budget.wall_s)
+            return loop.Done(results=tuple(results), elapsed_s=elapsed_s, shared=self._purse.used)
+        return loop.Done(results=tuple(results), elapsed_s=self._elapsed_s(), shared=self._purse.used)
 
     async def _call(self, call: loop.ToolCall) -> ToolResult:
         began = self._clock.monotonic()
@@ -184,6 +189,7 @@ class _Driver:
             cached_tokens=tokens.cached,
             wall_s=self._clock.monotonic() - began,
         )
+        self._purse.spend(usage)
         excerpt = reply.problem or reply.text or ", ".join(call.name for call in reply.calls)
         name = self._assignment.model.name
         self._step(kind="model", name=name, ok=not reply.problem, began=began, excerpt=excerpt, usage=usage)
@@ -231,6 +237,7 @@ class _Driver:
             document=self._assignment.hands_in_document,
             price_prompt_usd=model.price_prompt_usd,
             price_completion_usd=model.price_completion_usd,
+            total=self._assignment.total,
         )
 
     def _elapsed_s(self) -> float:
@@ -301,6 +308,8 @@ async def _handed_in(
     if assignment.start and await _unchanged(assignment.start, workspace):
         return True, None, NOTHING_CHANGED
     bundle, reason = await _bundle(assignment, packed, workspace, artifacts)
+    if reason and finish.reason != SUBMITTED:
+        reason = f"{finish.reason}; {reason}"
     return bundle is not None, bundle, reason or finish.reason
 
 

@@ -80,6 +80,8 @@ class Briefing:
             shown=others,
             evidence=words,
             kind=spec.kind,
+            total=spec.total,
+            used=self._state.usage,
         )
 
     async def sight(self, evidence: Evidence, stands: Standing, pair: Collection[ProposalId] = ()) -> Sight:

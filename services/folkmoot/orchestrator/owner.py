@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from folkmoot.kernel import deliberation, protocol, replay, subjects
+from folkmoot.kernel import deliberation, limits, protocol, replay, subjects
 from folkmoot.kernel.analysis import protocol as analysis
 from folkmoot.kernel.deliberation import Deliberation, Due
 from folkmoot.kernel.errors import CallerError
@@ -21,7 +21,7 @@ from folkmoot.kernel.evidence import ArtifactRef
 from folkmoot.kernel.facts import CancelRequested, DeliberationEnded, Stage, Staged
 from folkmoot.kernel.jury import judge
 from folkmoot.kernel.jury.policy import Profile
-from folkmoot.kernel.result import State, Usage
+from folkmoot.kernel.result import State
 from folkmoot.kernel.task import TaskKind
 from folkmoot.orchestrator import merging, observed
 from folkmoot.orchestrator.analysis import Analysing
@@ -112,6 +112,7 @@ class Owner:
             spent = await self._stage_within_limits()
             if spent or not await self._staged_further():
                 break
+        spent = spent or self._cut()
         if self._state.ranked is None and not self._state.candidates and not self._state.refusals:
             failures = [f"{a}: {why}" for a, why in sorted(self._state.failures.items())]
             await self._end(State.FAILED, [*([spent] if spent else []), *failures])
@@ -227,22 +228,22 @@ class Owner:
 
     def _spent(self) -> str:
         """Which of the task's limits is used up, in words; empty: none."""
-        total, used = self._state.spec.total, self._state.usage
+        total, model = self._state.spec.total, self._parts.model
         if total is None:
             return ""
-        tokens, cost = used.prompt_tokens + used.completion_tokens, self._cost_usd(used)
-        for reached, words in (
-            (used.model_calls >= total.steps, f"the task's limit of {total.steps} model calls is reached"),
-            (tokens >= total.tokens, f"the task's token limit is reached: {tokens} of {total.tokens}"),
-            (cost >= total.cost_usd, f"the task's cost limit is reached: {cost:.4f} USD of {total.cost_usd:g}"),
-        ):
-            if reached:
-                return words
-        return ""
+        return limits.reached(
+            total,
+            self._state.usage,
+            price_prompt_usd=model.price_prompt_usd,
+            price_completion_usd=model.price_completion_usd,
+        )
 
-    def _cost_usd(self, used: Usage) -> float:
-        model = self._parts.model
-        return (used.prompt_tokens * model.price_prompt_usd + used.completion_tokens * model.price_completion_usd) / 1e6
+    def _cut(self) -> str:
+        """The limit for which there was no further stage, in words; empty: none."""
+        if not self._state.staged:
+            return self._spent()
+        said = "".join(self._state.staged[-1].reasons[:1])
+        return said.removesuffix(f": {protocol.SPENT}") if said.endswith(protocol.SPENT) else ""
 
 
 def _bounded(reasons: list[str]) -> list[str]:

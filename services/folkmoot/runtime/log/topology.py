@@ -266,7 +266,13 @@ USERS = (
         readers=("runner-requests",),
         artifacts="rw",
     ),
-    UserSpec(name="agents", writes=("agent.results.*.*", "agent.steps.*.*"), artifacts="rw"),
+    UserSpec(
+        name="agents",
+        writes=("agent.results.*.*", "agent.steps.*.*"),
+        # What the others of a task have used, where they share a limit.
+        follows=("agent.steps.*.*",),
+        artifacts="rw",
+    ),
     UserSpec(
         name="platform",
         # Tombstones, and what an import brings, go through `keeper.py` alone.
