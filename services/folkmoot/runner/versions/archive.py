@@ -72,7 +72,7 @@ class Archive:
         git = Git(self._place(home, work))
         store.make_bare(
             git.folder,
-            borrows="../../../candidates.git/objects",
+            borrows="../../../../candidates.git/objects",
             object_format="sha256" if len(work.commit) == 64 else "sha1",
         )
         store.share_shallow(lender, git.folder)
