@@ -14,7 +14,6 @@ from folkmoot.runner.command import Command
 from folkmoot.runner.kubernetes import network
 from folkmoot.runner.kubernetes.api import Api
 from folkmoot.runner.kubernetes.cluster import Cluster
-from folkmoot.runner.kubernetes.jobs import Jobs
 from folkmoot.runner.kubernetes.network import Address
 from folkmoot.runner.kubernetes.room import PodRoom
 from folkmoot.runtime.settings import Settings
@@ -36,14 +35,11 @@ while True: s.accept()
 _MISSING = 'for p in "$@"; do command -v "$p" >/dev/null || printf "%s " "$p"; done'
 
 
-async def require(api: Api, jobs: Jobs, backend: Cluster, settings: Settings, runner: str) -> None:
+async def require(backend: Cluster, settings: Settings) -> None:
     """Raises Misconfigured where the image lacks a program, or a workspace gets through to the network; Unavailable."""
-    async with (
-        _canary(jobs, backend, f"moot-canary-{runner}-1") as first,
-        _canary(jobs, backend, f"moot-canary-{runner}-2") as second,
-    ):
+    async with _canary(backend, 1) as first, _canary(backend, 2) as second:
         await _equipped(first)
-        open_ = await _open(first, second, api, settings)
+        open_ = await _open(first, second, backend.api, settings)
     if not open_:
         return
     problem = f"workspaces of this cluster reach {', '.join(open_)}: its NetworkPolicy is not there or not enforced"
@@ -68,8 +64,9 @@ async def secured(api: Api) -> None:
 
 
 @contextlib.asynccontextmanager
-async def _canary(jobs: Jobs, backend: Cluster, name: str) -> AsyncIterator[PodRoom]:
-    room = backend.room()
+async def _canary(backend: Cluster, number: int) -> AsyncIterator[PodRoom]:
+    room, jobs = backend.room(), backend.jobs
+    name = f"moot-canary-{jobs.runner}-{number}"
     try:
         await backend.settle(room, await jobs.make_canary(name, deadline_s=_DEADLINE_S))
         yield room

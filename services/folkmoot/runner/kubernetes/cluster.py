@@ -49,8 +49,8 @@ class Cluster:
         clock: Clock,
         group: asyncio.TaskGroup,
     ) -> None:
-        self._api = api
-        self._jobs = jobs
+        self.api = api
+        self.jobs = jobs
         self._lookout = lookout
         self._packs = packs
         self._plan = plan
@@ -66,10 +66,10 @@ class Cluster:
 
     async def known(self) -> list[Workspace]:
         found = []
-        for there in await self._jobs.listed():
+        for there in await self.jobs.listed():
             workspace = self._adopted(there)
             if workspace is None:
-                await self._jobs.delete(there.name)
+                await self.jobs.delete(there.name)
             else:
                 self._present.add(workspace.wish.workspace_id)
                 found.append(workspace)
@@ -101,14 +101,14 @@ class Cluster:
 
     def room(self) -> PodRoom:
         patience = self._settings.kubernetes.request_s
-        return PodRoom(self._api, self._lookout, self._limits(), patience_s=patience)
+        return PodRoom(self.api, self._lookout, self._limits(), patience_s=patience)
 
     async def fill(self, workspace: Workspace) -> None:
         wish = workspace.wish
         stock = await self._stocks.of(wish)
         self._present.add(wish.workspace_id)
         room = _room(workspace)
-        await self.settle(room, await self._jobs.make(workspace.manifest))
+        await self.settle(room, await self.jobs.make(workspace.manifest))
         await network.closed(room, self._targets(room), self._clock)
         objects = self._objects(wish.repository_id)
         pack = await self._packs.of(objects, wish.tree.below)
@@ -118,7 +118,7 @@ class Cluster:
             workspace.defer(stock)
         else:
             await checkout.fill(workspace.shell, wish.tree, stock)
-        await self._jobs.keep(workspace.manifest, began=room.began, ready=True)
+        await self.jobs.keep(workspace.manifest, began=room.began, ready=True)
 
     async def settle(self, room: PodRoom, made: Found) -> None:
         """Returns once the pod of `made` runs."""
@@ -127,11 +127,11 @@ class Cluster:
         room.pod, room.address, room.node = pod.name, pod.address, pod.node
 
     def _targets(self, room: PodRoom) -> network.Targets:
-        return network.targets(self._api.server, room.node, ())
+        return network.targets(self.api.server, room.node, ())
 
     async def keep(self, workspace: Workspace, renewed: Manifest) -> None:
         try:
-            await self._jobs.keep(renewed, began=_room(workspace).began, ready=True)
+            await self.jobs.keep(renewed, began=_room(workspace).began, ready=True)
         except RetryLater as error:
             raise Unavailable(f"{renewed.wish.workspace_id}: {error}", error.retry_after_s) from error
 
@@ -139,7 +139,7 @@ class Cluster:
         """Where the cluster is away, the next sweep does it."""
         ident = workspace.wish.workspace_id
         try:
-            await self._jobs.remove(ident)
+            await self.jobs.remove(ident)
         except (RetryLater, Misconfigured) as error:
             log.warning("the Job of %s stays for now: %s", ident, error, extra={"action": "sweep"})
         finally:
@@ -147,10 +147,10 @@ class Cluster:
 
     async def sweep(self, known: Collection[WorkspaceId]) -> None:
         try:
-            for there in await self._jobs.listed():
+            for there in await self.jobs.listed():
                 present = {str(ident) for ident in self._present}
                 if there.workspace and there.workspace not in present and not there.over:
-                    await self._jobs.delete(there.name)
+                    await self.jobs.delete(there.name)
         except FolkmootError as error:
             log.warning("the cluster cannot be swept now: %s", error, extra={"action": "sweep"})
 

@@ -54,13 +54,13 @@ class Jobs:
     def __init__(self, api: Api, plan: Plan, runner: str, clock: Clock) -> None:
         self._api = api
         self._plan = plan
-        self._runner = runner
+        self.runner = runner
         self._clock = clock
 
     @property
     def selector(self) -> str:
         """Of the pods and Jobs of this runner."""
-        return f"{job.MANAGED}=folkmoot,{job.RUNNER}={self._runner}"
+        return f"{job.MANAGED}=folkmoot,{job.RUNNER}={self.runner}"
 
     async def listed(self) -> list[Found]:
         answer = await self._api.get(*_JOBS, query={"labelSelector": self.selector})
@@ -72,13 +72,13 @@ class Jobs:
         Raises FailedPrecondition when another runner has one of this name, and what the API server refuses.
         """
         began = self._clock.now()
-        body = job.job(manifest, self._plan, self._runner, now=began)
+        body = job.job(manifest, self._plan, self.runner, now=began)
         body["metadata"]["annotations"][BEGAN] = began.isoformat()
         return await self._created(body, manifest.nonce)
 
     async def make_canary(self, name: str, *, deadline_s: int) -> Found:
         labels = {job.KIND: "canary"}
-        body = job.of(name, labels, self._plan, self._runner, annotations={}, deadline_s=deadline_s)
+        body = job.of(name, labels, self._plan, self.runner, annotations={}, deadline_s=deadline_s)
         return await self._created(body, "")
 
     async def _created(self, body: job.Object, nonce: str) -> Found:
@@ -98,7 +98,7 @@ class Jobs:
             answer = await self._api.get(*_JOBS, name)
         except NotFound:
             return None
-        if answer["metadata"].get("labels", {}).get(job.RUNNER) != self._runner:
+        if answer["metadata"].get("labels", {}).get(job.RUNNER) != self.runner:
             raise FailedPrecondition("runner", f"another runner has a workspace of this name in the cluster: {name}")
         there = read(answer)
         if not there.over and nonce and there.manifest is not None and there.manifest.nonce == nonce:

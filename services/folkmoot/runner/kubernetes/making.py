@@ -20,10 +20,20 @@ from folkmoot.runtime.supervise import first_leaf
 
 @contextlib.asynccontextmanager
 async def kubernetes(folder: Path, *, sources: Sources, settings: Settings, clock: Clock) -> AsyncIterator[Cluster]:
-    """Workspaces in a cluster; `folder` is the runner's, which nobody else has, and holds packs and the runner's name.
+    """Workspaces in a cluster that was tried; `folder` is the runner's, which nobody else has, and holds packs and the
+    runner's name.
 
-    Raises Misconfigured with what the cluster, its namespace or the image lacks, InvalidInput naming a setting.
+    Raises Misconfigured with what the cluster, its namespace or the image lacks, InvalidInput naming a setting,
+    Unavailable.
     """
+    async with untried(folder, sources=sources, settings=settings, clock=clock) as backend:
+        await canary.require(backend, settings)
+        yield backend
+
+
+@contextlib.asynccontextmanager
+async def untried(folder: Path, *, sources: Sources, settings: Settings, clock: Clock) -> AsyncIterator[Cluster]:
+    """The same before anybody knows whether workspaces are kept off the network."""
     try:
         async with _made(folder, sources, settings, clock) as backend:
             yield backend
@@ -34,19 +44,18 @@ async def kubernetes(folder: Path, *, sources: Sources, settings: Settings, cloc
 @contextlib.asynccontextmanager
 async def _made(folder: Path, sources: Sources, settings: Settings, clock: Clock) -> AsyncIterator[Cluster]:
     wanted = plan(settings.kubernetes)
+    folder.mkdir(parents=True, exist_ok=True)
     runner = canary.identity(folder)
     async with connected(settings.kubernetes) as api, asyncio.TaskGroup() as group:
         await canary.secured(api)
         jobs = Jobs(api, wanted, runner, clock)
         lookout = Lookout(api, jobs.selector)
         packs = Packs(folder / "packs", limit_bytes=settings.kubernetes.repository_bytes)
-        backend = Cluster(
-            *(api, jobs, lookout, packs), plan=wanted, sources=sources, settings=settings, clock=clock, group=group
-        )
         watching = group.create_task(lookout.watch(), name="pods")
         try:
             await lookout.ready()
-            await canary.require(api, jobs, backend, settings, runner)
-            yield backend
+            yield Cluster(
+                *(api, jobs, lookout, packs), plan=wanted, sources=sources, settings=settings, clock=clock, group=group
+            )
         finally:
             watching.cancel()
