@@ -20,13 +20,15 @@ CANCEL_S = 20.0
 """After Ctrl-C the platform gets this long to say that the task is cancelled."""
 
 
-async def follow(events: AsyncIterator[Seen], screen: Screen) -> View:
-    """Show every event; the view after the last."""
-    view = View()
+async def follow(events: AsyncIterator[Seen], screen: Screen, shown: set[bytes] | None = None) -> View:
+    """Show every event that is not among `shown`, and add it there; the view after the last."""
+    view, shown = View(), set() if shown is None else shown
     async for seen in events:
         if seen.event:
             view = fold(view, seen.event)
-        screen.show(view, seen)
+        if seen.key not in shown:
+            shown.add(seen.key)
+            screen.show(view, seen)
     return view
 
 
@@ -38,23 +40,24 @@ async def follow_or_cancel(client: Client, story_id: str, task_id: str, screen: 
     """
     task = asyncio.current_task()
     assert task is not None
+    shown: set[bytes] = set()
     try:
-        await follow(fresh(client, task_id), screen)
+        await follow(fresh(client, task_id), screen, shown)
     except asyncio.CancelledError:
         task.uncancel()
-        await _cancel(client, story_id, task_id, screen)
+        await _cancel(client, story_id, task_id, screen, shown)
     return await client.result(task_id)
 
 
 INTERRUPTED = "interrupted by the person who asked"
 
 
-async def _cancel(client: Client, story_id: str, task_id: str, screen: Screen) -> None:
+async def _cancel(client: Client, story_id: str, task_id: str, screen: Screen, shown: set[bytes]) -> None:
     say(f"Asking the platform to cancel {task_id} …")
     try:
         await client.cancel(task_id, INTERRUPTED)
         async with asyncio.timeout(CANCEL_S):
-            await follow(client.watch(task_id), screen)
+            await follow(client.watch(task_id), screen, shown)
     except NotFound:
         await _call_off(client, story_id)
     except CallerError as error:

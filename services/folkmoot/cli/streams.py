@@ -1,5 +1,6 @@
 """Events as they come over the wire, followed across restarts of the platform."""
 
+import hashlib
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 
 import msgspec
@@ -25,6 +26,11 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
     event: Event | None
     body: bytes
 
+    @property
+    def key(self) -> bytes:
+        """The same whenever it is told again: an event's id and time are in its body."""
+        return hashlib.sha256(self.body).digest()
+
 
 def seen(sequence: int, body: bytes) -> Seen:
     try:
@@ -41,17 +47,23 @@ async def resumed(
     fresh: bool,
     clock: Clock = _CLOCK,
 ) -> AsyncGenerator[Seen, None]:
-    """Events from the one behind `after` to one of the kind `last`, across broken streams.
+    """Events from the one behind `after` to one of the kind `last`, across broken streams; what has no sequence comes
+    from the beginning each time, and is told once.
 
     What is `fresh` may still be on its way. Raises RetryLater when the platform is away, and NotFound when something
     fresh does not appear, for more than PATIENCE_S seconds.
     """
     deadline = clock.monotonic() + PATIENCE_S
+    known: set[bytes] = set()
     while True:
         began = clock.monotonic()
         try:
             async for told in once(after):
                 deadline, after = clock.monotonic() + PATIENCE_S, max(after, told.sequence)
+                if not told.sequence and told.key in known:
+                    continue
+                if not told.sequence:
+                    known.add(told.key)
                 yield told
                 # A server that is slow to close its end must not keep a person waiting for what is known.
                 if told.event and isinstance(told.event.data, last):
