@@ -15,7 +15,8 @@ from uuid import uuid4
 from folkmoot.runner.checkout import BASE
 from folkmoot.runner.command import REPO, Command
 from folkmoot.runner.local import sandbox, seccomp
-from folkmoot.runner.local.sandbox import HOME, Limits, Mount, Profile
+from folkmoot.runner.local.launcher import HOME
+from folkmoot.runner.local.sandbox import Limits, Mount, Profile
 from folkmoot.runner.local.toolchain import Toolchains, environment
 from folkmoot.runtime.settings import inherited
 from tests.bench.stage import CHECK, TEST

@@ -3,15 +3,17 @@
 import stat
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from folkmoot.kernel.errors import InvalidInput, Misconfigured
-from folkmoot.runner.command import Command
+from folkmoot.runner.command import REPO, Command
 from folkmoot.runner.files import inside
 from folkmoot.runner.local import seccomp
 from folkmoot.runner.local.gocache import TARGET, Layers, cached
+from folkmoot.runner.local.launcher import PERL, PRLIMIT
 from folkmoot.runner.local.probe import identity
-from folkmoot.runner.local.sandbox import PRLIMIT, Mount, Profile, arguments, explained
+from folkmoot.runner.local.sandbox import Mount, Profile, arguments, explained
 from folkmoot.runner.local.stage import Stage, open_to_all
 from folkmoot.runner.local.toolchain import Toolchains, _etc, environment
 
@@ -62,12 +64,30 @@ def test_mounts_keep_their_order_and_kind() -> None:
 
 def test_the_command_comes_last_behind_its_limits() -> None:
     """What looks like an option of ours is an argument of the command."""
-    argv = said(Command(argv=("--cap-add", "ALL"), cwd="/workspace/x", environment={"A": "--bind"}))
+    argv = said(Command(argv=("--cap-add", "ALL"), cwd="/workspace/x"))
     start = argv.index(PRLIMIT)
     assert argv[start - 3 : start] == ["--chdir", "/workspace/x", "--"]
     assert argv[-3:] == ["--", "--cap-add", "ALL"]
     assert {"--nproc=64", "--nofile=256", "--core=0"} <= set(argv[start:])
-    assert argv[argv.index("A") + 1] == "--bind"
+
+
+def test_a_callers_variables_come_behind_the_limits() -> None:
+    """What limits the command does not run with what its caller put into the environment."""
+    argv = said(Command(argv=("a=b",), environment={"LD_PRELOAD": "evil"}))
+    assert "--setenv" not in argv
+    assert argv.index(PRLIMIT) < argv.index("LD_PRELOAD=evil") < argv.index("a=b")
+
+
+def test_a_locked_command_begins_without_its_environment() -> None:
+    """bwrap sets no variable: what the caller says reaches the command, and not what locks it in."""
+    locked = msgspec.structs.replace(profile(), locked=True)
+    argv = arguments(locked, Command(argv=("=x", "-e"), environment={"LD_PRELOAD": "evil"}), status=5, filter_=6)
+    start = argv.index(PERL)
+    assert "--setenv" not in argv
+    assert argv[start - 3 : start] == ["--chdir", REPO, "--"]
+    assert argv[-5:] == ["1", "LD_PRELOAD", "evil", "=x", "-e"]
+    assert argv.index("/over") < argv.index("--remount-ro") < start
+    assert argv[start:].count("/over") == argv[start:].count(REPO) == 1
 
 
 def test_another_user_comes_first() -> None:

@@ -70,11 +70,14 @@ async def _sandbox() -> list[Finding]:
 
     with tempfile.TemporaryDirectory(prefix="moot-doctor-") as folder:
         found = await probe(Path(folder))
-    return [_tried(f.name, f.text, ok=f.ok) for f in found]
+    return [_tried(f.name, f.text, ok=f.ok, mend=f.mend) for f in found]
 
 
-def _tried(name: str, text: str, *, ok: bool) -> Finding:
-    """`isolation` stands for itself, the sandboxes' user is worth knowing; the rest are programs inside."""
+def _tried(name: str, text: str, *, ok: bool, mend: str = "") -> Finding:
+    """`isolation` stands for itself, the sandboxes' user and the walls behind are worth knowing; the rest are programs
+    inside."""
+    if name.startswith("wall: "):
+        return Finding(name=name, ok=ok, needed=False, detail=text, mend=mend)
     if name == "isolation":
         return Finding(name=name, ok=ok, detail=text, mend="mend this first: agents never run without isolation")
     if name == "sandbox user":

@@ -38,6 +38,33 @@ _BOMBS: dict[str, tuple[str, str]] = {
         "for n in range(20): open(f'/dev/shm/{n}', 'wb').write(bytes(9_000_000))",
         f"ENOSPC|{_MEMORY}",
     ),
+    "files without a name": (
+        (
+            "files = []\n"
+            "for n in range(12):\n"
+            "    files.append(open('f', 'wb')); os.unlink('f'); files[-1].write(bytes(9_000_000)); files[-1].flush()\n"
+            "time.sleep(20)"
+        ),
+        "limit=disk",
+    ),
+    "memory without a name": (
+        (
+            "files = []\n"
+            "for n in range(30):\n"
+            "    files.append(os.memfd_create('m')); os.write(files[-1], bytes(9_000_000))\n"
+            "time.sleep(20)"
+        ),
+        "limit=memory",
+    ),
+    "segments of no process": (
+        (
+            "for n in range(40):\n"
+            "    made = kernel(29, 194, 0, 9_000_000, 0o1600)\n"
+            "    LIBC.shmat.restype = ctypes.c_void_p; at = LIBC.shmat(made, None, 0)\n"
+            "    ctypes.memset(at, 1, 9_000_000); LIBC.shmdt(ctypes.c_void_p(at))"
+        ),
+        "EINVAL|limit=memory|ENOMEM",
+    ),
     "a spin": ("while True: pass", "limit=time"),
     "endless depth of calls": (
         "import sys\nsys.setrecursionlimit(10**9)\ndef f(): f()\nf()",

@@ -105,6 +105,18 @@ async def _everybody(arena: Arena) -> str:
     return "" if (await workspace.run(["true"])).end.ok else "the workspace is broken"
 
 
+async def _loaded(arena: Arena) -> str:
+    """Variables of a command that have code loaded: into what limits it, too, before the limits are set?"""
+    workspace = await arena.fresh()
+    await workspace.write("evil.pm", b"open(my $f, '>', '/workspace/ran'); 1;")
+    variables = {"PERL5LIB": "/workspace", "PERL5OPT": "-Mevil", "LD_PRELOAD": "/workspace/none.so"}
+    done = await workspace.run(["/bin/true"], env=arena.environment | variables)
+    ran = (await workspace.run(["test", "-e", "ran"])).end.ok
+    await workspace.close()
+    # The loader of each program that has the variable says once that it cannot: the command's own, and nobody else's.
+    return f"loaded {done.stderr!r}" if ran or done.stderr.count(b"cannot be preloaded") != 1 else ""
+
+
 ATTACKS = [
     *(
         Attack(name=name, family="kernel", python=p, says=rf"{PERMISSION}|ENOSPC", outside=True)
@@ -116,6 +128,7 @@ ATTACKS = [
     ),
     *(Attack(name=n, family="processes", python=p, says=ABSENT) for n, p in _OTHERS.items()),
     *(Attack(name=n, family="processes", sh=script, says=says) for n, (script, says) in _SHELL.items()),
+    Attack(name="code before the limits", family="processes", act=_loaded),
     Attack(name="outlive its command", family="processes", act=_survivor),
     Attack(name="a signal to everybody", family="processes", act=_everybody),
 ]

@@ -19,7 +19,8 @@ import msgspec
 
 from folkmoot.kernel.errors import FolkmootError
 from folkmoot.runner.command import REPO, Command
-from folkmoot.runner.local.sandbox import HOME, Limits, Mount, Profile, collected
+from folkmoot.runner.local.launcher import HOME
+from folkmoot.runner.local.sandbox import Limits, Mount, Profile, collected
 from folkmoot.runner.local.stage import Stage
 from folkmoot.runner.local.toolchain import Toolchains, environment
 
@@ -128,6 +129,7 @@ class GoCache:
             limits=_LIMITS,
             charged=charged,
             prefix=self._stage.prefix,
+            locked=self._toolchains.locked,
             mark=self._stage.mark,
         )
         ended, stdout, stderr = await collected(profile, Command(argv=argv, timeout_s=_BUILD_S))

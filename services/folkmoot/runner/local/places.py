@@ -20,8 +20,9 @@ from folkmoot.runner.command import REPO
 from folkmoot.runner.jobs import Jobs, Turns
 from folkmoot.runner.local import watch
 from folkmoot.runner.local.gocache import GoCache, Layers
+from folkmoot.runner.local.launcher import HOME
 from folkmoot.runner.local.room import Folder
-from folkmoot.runner.local.sandbox import HOME, Limits, Mount, Profile
+from folkmoot.runner.local.sandbox import Limits, Mount, Profile
 from folkmoot.runner.local.stage import Stage
 from folkmoot.runner.local.toolchain import Toolchains, environment
 from folkmoot.runner.stock import Sources, Stocks
@@ -224,6 +225,7 @@ class Places:
             ),
             charged=place,
             prefix=self._stage.prefix,
+            locked=self._toolchains.locked,
             mark=self._stage.mark,
         )
 

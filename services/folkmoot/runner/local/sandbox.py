@@ -10,6 +10,7 @@ import contextlib
 import errno
 import json
 import os
+import platform
 import signal
 import time
 from collections.abc import Mapping
@@ -20,16 +21,12 @@ import msgspec
 from folkmoot.kernel.errors import InvalidInput, Misconfigured
 from folkmoot.kernel.evidence import CommandEnd
 from folkmoot.runner.command import Command, Ended, Sink
-from folkmoot.runner.local import watch
+from folkmoot.runner.local import launcher, watch
 from folkmoot.runner.local.pipes import Pipes, descriptors, feed, reader
 from folkmoot.runtime.workspace.port import WorkspaceLost
 
 UID = 65534
 """Inside; and group. Nobody, as everywhere."""
-PRLIMIT = "/usr/bin/prlimit"
-"""Of util-linux, inside: sets the limits on itself, then becomes the command. From outside nobody without
-CAP_SYS_RESOURCE could, and before the user namespace RLIMIT_NPROC would count all sandboxes together."""
-HOME = "/home/agent"
 TMP_BYTES = 512 * 1024**2
 SHM_BYTES = 64 * 1024**2
 _PIECE = 256 * 1024
@@ -71,14 +68,26 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     """The folder whose size counts as disk."""
     prefix: tuple[str, ...] = ()
     """A program and its arguments that becomes bwrap as another user: `Stage.prefix`."""
+    locked: bool = False
+    """Commands begin behind Landlock, where the kernel has it: `launcher.locking`."""
     mark: str = ""
     """By which the next runner knows a sandbox of this one that was left: `orphans.mark`."""
 
     @classmethod
-    def plain(cls, bwrap: Path, mounts: tuple[Mount, ...], *, charged: Path, prefix: tuple[str, ...]) -> "Profile":
+    def plain(
+        cls, bwrap: Path, mounts: tuple[Mount, ...], *, charged: Path, prefix: tuple[str, ...], locked: bool = False
+    ) -> "Profile":
         """For a small command of ours, without a workspace."""
         limits = Limits(processes=64, open_files=256, file_bytes=2**20, memory_bytes=2**30, disk_bytes=2**30)
-        return cls(bwrap=bwrap, mounts=mounts, environment={}, limits=limits, charged=charged, prefix=prefix)
+        return cls(
+            bwrap=bwrap,
+            mounts=mounts,
+            environment={},
+            limits=limits,
+            charged=charged,
+            prefix=prefix,
+            locked=locked,
+        )
 
 
 _NAMESPACES = ("user", "ipc", "pid", "net", "uts", "cgroup")
@@ -101,9 +110,19 @@ def arguments(profile: Profile, command: Command, *, status: int, filter_: int) 
         *("--remount-ro", "/proc", "--remount-ro", "/dev", "--remount-ro", "/"),
         # After --clearenv it unsets nothing: the one argument that bwrap carries and does not act upon.
         *(("--unsetenv", profile.mark) if profile.mark else ()),
-        *_environment({**profile.environment, **command.environment}),
-        *("--chdir", command.cwd, "--", PRLIMIT, *_rlimits(profile.limits), "--", *command.argv),
+        *_begun_by(profile, command),
     ]
+
+
+def _begun_by(profile: Profile, command: Command) -> list[str | bytes]:
+    limits = _rlimits(profile.limits)
+    if not profile.locked:
+        limited = launcher.limiting(limits, command.environment, command.argv)
+        return [*_environment(profile.environment), "--chdir", command.cwd, "--", *limited]
+    writable = (*launcher.WRITABLE, *(m.target for m in profile.mounts if m.kind in ("rw", "overlay")))
+    environment = {**profile.environment, **command.environment}
+    locked = launcher.locking(platform.machine(), limits, tuple(dict.fromkeys(writable)), environment, command.argv)
+    return ["--chdir", command.cwd, "--", *locked]
 
 
 def _mounted(mount: Mount) -> list[str]:
@@ -286,14 +305,14 @@ def explained(complaint: str) -> str:
     return f"no isolation for workspaces: {complaint}; {hint}"
 
 
-def _rlimits(limits: Limits) -> list[str]:
-    return [
-        f"--nproc={limits.processes}",
-        f"--nofile={limits.open_files}",
-        f"--fsize={limits.file_bytes}",
-        "--core=0",
-        f"--memlock={64 * 1024}",
-    ]
+def _rlimits(limits: Limits) -> dict[str, int]:
+    return {
+        "nproc": limits.processes,
+        "nofile": limits.open_files,
+        "fsize": limits.file_bytes,
+        "core": 0,
+        "memlock": 64 * 1024,
+    }
 
 
 def _exit_code(status: bytes) -> int | None:

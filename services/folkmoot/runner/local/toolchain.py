@@ -18,7 +18,9 @@ from pathlib import Path
 import msgspec
 
 from folkmoot.kernel.errors import Misconfigured
-from folkmoot.runner.local.sandbox import HOME, PRLIMIT, Mount
+from folkmoot.runner.local import launcher
+from folkmoot.runner.local.launcher import HOME, PRLIMIT
+from folkmoot.runner.local.sandbox import Mount
 from folkmoot.runtime.settings import inherited
 
 PYTHON = "/opt/python"
@@ -57,6 +59,8 @@ class Toolchains(msgspec.Struct, frozen=True, kw_only=True):
     mounts: tuple[Mount, ...]
     path: tuple[str, ...]
     """Folders of PATH, inside."""
+    locked: bool = False
+    """There is what puts up Landlock: `Profile.locked`."""
 
 
 def discover(folder: Path, *, python: Path = Path(sys.base_prefix)) -> Toolchains:
@@ -86,6 +90,7 @@ def discover(folder: Path, *, python: Path = Path(sys.base_prefix)) -> Toolchain
             "/usr/bin",
             "/bin",
         ),
+        locked=launcher.available(),
     )
 
 

@@ -1,4 +1,4 @@
-"""What a sandbox uses, seen from outside: processes and memory by /proc, disk by looking. Linux only."""
+"""What a sandbox uses, seen from outside: processes, memory and open files by /proc, disk by looking. Linux only."""
 
 import asyncio
 import os
@@ -40,7 +40,10 @@ async def exceeded(pid: int, folder: Path, *, memory_bytes: int, processes: int,
         if cramped(folder):
             return CRAMPED
         if (began := time.monotonic()) >= look_at:
-            if await asyncio.to_thread(overfull, folder, disk_bytes):
+            nameless = await asyncio.to_thread(held, pid, folder, stop_at=processes)
+            if use.memory_bytes + nameless.memory_bytes > memory_bytes:
+                return "memory"
+            if await asyncio.to_thread(overfull, folder, disk_bytes - nameless.disk_bytes):
                 return "disk"
             look_at = time.monotonic() + max(DISK_TICK_S, (time.monotonic() - began) / DISK_SHARE)
 
@@ -56,13 +59,50 @@ def cramped(folder: Path) -> bool:
 
 def used(pid: int, *, stop_at: int) -> Use:
     """Of `pid` and all its descendants; counting ends soon after `stop_at` processes."""
-    waiting, count, memory = [pid], 0, 0
+    resident = [_resident(each) for each in _tree(pid, stop_at)]
+    return Use(len(resident), sum(resident))
+
+
+class Nameless(msgspec.Struct, frozen=True):
+    """What open files without a name take, which no walk through folders finds."""
+
+    disk_bytes: int
+    memory_bytes: int
+
+
+def held(pid: int, folder: Path, *, stop_at: int) -> Nameless:
+    """By `pid` and all its descendants: files on the disk under `folder`, and others (memfd, /tmp) in memory."""
+    try:
+        disk = folder.stat().st_dev
+    except OSError:
+        return Nameless(0, 0)
+    found = {(info.st_dev, info.st_ino): info.st_blocks * 512 for each in _tree(pid, stop_at) for info in _opened(each)}
+    on_disk = sum(size for (device, _), size in found.items() if device == disk)
+    return Nameless(on_disk, sum(found.values()) - on_disk)
+
+
+def _tree(pid: int, stop_at: int) -> Iterator[int]:
+    waiting, count = [pid], 0
     while waiting and count <= stop_at:
         current = waiting.pop()
         count += 1
-        memory += _resident(current)
+        yield current
         waiting += children(current)
-    return Use(count, memory)
+
+
+def _opened(pid: int) -> Iterator[os.stat_result]:
+    """Regular files that have no name any more; none for a process that is gone or not ours."""
+    try:
+        descriptors = list(Path(f"/proc/{pid}/fd").iterdir())
+    except OSError:
+        return
+    for descriptor in descriptors:
+        try:
+            info = descriptor.stat()
+        except OSError:
+            continue
+        if stat.S_ISREG(info.st_mode) and info.st_nlink == 0:
+            yield info
 
 
 def overfull(folder: Path, limit_bytes: int) -> bool:
