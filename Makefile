@@ -14,7 +14,7 @@ DELIBERATIONS ?= 10000
 CASES ?= 20
 INPUTS ?= 100000
 
-.PHONY: help setup demo test testbed test-kubernetes bench bench-judgement soak chaos fuzz lint format docs proto release-protos lock clean
+.PHONY: help setup demo test abuse testbed test-kubernetes bench bench-judgement soak chaos fuzz lint format docs proto release-protos lock clean
 
 help: ## list the verbs
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -39,6 +39,9 @@ testbed: setup ## build a Kubernetes of one node for the tests, once (some 20 mi
 
 test-kubernetes: testbed ## the tests that need a cluster, and no others
 	@python -m pytest -m kubernetes
+
+abuse: setup ## two hundred attacks on every backend of workspaces, and a table
+	@python -m tests.security.abuse
 
 bench: setup ## measured ratios to floors taken in the same run
 	@python -m tests.bench

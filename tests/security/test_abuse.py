@@ -4,6 +4,7 @@ import asyncio
 import ctypes
 import os
 import socket
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
@@ -46,6 +47,13 @@ async def test_there_are_enough_of_each_family() -> None:
     assert len(names) == len(set(names)) >= 80
     families = {"files", "processes", "kernel", "rights", "network", "limits", "tenancy", "git", "border"}
     assert {a.family for a in ATTACKS} == families
+
+
+async def test_the_document_counts_them() -> None:
+    """docs/security.md says how many there are of each family."""
+    document = (Path(__file__).parents[2] / "docs/security.md").read_text()
+    counts = Counter(attack.family for attack in ATTACKS)
+    assert [f for f, count in counts.items() if f"\n| {f} | {count} |" not in document] == []
 
 
 async def test_the_border_lets_an_honest_candidate_in(arena: Arena) -> None:
