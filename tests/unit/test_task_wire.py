@@ -47,6 +47,16 @@ def test_nobody_joins_where_nothing_is_weighed(rigor: str) -> None:
     assert spec(rigor=rigor, agents=2, max_agents=2).max_agents == 2
 
 
+def test_workspaces_are_where_the_platform_has_them() -> None:
+    """Whoever asks for others is told which there are, and how to have them; whoever says nothing gets those."""
+    assert spec_from_wire(task(), TaskId("t-1"), backend="kubernetes").workspace == "kubernetes"
+    assert spec(workspace="local").workspace == "local"
+    with pytest.raises(InvalidInput, match=r"workspace: .* `local`, not `kubernetes`.*FOLKMOOT_RUNNER_BACKEND"):
+        spec(workspace="kubernetes")
+    with pytest.raises(InvalidInput, match="workspace: 'docker' is neither"):
+        spec(workspace="docker")
+
+
 def test_limits_of_the_task_hold_as_far_as_they_are_given() -> None:
     """None at all where nothing is said; what an agent may use is another matter."""
     assert spec().total is None

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib import resources
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
@@ -73,7 +74,7 @@ async def solve(wish: Wish, *, as_json: bool) -> Code:
         say(f"! {changed} uncommitted change{'s' if changed > 1 else ''} in {located} will not be seen")
     settings = configuration.load()
     complete = msgspec.structs.replace(wish, text=text, repo=located, title=wish.title or headline(text))
-    spec_from_wire(to_task(complete), NOT_ASKED)
+    spec_from_wire(to_task(complete), NOT_ASKED, backend=complete.workspace or settings.runner.backend)
     with interruptible():
         async with _platform(settings, complete) as (target, final), connected(target) as client:
             return await report(client, await ask(client, final), as_json=as_json)
@@ -126,7 +127,13 @@ def with_model(settings: Settings, wish: Wish) -> Settings:
         model = msgspec.structs.replace(model, url=wish.model_url, api_key=key_for(wish.model_url, model))
     if wish.model:
         model = msgspec.structs.replace(model, name=wish.model)
-    return msgspec.structs.replace(settings, model=model)
+    runner = msgspec.structs.replace(settings.runner, backend=_backend(wish, settings))
+    return msgspec.structs.replace(settings, model=model, runner=runner)
+
+
+def _backend(wish: Wish, settings: Settings) -> Literal["local", "kubernetes"]:
+    """Our own platform's workspaces are where they are asked for."""
+    return "kubernetes" if (wish.workspace or settings.runner.backend) == "kubernetes" else "local"
 
 
 async def ask(client: Client, wish: Wish) -> Answer:

@@ -149,6 +149,10 @@ def asked(spec: TaskSpec) -> TaskSpec:
     return validated(spec)
 
 
+BACKENDS = ("local", "kubernetes")
+"""Where workspaces may be."""
+
+
 def validated(spec: TaskSpec) -> TaskSpec:
     """Return `spec`; raises InvalidInput naming the first field that is wrong."""
     _text("title", spec.title, MAX_TITLE_CHARS)
@@ -164,8 +168,8 @@ def validated(spec: TaskSpec) -> TaskSpec:
     for i, check in enumerate(spec.checks):
         _text(f"checks[{i}]", check, MAX_CHECK_CHARS)
     _seats(spec)
-    if spec.workspace != "local":
-        raise InvalidInput("workspace", f"this version has no backend {spec.workspace!r}; use 'local'")
+    if spec.workspace not in BACKENDS:
+        raise InvalidInput("workspace", f"{spec.workspace[:80]!r} is neither `local` nor `kubernetes`")
     checked_budget("budget", spec.budget)
     checked_budget("total", spec.total or Budget())
     _superseded(spec.superseded)

@@ -60,7 +60,7 @@ async def serve(settings: Settings, announcement: Announcement, stop: asyncio.Ev
         fleet, ledger = Fleet(bus.log, SHIPPED), Ledger(bus.log, clock)
         parts = _parts(settings, bus, runner, pool, fleet, earlier, clock, judge)
         gate = _gate(settings.orchestrator, bus, ledger, clock)
-        desk = Desk(bus.log, bus.queues, parts.councils, gate)
+        desk = Desk(bus.log, bus.queues, parts.councils, gate, backend=settings.runner.backend)
         worker = Worker(name, parts, desk, max_deliver=settings.log.max_deliver)
         operations = Operations(
             fleet=fleet,

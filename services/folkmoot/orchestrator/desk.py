@@ -26,7 +26,9 @@ MAX_KEY_CHARS = 200
 class Desk:
     """Accepts, finds and calls off tasks. Any replica's desk does for any task."""
 
-    def __init__(self, log: Log, queues: Queues, councils: Councils, gate: Gate) -> None:
+    def __init__(self, log: Log, queues: Queues, councils: Councils, gate: Gate, *, backend: str = "local") -> None:
+        """`backend` is where the runner has its workspaces."""
+        self._backend = backend
         self._log = log
         self._queues = queues
         self._councils = councils
@@ -49,7 +51,7 @@ class Desk:
     async def _specified(self, task: pb.Task, task_id: TaskId) -> TaskSpec:
         if task.continues:
             return continued(await self.find(ids.token(task.continues, "continues")), task, task_id)
-        return spec_from_wire(task, task_id)
+        return spec_from_wire(task, task_id, backend=self._backend)
 
     async def accept(self, spec: TaskSpec) -> None:
         """Into the queue, then into the log; a worker that gets it first writes the log itself. Idempotent.

@@ -37,7 +37,7 @@ async def serve(settings: Settings, announcement: Announcement, stop: asyncio.Ev
         stories = _stories(settings, bus, model, runner)
         service = Service(
             name="folkmoot.api.planning.v1.PlanningService",
-            servicer=PlanningServicer(stories, bus.log),
+            servicer=PlanningServicer(stories, bus.log, backend=settings.runner.backend),
             add=rpc.add_PlanningServiceServicer_to_server,
         )
         async with serving(settings.grpc, [service]) as address, asyncio.TaskGroup() as group:

@@ -21,14 +21,16 @@ from folkmoot.runtime.log.port import Log
 class PlanningServicer(rpc.PlanningServiceServicer):
     """Raises kernel errors only; the server maps them."""
 
-    def __init__(self, stories: Stories, log: Log) -> None:
+    def __init__(self, stories: Stories, log: Log, *, backend: str = "local") -> None:
+        """`backend` is where the runner has its workspaces."""
         self._stories = stories
+        self._backend = backend
         self._log = log
 
     async def CreateStory(self, request: pb.CreateStoryRequest, context: Context) -> pb.CreateStoryResponse:
         planning = wire.planning_from_wire(request.planning)
         story = await self._stories.create(
-            wire.spec_of(request.task, self._stories.new_id(request.idempotency_key)),
+            wire.spec_of(request.task, self._stories.new_id(request.idempotency_key), backend=self._backend),
             actor=request.actor,
             planning=planning,
             autopilot=wire.autopilot_from_wire(request.approval, planning),

@@ -23,7 +23,7 @@ _WISHES = {pb.StoryTransition.Value(f"STORY_TRANSITION_{wish.name}"): wish for w
 _PLANNINGS = {planning: pb.Planning.Value(f"PLANNING_{planning.name}") for planning in Planning}
 
 
-def spec_of(task: orchestrator.Task, story_id: StoryId) -> TaskSpec:
+def spec_of(task: orchestrator.Task, story_id: StoryId, *, backend: str = "local") -> TaskSpec:
     """The story as one task. Raises InvalidInput naming the field."""
     if task.paths:
         raise InvalidInput("paths", "belong to the tasks of a plan; a story has none of its own")
@@ -31,7 +31,7 @@ def spec_of(task: orchestrator.Task, story_id: StoryId) -> TaskSpec:
         raise InvalidInput(
             "continues", "is for a task that is asked for directly (`moot continue`); a story is revised"
         )
-    return spec_from_wire(task, as_one(story_id), story_id)
+    return spec_from_wire(task, as_one(story_id), story_id, backend=backend)
 
 
 def wish_from_wire(transition: pb.StoryTransition.ValueType) -> Wish:

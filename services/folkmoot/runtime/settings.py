@@ -135,7 +135,7 @@ class RunnerSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 class KubernetesSettings(msgspec.Struct, frozen=True, kw_only=True):
     kubeconfig: str = ""
-    """File that says where the cluster is and who we are; empty: the service account of the pod that the runner is in."""
+    """File that says where the cluster is and who we are; empty: the service account of the runner's own pod."""
     namespace: str = "folkmoot-workspaces"
     """As `deploy/kubernetes` makes it: Pod Security `restricted`, everything denied by a NetworkPolicy."""
     service_account: str = "folkmoot-workspace"

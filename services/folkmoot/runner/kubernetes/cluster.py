@@ -104,16 +104,21 @@ class Cluster:
         return PodRoom(self.api, self._lookout, self._limits(), patience_s=patience)
 
     async def fill(self, workspace: Workspace) -> None:
-        wish = workspace.wish
-        stock = await self._stocks.of(wish)
-        self._present.add(wish.workspace_id)
-        room = _room(workspace)
+        stock = await self._stocks.of(workspace.wish)
+        self._present.add(workspace.wish.workspace_id)
+        try:
+            await self._furnish(workspace, stock)
+        except WorkspaceLost as error:
+            raise Unavailable(f"a workspace was lost while it was opened: {error}") from error
+
+    async def _furnish(self, workspace: Workspace, stock: checkout.Stock) -> None:
+        """Nothing of the repository comes to a pod before it is seen to be kept off the network."""
+        wish, room = workspace.wish, _room(workspace)
         await self.settle(room, await self.jobs.make(workspace.manifest))
         await network.closed(room, self._targets(room), self._clock)
         objects = self._objects(wish.repository_id)
         pack = await self._packs.of(objects, wish.tree.below)
-        body = await asyncio.to_thread(tarred, objects, pack, wish.tree, stock)
-        await _laid(workspace, body)
+        await _laid(workspace, await asyncio.to_thread(tarred, objects, pack, wish.tree, stock))
         if wish.deferred:
             workspace.defer(stock)
         else:

@@ -14,6 +14,7 @@ from folkmoot.kernel.ids import AgentId, CommitId, ProposalId, StoryId, TaskId
 from folkmoot.kernel.plan import united
 from folkmoot.kernel.result import DecidedBy, Ranked, Result, State, Usage, Winner
 from folkmoot.kernel.task import (
+    BACKENDS,
     DEFAULT_AGENTS,
     DEFAULT_MAX_AGENTS,
     Budget,
@@ -34,8 +35,10 @@ _DECIDED_BY = {by: pb.DecidedBy.Value(f"DECIDED_BY_{by.name}") for by in Decided
 _DECIDED_BY_NAMES = {number: by for by, number in _DECIDED_BY.items()}
 
 
-def spec_from_wire(task: pb.Task, task_id: TaskId, story_id: StoryId = NO_STORY) -> TaskSpec:
-    """The task with defaults filled in; raises InvalidInput naming the wire's field."""
+def spec_from_wire(task: pb.Task, task_id: TaskId, story_id: StoryId = NO_STORY, *, backend: str = "local") -> TaskSpec:
+    """The task with defaults filled in; `backend` is where this platform has its workspaces. Raises InvalidInput naming
+    the wire's field."""
+    _require_backend(task.workspace, backend)
     rigor, kind = rigor_from_wire(task.rigor or Rigor.L1), kind_from_wire(task.kind)
     return asked(
         TaskSpec(
@@ -50,7 +53,7 @@ def spec_from_wire(task: pb.Task, task_id: TaskId, story_id: StoryId = NO_STORY)
             max_agents=task.max_agents or _max_agents(task, kind, rigor),
             rigor=rigor,
             model=ModelChoice(url=task.model_url, name=task.model),
-            workspace=task.workspace or "local",
+            workspace=task.workspace or backend,
             budget=budget_from_wire(task.budget),
             role=role_from_wire(task.role or Role.DEV, "role"),
             council=task.council,
@@ -60,6 +63,12 @@ def spec_from_wire(task: pb.Task, task_id: TaskId, story_id: StoryId = NO_STORY)
             kind=kind,
         )
     )
+
+
+def _require_backend(wanted: str, backend: str) -> None:
+    if wanted in BACKENDS and wanted != backend:
+        problem = f"this platform has its workspaces in the backend `{backend}`, not `{wanted}`"
+        raise InvalidInput("workspace", f"{problem}: FOLKMOOT_RUNNER_BACKEND={wanted} chooses that at its start")
 
 
 def _max_agents(task: pb.Task, kind: TaskKind, rigor: Rigor) -> int:
