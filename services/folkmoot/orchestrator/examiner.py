@@ -14,6 +14,7 @@ from folkmoot.kernel.evidence import ArtifactRef, CommandEnd, Examination, Exhib
 from folkmoot.kernel.ids import CommitId, TaskId
 from folkmoot.orchestrator import linting, reports, sealing
 from folkmoot.orchestrator.runner import Runner
+from folkmoot.orchestrator.turns import Turns
 from folkmoot.runtime.log.port import Artifacts
 from folkmoot.runtime.redact import redacted_bytes
 from folkmoot.runtime.workspace.port import Completed, Workspace
@@ -41,12 +42,12 @@ class _Place(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Examiner:
-    """At most `parallel` examinations at once: they are processor work, more would only make each slower."""
+    """At most `parallel` examinations run at once: they are processor work, more would only make each slower."""
 
     def __init__(self, runner: Runner, artifacts: Artifacts, *, parallel: int, check_timeout_s: float) -> None:
         self._runner = runner
         self._artifacts = artifacts
-        self._slots = asyncio.Semaphore(parallel)
+        self._turns = Turns(parallel)
         self._check_timeout_s = check_timeout_s
 
     async def tests(
@@ -135,8 +136,8 @@ class Examiner:
         attempt: int,
     ) -> Examination:
         """What linters find in `files`, which `commit` changed, and not at base, as `counts`. Raises WorkspaceLost."""
-        async with (
-            self._slots,
+        async with self._turns.taken(
+            task_id,
             self._runner.examination(
                 task_id=task_id,
                 holder=f"x-{subject}-{LINT}",
@@ -145,8 +146,8 @@ class Examiner:
                 commit=commit,
                 overlay=pb.OVERLAY_UNSPECIFIED,
                 ttl_s=linting.TIMEOUT_S + LEASE_MARGIN_S,
-            ) as workspace,
-        ):
+            ),
+        ) as workspace:
             argv = linting.command(base.commit, linting.linted(files))
             done = await workspace.run(argv, timeout_s=linting.TIMEOUT_S, output_limit=OUTPUT_BYTES)
         whole = done.end.ok and not done.truncated
@@ -185,8 +186,8 @@ class Examiner:
     async def _at_base(
         self, task_id: TaskId, base: PreparedBase, holder: str, attempt: int
     ) -> AsyncIterator[Workspace]:
-        async with (
-            self._slots,
+        async with self._turns.taken(
+            task_id,
             self._runner.examination(
                 task_id=task_id,
                 holder=holder,
@@ -195,16 +196,16 @@ class Examiner:
                 commit=base.commit,
                 overlay=pb.OVERLAY_UNSPECIFIED,
                 ttl_s=self._check_timeout_s + LEASE_MARGIN_S,
-            ) as workspace,
-        ):
+            ),
+        ) as workspace:
             yield workspace
 
     async def _suite(self, place: "_Place", suite: TestSuite) -> tuple[Completed, reports.Outcomes, str]:
         """How it ended, the outcomes by test id, and why these cannot be believed."""
         report, seal = f".moot-report-{secrets.token_hex(8)}", sealing.seal_of(suite)
         argv = ["sh", "-c", suite.command.replace("{report}", report)]
-        async with (
-            self._slots,
+        async with self._turns.taken(
+            place.task_id,
             self._runner.examination(
                 task_id=place.task_id,
                 holder=place.holder,
@@ -214,8 +215,8 @@ class Examiner:
                 overlay=pb.OVERLAY_EXACT,
                 ttl_s=suite.timeout_s + LEASE_MARGIN_S,
                 exhibit=place.exhibit,
-            ) as workspace,
-        ):
+            ),
+        ) as workspace:
             done = await workspace.run(
                 argv,
                 env=seal.env if seal else {"FOLKMOOT_REPORT": report},
@@ -244,8 +245,8 @@ class Examiner:
         name: str = "",
     ) -> Examination:
         """One acceptance check on `commit`; base's protected files are restored, added ones stay."""
-        async with (
-            self._slots,
+        async with self._turns.taken(
+            task_id,
             self._runner.examination(
                 task_id=task_id,
                 holder=f"x-{subject}-check-{number}",
@@ -254,8 +255,8 @@ class Examiner:
                 commit=commit,
                 overlay=pb.OVERLAY_RESTORE,
                 ttl_s=self._check_timeout_s + LEASE_MARGIN_S,
-            ) as workspace,
-        ):
+            ),
+        ) as workspace:
             argv = ["sh", "-c", command]
             done = await workspace.run(argv, timeout_s=self._check_timeout_s, output_limit=OUTPUT_BYTES)
         return Examination(
