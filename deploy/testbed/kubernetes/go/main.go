@@ -32,7 +32,7 @@ var parts = map[string]func(){
 	"kube-apiserver":          component(apiserver.NewAPIServerCommand),
 	"kube-controller-manager": component(controllermanager.NewControllerManagerCommand),
 	"kube-proxy":              component(proxy.NewProxyCommand),
-	"kube-scheduler":          component(scheduler.NewSchedulerCommand),
+	"kube-scheduler":          component(func() *cobra.Command { return scheduler.NewSchedulerCommand() }),
 	"kubectl":                 ctl,
 	"kubelet":                 component(func() *cobra.Command { return kubelet.NewKubeletCommand(context.Background()) }),
 }
