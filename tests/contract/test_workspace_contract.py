@@ -1,4 +1,4 @@
-"""What every workspace promises; run on the local backend through gRPC."""
+"""What every workspace promises, in every backend, through gRPC."""
 
 import asyncio
 import os
@@ -10,7 +10,8 @@ from folkmoot.kernel.evidence import CommandEnd
 from folkmoot.kernel.ids import CommitId
 from folkmoot.runtime.workspace.client import GrpcWorkspace
 from folkmoot.runtime.workspace.port import Chunk, WorkspaceLost
-from tests.fixtures.workspace import Bench, runner, toolchains, workspace
+from tests.fixtures.backends import runner
+from tests.fixtures.workspace import Bench, toolchains, workspace
 
 __all__ = ["runner", "toolchains", "workspace"]
 
@@ -168,7 +169,8 @@ async def test_closed(runner: Bench, workspace: GrpcWorkspace) -> None:
     await workspace.close()
     with pytest.raises(WorkspaceLost):
         await workspace.read("README.md")
-    assert list(runner.places.iterdir()) == []
+    assert runner.registry.listed() == []
+    assert [*runner.places.glob("*")] == []
 
 
 async def _lost(workspace: GrpcWorkspace, argv: list[str]) -> bool:
