@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -37,13 +38,15 @@ def name(number: int, attempt: int = 1) -> pb.VersionName:
 
 async def file(runner: Bench, number: int, path: bytes) -> tuple[bytes, bool]:
     request = pb.RestoreFileRequest(task_id="t-1", version=name(number), path=path)
-    pieces = [p async for p in mapped_stream(runner.stub.RestoreFile(request, metadata=OURS))]
+    stub: Any = runner.stub
+    pieces = [p async for p in mapped_stream(stub.RestoreFile(request, metadata=OURS))]
     return b"".join(p.data for p in pieces), pieces[0].executable
 
 
 async def diff(runner: Bench, number: int, **fields: object) -> str:
     request = pb.DiffVersionRequest(task_id="t-1", version=name(number), **fields)  # type: ignore[arg-type]
-    pieces = [p.data async for p in mapped_stream(runner.stub.DiffVersion(request, metadata=OURS))]
+    stub: Any = runner.stub
+    pieces = [p.data async for p in mapped_stream(stub.DiffVersion(request, metadata=OURS))]
     return b"".join(pieces).decode()
 
 

@@ -17,6 +17,8 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     orchestrator: str
     """Addresses as host:port."""
     token: str
+    runner: str = ""
+    """Empty where nobody said."""
     model: ModelChoice | None = None
     """What the platform has configured; None when we cannot know."""
 
@@ -26,7 +28,12 @@ def configured(settings: Settings) -> Target | None:
     grpc = settings.grpc
     if not grpc.orchestrator:
         return None
-    return Target(planning=grpc.planning or grpc.orchestrator, orchestrator=grpc.orchestrator, token=grpc.token)
+    return Target(
+        planning=grpc.planning or grpc.orchestrator,
+        orchestrator=grpc.orchestrator,
+        token=grpc.token,
+        runner=grpc.runner,
+    )
 
 
 def running(settings: Settings) -> Target | None:
@@ -41,7 +48,9 @@ def running(settings: Settings) -> Target | None:
 
 def target_of(info: "PlatformInfo") -> Target:
     model = ModelChoice(url=info.model_url, name=info.model_name)
-    return Target(planning=info.planning, orchestrator=info.orchestrator, token=info.token, model=model)
+    return Target(
+        planning=info.planning, orchestrator=info.orchestrator, token=info.token, runner=info.runner, model=model
+    )
 
 
 def required(settings: Settings) -> Target:

@@ -17,6 +17,7 @@ from folkmoot.cli.output import complain
 from folkmoot.cli.stories.arguments import plan_app, story_app
 from folkmoot.cli.text import is_text
 from folkmoot.cli.trace.arguments import trace
+from folkmoot.cli.versions.arguments import versions_app
 from folkmoot.kernel.errors import FolkmootError, InvalidInput
 
 Json = Annotated[bool, typer.Option("--json", help="JSON on stdout, words for people on stderr.")]
@@ -32,7 +33,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for group in (story_app, plan_app, council_app, agent_app, parked_app):
+for group in (story_app, plan_app, council_app, agent_app, parked_app, versions_app):
     app.add_typer(group)
 
 

@@ -1,0 +1,1 @@
+"""`moot versions`: what agents changed step by step, and any file as it was."""
