@@ -11,6 +11,7 @@ import pytest
 from folkmoot.kernel.errors import FolkmootError, Misconfigured, ResourceExhausted, Unavailable
 from folkmoot.runner.backend import Backend
 from folkmoot.runner.kubernetes.making import untried
+from folkmoot.runner.local import toolchain
 from folkmoot.runner.local.toolchain import Toolchains
 from folkmoot.runner.stock import Sources
 from folkmoot.runtime.clock import SystemClock
@@ -18,9 +19,7 @@ from folkmoot.runtime.settings import KubernetesSettings, Settings
 from folkmoot.runtime.workspace.client import GrpcWorkspace
 from folkmoot.runtime.workspace.port import WorkspaceLost
 from tests.fixtures.apiserver import ApiServer
-from tests.fixtures.workspace import Bench, Make, bench, toolchains
-
-__all__ = ["toolchains"]
+from tests.fixtures.workspace import Bench, Make, bench
 
 BOUND_S = 30.0
 
@@ -30,6 +29,12 @@ def making(settings: KubernetesSettings) -> Make:
         return untried(folder, sources=sources, settings=Settings(kubernetes=settings), clock=SystemClock())
 
     return make
+
+
+@pytest.fixture(scope="session")
+def toolchains(tmp_path_factory: pytest.TempPathFactory) -> Toolchains:
+    """Of the pods here, which isolate nothing."""
+    return toolchain.discover(tmp_path_factory.mktemp("toolchains"))
 
 
 @pytest.fixture

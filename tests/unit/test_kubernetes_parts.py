@@ -155,7 +155,7 @@ def test_a_pod_that_may_run() -> None:
     assert isinstance(pods.too_late(waiting, 5.0), ResourceExhausted)
     assert isinstance(pods.too_late(None, 5.0), Unavailable)
     assert pods.hopeless(pod(containerStatuses=container(waiting={"reason": "ErrImagePull"}))) is None
-    assert pod(containerStatuses=container(running={})).running
+    assert pod(containerStatuses=container(running={}), podIP="10.0.0.1").running
 
 
 def test_frames_in_any_pieces() -> None:

@@ -33,6 +33,8 @@ Json = dict[str, Any]
 
 _RETRY_S = 2.0
 _PAUSE_S = 0.25
+_WATCH_S = 300.0
+"""Longer than a server lets a watch be: one that is silent for so long is dead."""
 _MERGE = {"Content-Type": "application/merge-patch+json"}
 _FRAME_BYTES = 16 * 1024**2
 
@@ -73,7 +75,7 @@ class Api:
     async def watch(self, *path: str, query: Mapping[str, str]) -> AsyncIterator[Json]:
         """Events until the server ends them. Raises Unavailable, and what `failure` says (410 as Conflict)."""
         url = self._url(path, {**query, "watch": "1"})
-        timeout = aiohttp.ClientTimeout(total=None, sock_connect=self._request_s)
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=self._request_s, sock_read=_WATCH_S)
         try:
             async with self._session.get(url, headers=await self._headers(), timeout=timeout) as answer:
                 await _check(answer)
@@ -149,7 +151,6 @@ class Api:
             headers=await self._headers(),
             timeout=timeout,
             max_msg_size=_FRAME_BYTES,
-            heartbeat=30.0,
         )
         if socket.protocol != "v5.channel.k8s.io":
             await socket.close()

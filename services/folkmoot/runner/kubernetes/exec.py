@@ -7,7 +7,7 @@ import time
 import aiohttp
 import msgspec
 
-from folkmoot.kernel.errors import Conflict, InvalidInput, NotFound, Unavailable
+from folkmoot.kernel.errors import Conflict, InvalidInput, NotFound, RetryLater, Unavailable
 from folkmoot.kernel.evidence import CommandEnd
 from folkmoot.runner.command import Command, Ended, Sink
 from folkmoot.runner.kubernetes import job, wire
@@ -40,13 +40,13 @@ class NotBegun(Unavailable):
 
 async def run(api: Api, pod: str, command: Command, limits: Limits, environment: dict[str, str], sink: Sink) -> Ended:
     """Raises NotBegun while nothing of it has happened, WorkspaceLost when the pod is gone or the outcome is unknown,
-    WatcherKilled, InvalidInput, Misconfigured, ResourceExhausted."""
+    WatcherKilled, InvalidInput, Misconfigured."""
     async with contextlib.AsyncExitStack() as stack:
         try:
             socket = await stack.enter_async_context(api.exec(pod, job.CONTAINER, job.WATCHER))
         except NotFound as error:
             raise WorkspaceLost(f"the pod is gone: {error}") from error
-        except (Unavailable, Conflict, InvalidInput) as error:
+        except (RetryLater, Conflict, InvalidInput) as error:
             raise NotBegun(str(error)) from error
         return await _Conversation(socket, command, sink).to_end(wire.order(command, limits, environment))
 

@@ -17,7 +17,7 @@ class Pod(msgspec.Struct, frozen=True, kw_only=True):
     job: str
     """Uid of its Job: a name may be used again."""
     running: bool
-    """Its container runs, and nobody has asked it to end."""
+    """Its container runs and has an address, and nobody has asked it to end."""
     over: str = ""
     """Why it will not run (any more); empty: it may."""
     waits: tuple[str, str] = ("", "")
@@ -34,7 +34,7 @@ def read(found: Json) -> Pod:
     return Pod(
         name=meta["name"],
         job=meta.get("labels", {}).get("batch.kubernetes.io/controller-uid", ""),
-        running="running" in state and not over,
+        running="running" in state and not over and "podIP" in status,
         over=over,
         waits=_waits(status, state),
         address=status.get("podIP", ""),
