@@ -226,6 +226,7 @@ class Places:
             charged=place,
             prefix=self._stage.prefix,
             locked=self._toolchains.locked,
+            groups=self._stage.groups,
             mark=self._stage.mark,
         )
 

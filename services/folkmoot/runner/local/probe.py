@@ -70,7 +70,7 @@ def identity(stage: Stage) -> Finding:
 
 async def walls(stage: Stage, toolchains: Toolchains, folder: Path) -> list[Finding]:
     """Those behind the first, of a machine that has isolation: what holds, and what a missing one means."""
-    return [_filter(), await _landlock(stage, toolchains, folder), _memory(), _disk()]
+    return [_filter(), await _landlock(stage, toolchains, folder), _memory(stage), _disk()]
 
 
 def _filter() -> Finding:
@@ -95,7 +95,10 @@ async def _landlock(stage: Stage, toolchains: Toolchains, folder: Path) -> Findi
     return Finding(name=name, ok=True, text=f"commands are locked into their folders (generation {seen})")
 
 
-def _memory() -> Finding:
+def _memory(stage: Stage) -> Finding:
+    if stage.groups is not None:
+        text = "the kernel bounds the memory and the processes of each command (control groups, first version)"
+        return Finding(name="wall: memory", ok=True, text=text)
     text = (
         "a command's processes and their memory are counted ten times a second, files without a name twice; no "
         "control group bounds what happens in between, or the kernel's own memory for a command's pipes and sockets"

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import errno
 import json
+import logging
 import os
 import platform
 import signal
@@ -22,8 +23,11 @@ from folkmoot.kernel.errors import InvalidInput, Misconfigured
 from folkmoot.kernel.evidence import CommandEnd
 from folkmoot.runner.command import Command, Ended, Sink
 from folkmoot.runner.local import launcher, watch
+from folkmoot.runner.local.groups import Group, Groups
 from folkmoot.runner.local.pipes import Pipes, descriptors, feed, reader
 from folkmoot.runtime.workspace.port import WorkspaceLost
+
+log = logging.getLogger(__name__)
 
 UID = 65534
 """Inside; and group. Nobody, as everywhere."""
@@ -70,6 +74,8 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     """A program and its arguments that becomes bwrap as another user: `Stage.prefix`."""
     locked: bool = False
     """Commands begin behind Landlock, where the kernel has it: `launcher.locking`."""
+    groups: Groups | None = None
+    """That the kernel counts commands by, where it lets us."""
     mark: str = ""
     """By which the next runner knows a sandbox of this one that was left: `orphans.mark`."""
 
@@ -93,8 +99,10 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
 _NAMESPACES = ("user", "ipc", "pid", "net", "uts", "cgroup")
 
 
-def arguments(profile: Profile, command: Command, *, status: int, filter_: int) -> list[str | bytes]:
-    """bwrap's argv; the numbers are inherited descriptors."""
+def arguments(
+    profile: Profile, command: Command, *, status: int, filter_: int, gate: int | None = None
+) -> list[str | bytes]:
+    """bwrap's argv; the numbers are inherited descriptors. The command waits until something comes by `gate`."""
     return [
         *profile.prefix,
         str(profile.bwrap),
@@ -103,6 +111,7 @@ def arguments(profile: Profile, command: Command, *, status: int, filter_: int) 
         *("--uid", str(UID), "--gid", str(UID), "--hostname", "workspace", "--cap-drop", "ALL"),
         *("--new-session", "--die-with-parent", "--clearenv"),
         *("--json-status-fd", str(status), "--seccomp", str(filter_)),
+        *(("--block-fd", str(gate)) if gate is not None else ()),
         *("--proc", "/proc", "--dev", "/dev", "--size", str(SHM_BYTES), "--tmpfs", "/dev/shm"),  # noqa: S108 -- inside
         *("--size", str(TMP_BYTES), "--perms", "1777", "--tmpfs", "/tmp"),  # noqa: S108 -- inside
         *(part for mount in profile.mounts for part in _mounted(mount)),
@@ -164,7 +173,8 @@ async def run(profile: Profile, command: Command, sink: Sink) -> Ended:
 
 async def _started(profile: Profile, command: Command, pipes: Pipes) -> asyncio.subprocess.Process:
     status, filter_ = pipes.theirs
-    argv = arguments(profile, command, status=status, filter_=filter_)
+    gate = pipes.their_gate if profile.groups else None
+    argv = arguments(profile, command, status=status, filter_=filter_, gate=gate)
     try:
         process = await asyncio.create_subprocess_exec(
             *argv,
@@ -173,7 +183,7 @@ async def _started(profile: Profile, command: Command, pipes: Pipes) -> asyncio.
             stderr=asyncio.subprocess.PIPE,
             env={},
             cwd="/",
-            pass_fds=pipes.theirs,
+            pass_fds=pipes.theirs if gate is None else (*pipes.theirs, gate),
             start_new_session=True,
         )
     except OSError as error:
@@ -182,7 +192,7 @@ async def _started(profile: Profile, command: Command, pipes: Pipes) -> asyncio.
                 "argv", "is longer than this machine takes, by itself or with the environment"
             ) from error
         raise Misconfigured(f"{profile.bwrap} does not start: {error.strerror}") from error
-    pipes.close(*pipes.theirs)
+    pipes.close(*pipes.theirs, pipes.their_gate)
     return process
 
 
@@ -194,7 +204,23 @@ async def _begun(profile: Profile, command: Command, sink: Sink, pipes: Pipes) -
     except OSError:
         _kill(process)
         raise
-    return _Run(process, status, profile, command, sink, began=bool(await status.readline()))
+    told = await status.readline()
+    run = _Run(process, status, profile, command, sink, began=bool(told))
+    if told and profile.groups is not None:
+        run.group = _grouped(profile.groups, profile.limits, json.loads(told)["child-pid"])
+        pipes.let_in()
+    return run
+
+
+def _grouped(groups: Groups, limits: Limits, pid: int) -> Group | None:
+    """None where the kernel lets us no more: then the watch counts alone, as it does elsewhere."""
+    try:
+        group = groups.made(limits.memory_bytes + TMP_BYTES + SHM_BYTES, limits.processes)
+        group.take(pid)
+    except OSError as error:
+        log.warning("no control group: %s", error, extra={"action": "sandbox"})
+        return None
+    return group
 
 
 class _Run:
@@ -219,6 +245,7 @@ class _Run:
         self._limit = ""
         self._truncated = False
         self._complaint = b""
+        self.group: Group | None = None
 
     async def to_end(self) -> Ended:
         started = time.monotonic()
@@ -241,6 +268,8 @@ class _Run:
         await self._process.wait()
         for stream in filter(None, (self._process.stdout, self._process.stderr)):
             await stream.read()  # what nobody heard: behind it asyncio closes the pipe
+        if self.group is not None and self._profile.groups is not None:
+            self._profile.groups.remove(self.group)
 
     async def _converse(self) -> bytes:
         assert self._process.stdout is not None
@@ -281,6 +310,8 @@ class _Run:
         if self._limit:
             return CommandEnd(exit_code=None, limit=self._limit, duration_s=seconds)
         code = _exit_code(last)
+        if code != 0 and self.group is not None and self.group.starved:
+            return CommandEnd(exit_code=None, limit="memory", duration_s=seconds)
         if code is None:
             raise self._broken()
         if code - 128 in _SIGNALS:

@@ -20,6 +20,7 @@ import msgspec
 
 from folkmoot.kernel.errors import Misconfigured
 from folkmoot.runner.command import Command
+from folkmoot.runner.local import groups
 from folkmoot.runner.local.sandbox import Mount, Profile, collected
 from folkmoot.runner.local.toolchain import Toolchains
 
@@ -45,6 +46,8 @@ class Stage:
         self, namespace: int | None = None, uid: int | None = None, *, doubt: str = "", mark: str = ""
     ) -> None:
         self.uid = uid
+        self.groups = groups.found(mark) if uid is not None else None
+        """Control groups for commands, where this runner may make any."""
         self.mark = mark
         """Of the sandboxes of this runner."""
         self.doubt = doubt
@@ -125,6 +128,8 @@ async def staged(toolchains: Toolchains, *, uid: int, mark: str = "") -> AsyncIt
     try:
         yield stage
     finally:
+        if stage.groups is not None:
+            await stage.groups.drained()
         stage.close()
 
 
