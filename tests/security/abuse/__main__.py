@@ -1,4 +1,4 @@
-"""`make abuse`: every attack on every backend, and a table. Ends with 1 when one was not refused."""
+"""`make abuse`: every attack on every backend, and a table. Ends with 1 when one got through, or in CI was not tried."""
 
 import asyncio
 import os
@@ -69,7 +69,8 @@ def _seen(name: str, verdicts: dict[str, Verdict]) -> list[str]:
 def main() -> int:
     found = {name: asyncio.run(attacked(name)) for name in BACKENDS}
     sys.stdout.write(table(found) + "\n")
-    return int(OPEN in {_cell(v, _key(a)) for v in found.values() for a in ATTACKS})
+    cells = {_cell(verdicts, _key(attack)) for verdicts in found.values() for attack in ATTACKS}
+    return int(OPEN in cells or (ABSENT in cells and os.environ.get("CI") == "true"))  # noqa: TID251 -- tests may ask where they run
 
 
 if __name__ == "__main__":

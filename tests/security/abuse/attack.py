@@ -17,7 +17,7 @@ Act = Callable[["Arena"], Awaitable[str]]
 """Tries something by the port itself; says what got through, or nothing. What it does not expect it raises."""
 PERMISSION = r"EPERM|EACCES|ENOSYS|Operation not permitted|Permission denied|must be superuser|permission denied"
 READ_ONLY = rf"Read-only file system|EROFS|{PERMISSION}"
-ABSENT = r"No such file|nonexistent|ENOENT|not a directory|cannot access|ESRCH|No such process|ECHILD"
+ABSENT = r"No such file|nonexistent|can't cd|ENOENT|not a directory|cannot access|ESRCH|No such process|ECHILD"
 
 
 class Attack(msgspec.Struct, frozen=True, kw_only=True):
