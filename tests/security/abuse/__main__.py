@@ -1,4 +1,4 @@
-"""`make abuse`: every attack on every backend, and a table. Ends with 1 when one got through, or in CI was not tried."""
+"""`make abuse`: every attack on every backend, and a table. Ends with 1 when one got through, or in CI not tried."""
 
 import asyncio
 import os
