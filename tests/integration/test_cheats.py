@@ -104,16 +104,20 @@ async def test_content_that_puts_a_candidate_out(tmp_path: Path, toolchains: Too
 
 
 async def test_habits_of_base_are_no_cheat(tmp_path: Path, toolchains: Toolchains) -> None:
-    """A plugin of pytest that learns more of the same; what has honest uses is told, and puts nobody out."""
+    """A plugin of pytest that learns more of the same, and a test as base's tests are, which excuse tests alone; what
+    has honest uses is told, and puts nobody out."""
+    child = {"tests/test_child.py": "import os\n\n\ndef test_child():\n    os.fork() or os.execvp('true', [])\n"}
     plugin = "import os\n\nimport pytest\n\n\ndef leave():\n    os._exit(3)\n"
     more = {"more.py": f"import inspect\n\n{plugin}\n\ninspect.stack()\n", "plugin.py": f"{plugin}\n\nX = pytest\n"}
-    async with bench(tmp_path, toolchains, files={**BASE, "plugin.py": plugin}) as runner:
+    more["tests/test_other.py"] = child["tests/test_child.py"].replace("child", "other")
+    async with bench(tmp_path, toolchains, files={**BASE, **child, "plugin.py": plugin}) as runner:
         court = Court(runner)
         admission = await court.admitted("honest", more)
-        worse = await court.admitted("worse", {**more, "calc.py": "import os\n\nos.execv('true', [])\n"})
+        worse = await court.admitted("worse", {**more, "calc.py": "import os\n\nos.execvp('true', [])\n"})
     assert admission.tampered == ()
-    assert admission.flags == ("looks into its callers or its interpreter: `stack` in more.py",)
-    assert [(t.path, t.how) for t in worse.tampered] == [("calc.py", "ends the process past what watches it: `execv`")]
+    assert admission.flags == ("looks into its callers or its interpreter: `stack` (line 12) in more.py",)
+    [found] = worse.tampered
+    assert (found.path, found.how) == ("calc.py", "ends the process past what watches it: `execvp` (line 3)")
 
 
 async def test_runs_that_are_not_believed(tmp_path: Path, toolchains: Toolchains) -> None:

@@ -9,7 +9,7 @@ import io
 import json
 import re
 import tokenize
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
@@ -24,6 +24,8 @@ class Tell(msgspec.Struct, frozen=True, kw_only=True):
     word: str
     """As it stands in the code. Where base's own code has it, too, it is no tell; empty: always one."""
     grave: bool = True
+    line: int = 0
+    """Where it stands first; 0: it is one of a set, in which places do not count, or stands nowhere by itself."""
 
     @property
     def excused_by(self) -> str:
@@ -32,7 +34,8 @@ class Tell(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def words(self) -> str:
-        return f"{self.what}: `{self.word}`" if self.word else self.what
+        place = f" (line {self.line})" if self.line else ""
+        return (f"{self.what}: `{self.word}`" if self.word else self.what) + place
 
 
 _RUNNER = "speaks of the runner that tests it"
@@ -80,11 +83,26 @@ _GO_PROGRAM = re.compile(r"^\s*package\s+main\b", re.MULTILINE)
 
 def tells(path: bytes, content: bytes) -> frozenset[Tell]:
     """Of one file of a candidate. Tests may speak of their runner; to end its process is nobody's affair."""
+    return frozenset(tell for tell, _ in _placed(path, content))
+
+
+def placed(path: bytes, content: bytes, found: Iterable[Tell]) -> tuple[Tell, ...]:
+    """Those of `found`, with the line on which each stands first; sorted."""
+    lines: dict[Tell, int] = {}
+    for tell, line in _placed(path, content):
+        lines.setdefault(tell, line)
+    at = (msgspec.structs.replace(tell, line=lines.get(tell, 0)) for tell in found)
+    return tuple(sorted(at, key=lambda tell: tell.words))
+
+
+def _placed(path: bytes, content: bytes) -> Iterator[tuple[Tell, int]]:
+    """Without their lines, and these."""
     test = policy.is_test(path)
-    if test or not policy.steers(path):
-        found = _found(path, content[:READ_BYTES])
-        return frozenset(_weighed(path, t) for t in found if not test or t.what == _ENDS)
-    return frozenset()
+    if not test and policy.steers(path):
+        return
+    for tell in _found(path, content[:READ_BYTES]):
+        if not test or tell.what == _ENDS:
+            yield _weighed(path, msgspec.structs.replace(tell, line=0)), tell.line
 
 
 def _weighed(path: bytes, tell: Tell) -> Tell:
@@ -130,6 +148,8 @@ def _text(path: bytes, content: bytes) -> str:
 class _Line(msgspec.Struct, frozen=True, kw_only=True):
     """A logical line."""
 
+    number: int
+    """Of its first line in the file."""
     depth: int
     code: str
     """Its tokens with a blank between; a string is `''`."""
@@ -139,17 +159,56 @@ class _Line(msgspec.Struct, frozen=True, kw_only=True):
 def _in_python(content: bytes) -> Iterator[Tell]:
     lines = list(_lines(content))
     tests = any(_OWN_TESTS.match(line.code) for line in lines)
-    for line in lines:
-        yield from _matched([(_RUNNER, _PYTHON_RUNNER)], line.code, grave=not tests)
-        yield from _matched([*_PYTHON, (_ENDS, _PYTHON_ENDS)], line.code)
-        yield from _matched([(_REACHES, _PYTHON_LESSER)], line.code, grave=False)
-        for text in line.strings:
-            yield from (Tell(what=_RUNNER, word=m[0]) for m in _DETECTS.finditer(text))
-            yield from (Tell(what=_RUNNER, word=m[1]) for m in _QUOTED.finditer(text) if _ASKS.search(line.code))
+    starts = _only_runs_tests(lines)
+    for line, idle in _with_idle(lines):
+        for tell in _in_line(line, runner=not (tests or idle or starts), ends=not idle):
+            yield msgspec.structs.replace(tell, line=line.number)
     if any(_PYTHON_STOPS.search(line.code) for line in _at_import(lines)):
         yield Tell(what=_STOPS, word="")
     if any(_equals_all(line, lines[i + 1 :]) for i, line in enumerate(lines) if "__eq__" in line.code):
         yield Tell(what=_EQUAL, word="")
+
+
+def _in_line(line: _Line, *, runner: bool, ends: bool) -> Iterator[Tell]:
+    """`runner`, `ends`: whether it is grave there to speak of pytest, and to end the process."""
+    yield from _matched([(_RUNNER, _PYTHON_RUNNER)], line.code, grave=runner)
+    yield from _matched([(_ENDS, _PYTHON_ENDS)], line.code, grave=ends)
+    yield from _matched(_PYTHON, line.code)
+    yield from _matched([(_REACHES, _PYTHON_LESSER)], line.code, grave=False)
+    for text in line.strings:
+        yield from (Tell(what=_RUNNER, word=m[0]) for m in _DETECTS.finditer(text))
+        yield from (Tell(what=_RUNNER, word=m[1]) for m in _QUOTED.finditer(text) if _ASKS.search(line.code))
+
+
+# What does not run while tests import the module: as a program only, or for type checkers only.
+_PROGRAM = re.compile(r"^if __name__ == '' :")
+_TYPES = re.compile(r"^if (?:typing \. )?TYPE_CHECKING :")
+_REDEFINED = re.compile(r"\b(?:__name__|TYPE_CHECKING) (?::[^=]*)?=(?!=)|\bas (?:__name__|TYPE_CHECKING)\b")
+_FROM_TYPING = re.compile(r"^from typing import .*\bTYPE_CHECKING\b|^import typing$")
+
+
+def _with_idle(lines: Sequence[_Line]) -> Iterator[tuple[_Line, bool]]:
+    """Each line, and whether it stands where tests do not come. Who gives these names a meaning of his own has none."""
+    plain = not any(_REDEFINED.search(line.code) for line in lines)
+    typed = any(_FROM_TYPING.search(line.code) for line in lines)
+    guard: int | None = None
+    for line in lines:
+        if guard is None or line.depth <= guard:
+            program = _PROGRAM.search(line.code) and line.strings[0].strip("\"'") == "__main__" and not line.depth
+            guard = line.depth if plain and (program or (typed and _TYPES.search(line.code))) else None
+        yield line, guard is not None
+
+
+def _only_runs_tests(lines: Sequence[_Line]) -> bool:
+    """All that it does with pytest is to start it when it is called: a command of the product's own."""
+    spoken = [line for line in lines if _PYTHON_RUNNER.search(line.code)]
+    calls = [line for line in spoken if line.code != "import pytest"]
+    inside = all(line.depth for line in spoken)
+    return (
+        inside
+        and bool(calls)
+        and all(line.code.count("pytest") == 1 and "pytest . main (" in line.code for line in calls)
+    )
 
 
 _LAYOUT = frozenset({tokenize.COMMENT, tokenize.NL, tokenize.ENCODING, tokenize.ENDMARKER})
@@ -160,19 +219,19 @@ _STRINGS = frozenset(
 
 def _lines(source: bytes) -> Iterator[_Line]:
     """As far as it can be read: behind that, Python does not get either."""
-    depth, code, strings = 0, list[str](), list[str]()
+    depth, number, code, strings = 0, 0, list[str](), list[str]()
     try:
         for item in tokenize.tokenize(io.BytesIO(source).readline):
             if item.type in (tokenize.INDENT, tokenize.DEDENT):
                 depth += 1 if item.type == tokenize.INDENT else -1
             elif item.type == tokenize.NEWLINE:
-                yield _Line(depth=depth, code=" ".join(code), strings=tuple(strings))
-                code, strings = [], []
-            elif item.type in _STRINGS:
-                strings.append(item.string)
-                code.append("''")
+                yield _Line(number=number, depth=depth, code=" ".join(code), strings=tuple(strings))
+                number, code, strings = 0, [], []
             elif item.type not in _LAYOUT:
-                code.append(item.string)
+                number = number or item.start[0]
+                if item.type in _STRINGS:
+                    strings.append(item.string)
+                code.append("''" if item.type in _STRINGS else item.string)
     except (tokenize.TokenError, SyntaxError, ValueError, LookupError):
         return
 
