@@ -18,7 +18,7 @@ from tests.security.abuse.attack import Attack, Verdict, judged
 from tests.security.abuse.tripwire import Marked, Tripwire
 
 SECRET = "a secret of this machine"
-_PATIENCE_S = 90.0
+_PATIENCE_S = 200.0
 _LOOKS, _LOOK_S = 100, 0.05
 """For processes that are being ended: five seconds."""
 

@@ -35,7 +35,7 @@ class Attack(msgspec.Struct, frozen=True, kw_only=True):
     """As it stands it gets through on this machine, outside of any workspace, and does no harm there (as root)."""
     small: bool = False
     """In a workspace of small limits."""
-    timeout_s: float = 20.0
+    timeout_s: float = 100.0
     environment: dict[str, str] = {}
 
     @property

@@ -125,7 +125,7 @@ async def _swapped(arena: Arena) -> str:
     seen = []
     async with asyncio.TaskGroup() as group:
         swapping = group.create_task(workspace.run(["sh", "-c", swap], timeout_s=60))
-        for _ in range(60):
+        for _ in range(25):
             with contextlib.suppress(NotFound, InvalidInput):
                 seen.append(await workspace.read("d/secret"))
             with contextlib.suppress(NotFound, InvalidInput):

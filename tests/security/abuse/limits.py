@@ -18,8 +18,8 @@ _BOMBS: dict[str, tuple[str, str]] = {
         (
             "for _ in range(12):\n"
             "    if os.fork() == 0:\n"
-            "        x = bytearray(b'x') * 25_000_000; time.sleep(20)\n"
-            "time.sleep(20)"
+            "        x = bytearray(b'x') * 25_000_000; time.sleep(60)\n"
+            "time.sleep(60)"
         ),
         _MEMORY,
     ),
@@ -43,7 +43,7 @@ _BOMBS: dict[str, tuple[str, str]] = {
             "files = []\n"
             "for n in range(12):\n"
             "    files.append(open('f', 'wb')); os.unlink('f'); files[-1].write(bytes(9_000_000)); files[-1].flush()\n"
-            "time.sleep(20)"
+            "time.sleep(60)"
         ),
         "limit=disk",
     ),
@@ -52,7 +52,7 @@ _BOMBS: dict[str, tuple[str, str]] = {
             "files = []\n"
             "for n in range(30):\n"
             "    files.append(os.memfd_create('m')); os.write(files[-1], bytes(9_000_000))\n"
-            "time.sleep(20)"
+            "time.sleep(60)"
         ),
         "limit=memory",
     ),
@@ -73,7 +73,7 @@ _BOMBS: dict[str, tuple[str, str]] = {
 }
 _SHELL: dict[str, tuple[str, str]] = {
     "a fork bomb": (
-        "i=0; while [ $i -lt 300 ]; do sleep 20 & i=$((i+1)); done; wait",
+        "i=0; while [ $i -lt 300 ]; do sleep 60 & i=$((i+1)); done; wait",
         "limit=processes|Cannot fork|Resource temporarily|retry",
     ),
     "one large file": ("head -c 15000000 /dev/zero >one", "File too large|signal=25"),
@@ -110,11 +110,11 @@ async def _usable(arena: Arena) -> str:
 
 ATTACKS = [
     *(
-        Attack(name=n, family="limits", python=p, says=says, small=True, timeout_s=_SHORT.get(n, 20.0))
+        Attack(name=n, family="limits", python=p, says=says, small=True, timeout_s=_SHORT.get(n, 100.0))
         for n, (p, says) in _BOMBS.items()
     ),
     *(
-        Attack(name=n, family="limits", sh=s, says=says, small=True, timeout_s=_SHORT.get(n, 20.0))
+        Attack(name=n, family="limits", sh=s, says=says, small=True, timeout_s=_SHORT.get(n, 100.0))
         for n, (s, says) in _SHELL.items()
     ),
     Attack(name="endless output", family="limits", act=_output),

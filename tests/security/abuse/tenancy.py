@@ -128,7 +128,7 @@ async def _other_content(arena: Arena) -> str:
 async def _serving(arena: Arena, program: str) -> AsyncIterator[GrpcWorkspace]:
     """A neighbour in whose workspace `program` runs, once it has said that it is ready; yields another workspace."""
     victim = await arena.fresh()
-    async with aclosing(victim.stream(["python3", "-c", program], env=arena.environment, timeout_s=30)) as parts:
+    async with aclosing(victim.stream(["python3", "-c", program], env=arena.environment, timeout_s=100)) as parts:
         await anext(aiter(parts))
         yield await arena.workspace()
     await victim.close()
@@ -140,7 +140,7 @@ def _neighbour(serve: str, reach: str) -> Callable[[Arena], Awaitable[str]]:
     async def act(arena: Arena) -> str:
         head = "import os, socket, sys, time, ctypes\nN = os.environ['NONCE']\n"
         tried = f"{head}try:\n    {reach}\n    print('THROUGH')\nexcept (OSError, LookupError) as error:\n    print('refused', error)\n"
-        async with _serving(arena, f"{head}{serve}\nprint('ready', flush=True)\ntime.sleep(30)") as attacker:
+        async with _serving(arena, f"{head}{serve}\nprint('ready', flush=True)\ntime.sleep(100)") as attacker:
             said = (await attacker.run(["python3", "-c", tried], env=arena.environment)).stdout.decode()
         return "" if said.startswith("refused") else said or "said nothing"
 
