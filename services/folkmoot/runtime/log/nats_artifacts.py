@@ -22,6 +22,8 @@ from folkmoot.runtime.log.wire import Refused, Wire
 PIECE_BYTES = 256 * 1024
 RENEWED_AFTER = timedelta(hours=1)
 """An artifact that is put again after so long gets a new date; retention takes away none that is younger than two."""
+_REMEMBERED = 1_000
+"""Names, some 200 bytes each."""
 _PIECES = 16
 """Of one batch: 4 MiB."""
 
@@ -30,12 +32,16 @@ class NatsArtifacts:
     def __init__(self, wire: Wire, clock: Clock) -> None:
         self._wire = wire
         self._clock = clock
+        self._met: dict[str, None] = {}
+        """Names that were put lately. They are looked for first: most are there, though they may be gone by now."""
 
     async def put(self, body: bytes) -> ArtifactRef:
         limit = self._wire.settings.artifact_bytes
         if len(body) > limit:
             raise InvalidInput("body", f"{len(body)} bytes; at most {limit}")
         ref = ArtifactRef(sha256=hashlib.sha256(body).hexdigest(), size=len(body))
+        if ref.sha256 not in self._met and await self._written_anew(ref, body):
+            return ref
         there = await self._meta(ref)
         if there is None:
             await self._write(ref, body)
@@ -44,12 +50,35 @@ class NatsArtifacts:
         return ref
 
     async def get(self, ref: ArtifactRef) -> bytes:
-        if await self._meta(ref) is None:
+        pieces = await self._pieces(ref)
+        body = b"".join([piece.body for piece in pieces])
+        whole = hashlib.sha256(body).hexdigest() == ref.sha256
+        if (not whole or not pieces) and await self._meta(ref) is None:
             raise NotFound(f"no artifact {ref.sha256}")
-        body = b"".join([piece.body for piece in await self._pieces(ref)])
-        if hashlib.sha256(body).hexdigest() != ref.sha256:
+        if not whole:
             raise BrokenChain(f"artifact {ref.sha256}: its {len(body)} bytes are not what the name says")
         return body
+
+    async def _written_anew(self, ref: ArtifactRef, body: bytes) -> bool:
+        """Most bodies are new and one piece: those are written without a look. False where that is not so."""
+        self._remember(ref)
+        if not 0 < len(body) <= PIECE_BYTES:
+            return False
+        subject = pieces_subject(ref.sha256)
+        try:
+            ack = await self._wire.store(subject, body, fenced(OBJECTS.name, secrets.token_hex(16), 0))
+        except Refused as refusal:
+            if not refusal.fence:
+                raise Unavailable(str(refusal)) from refusal
+            return False
+        if not ack.duplicate:
+            await self._append(meta_subject(ref.sha256), _meta(ref), 0)
+        return not ack.duplicate
+
+    def _remember(self, ref: ArtifactRef) -> None:
+        self._met[ref.sha256] = None
+        if len(self._met) > _REMEMBERED:
+            del self._met[next(iter(self._met))]
 
     async def _write(self, ref: ArtifactRef, body: bytes) -> None:
         written = await self._pieces(ref)

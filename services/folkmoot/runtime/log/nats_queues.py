@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 
 import msgspec
 from nats.aio.msg import Msg
@@ -124,9 +124,9 @@ class NatsQueues:
         spec = topology.reader(reader)
         pull = f"$JS.API.CONSUMER.MSG.NEXT.{spec.stream}.{spec.name}"
         while True:
-            delivery = await self._pull(pull)
-            if delivery is not None:
-                yield delivery
+            async with aclosing(self._pulled(pull)) as pulled:
+                async for delivery in pulled:
+                    yield delivery
 
     async def load(self, reader: str) -> Load:
         spec = topology.reader(reader)
@@ -164,18 +164,26 @@ class NatsQueues:
                 continue
             return
 
-    async def _pull(self, pull: str) -> NatsDelivery | None:
-        """One delivery, or None when there was none in time.
+    async def _pulled(self, pull: str) -> AsyncGenerator[NatsDelivery, None]:
+        """Deliveries until there is none in time.
 
-        A pull has an inbox of its own, so that its message is never older than the pull: a process that slept may read
-        what was delivered to it long ago, and has been delivered to another since.
+        Pulls have an inbox of their own, which serves until one of them is not answered: so that a message is never
+        older than its pull. A process that slept may read what was delivered to it long ago, and has been delivered to
+        another since.
         """
         async with self._wire.inbox(pull) as inbox:
-            asked = asyncio.get_running_loop().time()
-            try:
-                msg = await self._first(pull, inbox)
-            finally:
-                await self._give_back(inbox.leftovers(), asked)
+            while not inbox.failed:
+                delivery = await self._next(pull, inbox)
+                if delivery is None:
+                    return
+                yield delivery
+
+    async def _next(self, pull: str, inbox: Inbox) -> NatsDelivery | None:
+        asked = asyncio.get_running_loop().time()
+        try:
+            msg = await self._first(pull, inbox)
+        finally:
+            await self._give_back(inbox.leftovers(), asked)
         return None if msg is None else await self._open(msg, asked)
 
     async def _first(self, pull: str, inbox: Inbox) -> Msg | None:

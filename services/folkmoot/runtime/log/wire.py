@@ -77,11 +77,14 @@ class Inbox:
         self.about = about
         """The subject that was asked, for messages and refusals."""
         self._items: asyncio.Queue[Msg | FolkmootError] = asyncio.Queue()
+        self.failed = False
+        """Whether the waiting was ended, perhaps while nobody waited."""
 
     async def take(self, msg: Msg) -> None:
         self._items.put_nowait(msg)
 
     def fail(self, error: FolkmootError) -> None:
+        self.failed = True
         self._items.put_nowait(error)
 
     def leftovers(self) -> list[Msg]:
