@@ -136,6 +136,18 @@ async def test_a_later_attempt_has_versions_of_its_own(runner: Bench) -> None:
     await second.close()
 
 
+async def test_a_lock_that_a_dead_runner_left_holds_up_no_version(runner: Bench) -> None:
+    """Killed in the middle of a checkpoint, it leaves git's lock behind."""
+    opened = await runner.opened(holder=AGENT, versions=True)
+    workspace = runner.holding(opened)
+    await workspace.write("adder.py", b"one\n")
+    await listed(runner)
+    (runner.places / opened.workspace_id / "versions/index.lock").touch()
+    await workspace.write("adder.py", b"two\n")
+    assert [v.name.number for v in await listed(runner)] == [1, 2]
+    await workspace.close()
+
+
 async def test_a_workspace_keeps_none_unless_asked(runner: Bench) -> None:
     """Examinations pay nothing; a task that nobody knows has no versions, and that is no error."""
     workspace = await runner.workspace(holder=AGENT)

@@ -62,9 +62,13 @@ fi
 cp .git/index /versions/index
 """
 """The index of the check-out, before the agent's first command: no file has to be read that has not changed."""
-_STEP = """git add -A --ignore-errors . >/dev/null 2>&1
+_STEP = """for lock in index HEAD refs/heads/steps; do
+  if [ -e "/versions/$lock.lock" ]; then rm -f "/versions/$lock.lock"; fi
+done
+git add -A --ignore-errors . >/dev/null 2>&1
 git commit -q --no-verify --cleanup=verbatim -m "$1" >/dev/null 2>&1 || exit 0
 """
+"""One at a time: a lock that is there is a dead one's, of a runner that was killed in the middle."""
 _EXPORT = """[ "$(git rev-parse -q --verify HEAD)" != "$1" ] || exit 42
 exec git bundle create -q - HEAD "^$1"
 """
