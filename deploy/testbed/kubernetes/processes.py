@@ -13,8 +13,8 @@ import tenacity
 
 from deploy.shared import Failed
 
-_LINES = 15
-"""Of a log, in an error."""
+_LINES, _LETTERS = 10, 300
+"""Of a log, and of each of its lines, in an error."""
 
 
 class Processes:
@@ -70,9 +70,9 @@ class Processes:
         """The end of its log."""
         log = self._logs / f"{name}.log"
         lines = log.read_text("utf-8", "replace").splitlines() if log.is_file() else []
-        return "\n".join(lines[-_LINES:])
+        return "\n".join(line[:_LETTERS] for line in lines[-_LINES:])
 
-    def until(self, what: str, ready: Callable[[], object], *, needs: Iterable[str], for_s: float = 120.0) -> None:
+    def until(self, what: str, ready: Callable[[], object], *, needs: Iterable[str], for_s: float = 240.0) -> None:
         """Wait for `ready`. Raises Failed, with a log, when a needed process has ended, or when time is up."""
         names = list(needs)
 
