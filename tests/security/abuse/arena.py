@@ -19,6 +19,7 @@ from tests.security.abuse.tripwire import Marked, Tripwire
 
 SECRET = "a secret of this machine"
 _PATIENCE_S = 200.0
+_LEASE_S = 7_200.0
 _LOOKS, _LOOK_S = 100, 0.05
 """For processes that are being ended: five seconds."""
 
@@ -44,7 +45,7 @@ class Arena:
         return self._shared
 
     async def fresh(self, *, small: bool = False) -> GrpcWorkspace:
-        return await (self._small if small else self.bench).workspace()
+        return await (self._small if small else self.bench).workspace(ttl_s=_LEASE_S)
 
     async def tried(self, attack: Attack) -> Verdict:
         """The attempt, and whether anything outside has changed by it."""
