@@ -1,6 +1,7 @@
 """`make bench`: what the platform costs over the parts that it is made of. A figure never fails anything.
 
-    python -m tests.bench [up] [solve] [workspaces] [deliberations] [matrix] [fanout] [log] [kernel] [crowd] [--crowd N]
+    python -m tests.bench [up] [solve] [workspaces] [deliberations] [matrix] [fanout] [log] [kernel] [crowd]
+        [--crowd N] [--tasks N]
 
 Each ratio is taken in one run, ours and the floor in turn. Run it on a quiet machine, and more than once.
 """
@@ -28,17 +29,18 @@ def main() -> None:
     parser = argparse.ArgumentParser("python -m tests.bench", description=__doc__)
     parser.add_argument("sections", nargs="*", metavar="SECTION", help=f"of {', '.join(SECTIONS)}; all, unless given")
     parser.add_argument("--crowd", type=int, default=crowd.COUNT, metavar="N", help="deliberations of the crowd")
+    parser.add_argument("--tasks", type=int, default=logs.MANY, metavar="N", help="ended tasks behind the last polls")
     asked = parser.parse_args()
     chosen = frozenset(asked.sections or SECTIONS)
     if unknown := chosen.difference(SECTIONS):
         parser.error(f"no section {', '.join(unknown)}")
     began = time.monotonic()
     with TemporaryDirectory(prefix="moot-bench-") as name:
-        asyncio.run(_bench(Path(name), chosen, asked.crowd))
+        asyncio.run(_bench(Path(name), chosen, asked.crowd, asked.tasks))
     _say(f"\n{stage.machine()}; {time.monotonic() - began:.0f} s in all. Medians; each ratio within one run.")
 
 
-async def _bench(folder: Path, chosen: frozenset[str], many: int) -> None:
+async def _bench(folder: Path, chosen: frozenset[str], many: int, tasks: int) -> None:
     place, rows = stage.repository(folder), list[Row]()
     with _models(folder) as (instant, slow):
         if "up" in chosen:
@@ -49,7 +51,7 @@ async def _bench(folder: Path, chosen: frozenset[str], many: int) -> None:
             rows += await _crowd(folder / "crowd", place, many)
         if chosen - {"up", "crowd"}:
             with stage.standing(folder / "data") as command:
-                rows += await _on_platform(command, folder, chosen, instant, slow)
+                rows += await _on_platform(command, folder, chosen, (instant, slow), tasks)
     _say("\n" + table(rows))
 
 
@@ -65,8 +67,10 @@ def _models(folder: Path) -> Iterator[tuple[str, str]]:
         yield instant, slow
 
 
-async def _on_platform(command: Moot, folder: Path, chosen: frozenset[str], instant: str, slow: str) -> list[Row]:
-    rows, place = list[Row](), stage.repository(folder)
+async def _on_platform(
+    command: Moot, folder: Path, chosen: frozenset[str], models: tuple[str, str], tasks: int
+) -> list[Row]:
+    rows, place, (instant, slow) = list[Row](), stage.repository(folder), models
     bare = Bare(folder / "bare", place, toolchain.discover(folder / "toolchain"))
     if "workspaces" in chosen:
         rows += await workspaces.rows(command.info, place, bare)
@@ -87,7 +91,7 @@ async def _on_platform(command: Moot, folder: Path, chosen: frozenset[str], inst
             rows += pure.rows(await on.bus.log.read(subjects.deliberation(on.ended[-1])))
         if "log" in chosen:
             async with logs.bare_nats(stage.log_settings(command, "orchestrator")) as nats:
-                rows += [await logs.appends(on.bus, nats), *await logs.polls(on, nats)]
+                rows += [await logs.appends(on.bus, nats), *await logs.polls(on, command.info, nats, tasks)]
     return rows
 
 

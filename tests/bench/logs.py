@@ -1,6 +1,5 @@
 """The log and what is answered from it: appends, and polls of an ended task with a short and a long past behind it."""
 
-import asyncio
 import itertools
 import json
 import uuid
@@ -13,17 +12,19 @@ from nats.aio.client import Client as Nats
 
 from folkmoot.api.orchestrator.v1 import orchestrator_pb2 as pb
 from folkmoot.kernel import subjects
-from folkmoot.kernel.events import START, Head, Stored
-from folkmoot.kernel.facts import AttemptStarted, DeliberationEnded, DeliberationRequested
+from folkmoot.kernel.events import START
+from folkmoot.kernel.facts import AttemptStarted
 from folkmoot.kernel.ids import AgentId, TaskId
+from folkmoot.platform.embedded import PlatformInfo
 from folkmoot.runtime.log.nats import NatsBus
 from folkmoot.runtime.log.topology import stream_of, user
 from folkmoot.runtime.settings import LogSettings
+from tests.bench import filling
 from tests.bench.deliberations import Stand
 from tests.bench.measure import Row, interleaved, quantile, timed
 
 FEW, MANY = 10, 5_000
-WRITERS = 16
+"""Of the second, unless told otherwise: the aim speaks of 100,000, some minutes."""
 APPENDS = 200
 POLLS = 300
 
@@ -60,14 +61,15 @@ async def appends(bus: NatsBus, bare: Nats) -> Row:
     return await interleaved("append to the log", ours, floor, rounds=APPENDS, aim="")
 
 
-async def polls(on: Stand, bare: Nats) -> list[Row]:
-    """The second row has to look like the first."""
+async def polls(on: Stand, platform: PlatformInfo, bare: Nats, tasks: int) -> list[Row]:
+    """The second row, with `tasks` behind it, has to look like the first."""
     task = on.ended[-1]
     example = await on.bus.log.read(subjects.deliberation(task))
     rows = []
-    for first, last in ((0, FEW), (FEW, MANY)):
-        await _fill(on.bus, example, range(first, last))
-        rows.append(await _polls(on, task, bare, last))
+    with filling.readers_asleep(platform):
+        for first, last in ((0, FEW), (FEW, tasks)):
+            await filling.fill(bare, example, range(first, last))
+            rows.append(await _polls(on, task, bare, last))
     return rows
 
 
@@ -87,27 +89,3 @@ async def _polls(on: Stand, task: TaskId, bare: Nats, behind: int) -> Row:
     p99 = quantile(row.ours, 0.99) * 1_000
     work = f"GetDeliberationResult of an ended task, {behind:,} tasks behind it (p99 {p99:.2g} ms)"
     return msgspec.structs.replace(row, work=work)
-
-
-async def _fill(bus: NatsBus, example: list[Stored], numbers: range) -> None:
-    """Append that many ended tasks, each the first and the last event of the example, by a few writers at once."""
-    waiting = iter(numbers)
-
-    async def write() -> None:
-        for number in waiting:
-            await _append_ended(bus, example, TaskId(f"t-filler-{number}"))
-
-    async with asyncio.TaskGroup() as group:
-        for _ in range(WRITERS):
-            group.create_task(write())
-
-
-async def _append_ended(bus: NatsBus, example: list[Stored], task: TaskId) -> Head:
-    requested, ended = example[0].event.data, example[-1].event.data
-    assert isinstance(requested, DeliberationRequested)
-    assert isinstance(ended, DeliberationEnded)
-    subject = subjects.deliberation(task)
-    spec = msgspec.structs.replace(requested.spec, task_id=task)
-    head = (await bus.log.append(subject, msgspec.structs.replace(requested, spec=spec), after=START)).head
-    result = msgspec.structs.replace(ended.result, task_id=task)
-    return (await bus.log.append(subject, msgspec.structs.replace(ended, result=result), after=head)).head

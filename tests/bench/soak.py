@@ -3,6 +3,8 @@
     python -m tests.bench.soak [--deliberations N] [--at-once N]
 
 Ours has to be flat; NATS grows with what it keeps (some KiB a task). Also told: whether a poll costs more at the end.
+Each deliberation is as small as one can be that goes all the way: one agent, one answer of its model with all calls in
+it, no test suite, one check.
 """
 
 import argparse
@@ -12,7 +14,11 @@ import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import msgspec
+
 from folkmoot.api.orchestrator.v1 import orchestrator_pb2 as pb
+from folkmoot.platform.demo.material import write_repository
+from folkmoot.rehearsal.script import Call, Script, Turn
 from folkmoot.runner.local import toolchain
 from tests.bench import deliberations, stage
 from tests.bench.bare import Bare
@@ -23,6 +29,13 @@ from tests.fixtures.platform import Moot
 LOOKS = 10
 PARTS = (*SERVICES, "nats")
 MIB = 1024**2
+MATERIAL = msgspec.structs.replace(stage.MATERIAL, name="soak", files={"greeting.txt": "hello\n"})
+_CALLS = (
+    Call(tool="write_file", arguments={"path": "greeting.txt", "content": "the moot is greeted\n"}),
+    Call(tool="commit", arguments={"message": "Greet"}),
+    Call(tool="submit", arguments={"summary": "It greets."}),
+)
+SCRIPT = Script(behaviours={"all": {"propose": (Turn(calls=_CALLS),)}}, agents={"dev-1": "all"})
 WARM = 20
 """Deliberations before the first look: what is loaded once is no growth."""
 
@@ -37,9 +50,10 @@ def main() -> None:
 
 
 async def _soak(folder: Path, count: int, at_once: int) -> None:
-    place = stage.repository(folder)
+    place = folder / MATERIAL.name
+    write_repository(place, MATERIAL)
     bare = Bare(folder / "bare", place, toolchain.discover(folder / "toolchain"))
-    with stage.standing(folder / "data") as command, stage.model(folder, 0.0) as url:
+    with stage.standing(folder / "data") as command, stage.playing(folder / "soak.yaml", SCRIPT) as url:
         async with deliberations.stand(command, bare) as on:
             task = stage.task(place, url)
             task.agents = 1

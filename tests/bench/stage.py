@@ -6,7 +6,7 @@ import subprocess
 import sys
 import uuid
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
 from pathlib import Path
 
 from folkmoot.api.orchestrator.v1 import orchestrator_pb2 as pb
@@ -56,11 +56,15 @@ def _turns(number: int) -> tuple[Turn, ...]:
     return tuple(Turn(calls=(call,)) for call in calls)
 
 
-@contextmanager
-def model(folder: Path, latency_s: float) -> Iterator[str]:
+def model(folder: Path, latency_s: float) -> AbstractContextManager[str]:
     """URL of a rehearsal model in a process of its own."""
-    file = folder / f"model-{latency_s}.yaml"
-    file.write_text(dump(script(latency_s)), "utf-8")
+    return playing(folder / f"model-{latency_s}.yaml", script(latency_s))
+
+
+@contextmanager
+def playing(file: Path, played: Script) -> Iterator[str]:
+    """URL of a model that plays it; `file` is written."""
+    file.write_text(dump(played), "utf-8")
     argv = [sys.executable, "-m", "folkmoot.rehearsal", "--script", str(file)]
     with subprocess.Popen(argv, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
