@@ -19,6 +19,7 @@ from folkmoot.kernel.evidence import (
     TestPack,
 )
 from folkmoot.kernel.ids import AgentId, CommitId, TaskId
+from folkmoot.kernel.probing import PATH, call_of, file_of, given, probes
 from folkmoot.orchestrator.examiner import Examiner
 from folkmoot.orchestrator.runner import Extracted, Runner
 from folkmoot.runner.local.toolchain import Toolchains
@@ -266,3 +267,17 @@ async def test_findings_of_linters(court: Court) -> None:
     )
     expected = {"ruff": 2} | ({"gofmt": 1} if shutil.which("gofmt") else {})
     assert (found.kind, found.counts, found.report_problem, found.end.ok) == (SuiteKind.LINT, expected, "", True)
+
+
+async def test_calls_that_no_test_makes_show_where_candidates_differ(court: Court) -> None:
+    """From the argument that a test shows the platform makes others, and runs them: for 2 and 3 both give 5."""
+    await court.admit("a", RIGHT)
+    await court.admit("b", {"calc.py": "def add(a, b):\n    return a + b if a else a\n"})
+    found = probes([IMPORTS + SUM])
+    [pack] = (await court.given([PackedFile(path=PATH, content=file_of(found).encode())])).packs
+    seen = [await court.examined(pack, name, "probe-1") for name in ("a", "b")]
+    assert [e.report_problem for e in seen] == ["", ""]
+    one, other = ({call_of(t)[4:]: given(t) for t in e.tests} for e in seen)
+    assert one["add(2, 3)"] == other["add(2, 3)"] == "5"
+    assert one.keys() == other.keys() == set(found.calls)
+    assert any(one[call] != other[call] for call in one)

@@ -23,7 +23,7 @@ from folkmoot.kernel.jury import (
 from folkmoot.kernel.result import DecidedBy
 from folkmoot.kernel.task import Rigor
 from tests.bench.judging import jury_ms
-from tests.fixtures.jury import NO_BODY, PACK, ended, heard, proposal, run, suite, verdict
+from tests.fixtures.jury import NO_BODY, PACK, ended, heard, probed, proposal, run, suite, verdict
 
 THREE = ("dev-1", "dev-2", "dev-3")
 EXAMPLE = {"dev-1": ["FPFP"], "dev-2": ["FPPF"], "dev-3": ["PPPP"]}
@@ -181,6 +181,60 @@ def test_a_finding_that_is_not_reproduced_is_counted_against_its_reviewer() -> N
         exhibit_id="candidate-dev-1-r1",
     )
     assert "1 finding of dev-1 was not reproduced" in said(msgspec.structs.replace(given, findings=(finding,)))
+
+
+# --- calls that no test makes ------------------------------------------------------------------------------------
+
+FOUR = ("dev-1", "dev-2", "dev-3", "dev-4")
+EACH_ERRS = {"f(1)": "ABAA", "f(2)": "AABA", "f(3)": "AAAB"}
+"""Each of the last three errs in another way."""
+APART = {"dev-2": ["FPPFF"], "dev-3": ["FPFPF"]}
+"""Tests tell all of them apart, and most none from the first."""
+
+
+def test_what_most_of_the_others_give_decides() -> None:
+    """Where two differ, two others who err elsewhere give what the first gives: no test had to say so."""
+    plain = heard(FOUR, {"dev-2": ["FPPFF", "FFPFF"], "dev-3": ["FPFPF"]}, lines={"dev-1": 50})
+    ruling = judge(probed(plain, EACH_ERRS))
+    assert ruling.chosen == proposal("dev-1")
+    assert (ruling.confidence or 0) > (judge(plain).confidence or 0)
+    assert any("nowhere agree against it" in words for words in ruling.reasons), ruling.reasons
+
+
+def test_where_everybody_is_outvoted_somewhere_none_is_chosen() -> None:
+    """Each errs in another way, and none is right: the answer says which calls would settle it."""
+    three = heard(THREE, {"dev-1": ["FPFF"], "dev-2": ["FFPF"], "dev-3": ["FFFP"]})
+    ruling = judge(probed(three, {"f(1)": "BAA", "f(2)": "ABA", "f(3)": "AAB"}))
+    assert ruling.chosen is None
+    assert any("`f(" in words and "which is right" in words for words in ruling.settle), ruling.settle
+
+
+def test_the_same_behaviour_has_one_vote_however_often_it_is_proposed() -> None:
+    """Three who make the same mistake outvote nobody."""
+    given = probed(heard(FOUR, {"dev-1": ["FPFFF"]}), {"f(1)": "ABBB"})
+    assert not any("agree" in words for words in said(given).split("; "))
+
+
+def test_nobody_votes_for_what_he_made_himself() -> None:
+    """An author's earlier version is no second opinion on his later one."""
+    names = ("dev-1-r1", "dev-1-r2", "dev-2")
+    tests = {"dev-2": ["FPFP", "FFFP", "FPPF"]}
+    alone, helped = (probed(heard(names, tests), calls) for calls in ({"f(1)": "?AB"}, {"f(1)": "AAB", "f(2)": "BAA"}))
+    assert "agree" not in said(alone)
+    assert "agree with each other" not in said(helped)
+
+
+def test_older_policies_know_nothing_of_calls() -> None:
+    """What was decided by them is decided so again."""
+    plain = heard(FOUR, APART)
+    assert judge(probed(plain, EACH_ERRS), shipped("2")).ranking == judge(plain, shipped("2")).ranking
+
+
+def test_calls_whose_answers_differ_are_run_again() -> None:
+    """An answer that comes out otherwise each time is none."""
+    given = probed(heard(THREE), {"f(1)": "ABA"})
+    assert {exhibit for exhibit, _, _ in reruns(given)} == {"probe-1"}
+    assert not reruns(probed(heard(THREE), {"f(1)": "AAA"}))
 
 
 # --- base's tests ------------------------------------------------------------------------------------------------

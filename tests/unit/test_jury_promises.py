@@ -7,10 +7,10 @@ import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from folkmoot.kernel.evidence import Outcome, SuiteKind
+from folkmoot.kernel.evidence import Exhibit, Outcome, Source, SuiteKind
 from folkmoot.kernel.ids import AgentId, ProposalId
 from folkmoot.kernel.jury import POLICY, Candidate, Evidence, Ruling, judge, standing
-from tests.fixtures.jury import heard, proposal
+from tests.fixtures.jury import heard, probed, proposal
 
 NAMES = ("dev-1", "dev-2", "dev-3", "dev-4")
 WRITERS = ("tester-1", "tester-2")
@@ -25,7 +25,10 @@ def fields(draw: st.DrawFn) -> Evidence:
     own = {n: draw(rows) for n in names}
     sealed = {w: draw(rows) for w in WRITERS if draw(st.booleans())}
     lines = {n: draw(st.integers(1, 3)) for n in names}
-    return heard(names, own, sealed=sealed, lines=lines)
+    given = st.text("AAB?", min_size=len(names), max_size=len(names))
+    calls = {f"f({n})": row for n, row in enumerate(draw(st.lists(given, max_size=3)))}
+    found = heard(names, own, sealed=sealed, lines=lines)
+    return probed(found, calls) if calls else found
 
 
 def tree_of(ruling: Ruling, evidence: Evidence) -> str | None:
@@ -53,6 +56,11 @@ def with_cells(evidence: Evidence, exhibit: str, cells: dict[str, dict[str, Outc
         base=more(evidence.base),
         candidates=tuple(msgspec.structs.replace(c, examinations=more(c.examinations)) for c in evidence.candidates),
     )
+
+
+def written(evidence: Evidence) -> list[Exhibit]:
+    """By somebody with an opinion."""
+    return [e for e in evidence.exhibits if e.source is not Source.PROBE]
 
 
 def subjects(evidence: Evidence) -> list[str]:
@@ -148,7 +156,7 @@ def test_a_copy_changes_nothing(evidence: Evidence, data: st.DataObject) -> None
 @given(fields(), st.data())
 def test_a_vacuous_test_changes_nothing(evidence: Evidence, data: st.DataObject) -> None:
     """What passes everywhere, base included, tells nothing."""
-    exhibit = data.draw(st.sampled_from(evidence.exhibits)).exhibit_id
+    exhibit = data.draw(st.sampled_from(written(evidence))).exhibit_id
     cells = {s: {"x::vacuous": Outcome.PASSED} for s in subjects(evidence)}
     assert outcome(with_cells(evidence, exhibit, cells)) == outcome(evidence)
 
@@ -157,7 +165,7 @@ def test_a_vacuous_test_changes_nothing(evidence: Evidence, data: st.DataObject)
 @given(fields(), st.data())
 def test_more_tests_of_the_same_opinion_change_nothing(evidence: Evidence, data: st.DataObject) -> None:
     """Ten tests that say what one says are one."""
-    exhibit = data.draw(st.sampled_from(evidence.exhibits)).exhibit_id
+    exhibit = data.draw(st.sampled_from(written(evidence))).exhibit_id
     runs = [e for e in evidence.base if e.name == exhibit]
     runs += [e for c in evidence.candidates for e in c.examinations if e.name == exhibit]
     cells = {e.subject: {f"{t}-{n}": o for t, o in e.tests.items() for n in range(3)} for e in runs}
@@ -187,6 +195,16 @@ def level(evidence: Evidence, one: str, other: str) -> bool:
 def alone(evidence: Evidence, mine: str) -> float:
     """What the jury would think of it, were it first."""
     return {r.proposal_id: r.scores["confidence"] for r in judge(evidence).ranking}[ProposalId(mine)]
+
+
+@FEW
+@given(fields(), st.data())
+def test_calls_that_all_answer_alike_change_nothing(evidence: Evidence, data: st.DataObject) -> None:
+    """Only differences tell something; and what is known of one candidate alone is no difference."""
+    names = len(evidence.candidates)
+    row = data.draw(st.sampled_from(["A" * names, "A".ljust(names, "?")]))
+    plain = msgspec.structs.replace(evidence, exhibits=tuple(written(evidence)))
+    assert outcome(probed(plain, {"f(0)": row})) == outcome(plain)
 
 
 @FEW

@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from folkmoot.kernel.evidence import SuiteKind
+from folkmoot.kernel.evidence import PLATFORM, Source, SuiteKind
 from folkmoot.kernel.facts import Stage
 from folkmoot.kernel.ids import TaskId
 from folkmoot.kernel.task import ModelChoice, Rigor
@@ -20,6 +20,17 @@ async def test_every_test_of_every_author_is_run_on_base_and_on_every_candidate(
     assert len(bench.examiner.runs) == len(set(bench.examiner.runs))
     assert state.ranked is not None
     assert state.ranked.ranking[0].proposal_id in ("dev-1-r1", "dev-2-r1")
+
+
+async def test_calls_that_no_test_makes_are_run_on_base_and_on_every_candidate() -> None:
+    """Once two different changes are there: an exhibit of the platform's own, made from arguments that tests show."""
+    bench = Bench({"dev-1 propose": "from a import f;f(1)", "dev-2 propose": "wrong"}, Rigor.L2, agents=2)
+    state = await bench.carry()
+    [probe] = [e for e in state.exhibits if e.source is Source.PROBE]
+    assert probe.author == PLATFORM
+    ran = {e.subject for e in state.examined if e.name == probe.exhibit_id}
+    assert ran == {"base", *(a.proposal_id for a in state.admissions)}
+    assert state.ranked is not None
 
 
 async def test_authors_mend_what_a_reproducer_shows() -> None:

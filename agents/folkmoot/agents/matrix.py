@@ -16,6 +16,7 @@ _WRITERS = {
     Source.FINDING: "Tests of a reviewer",
     Source.SEALED: "Tests of somebody who has seen no candidate",
     Source.SPLIT: "Tests of somebody who compared two candidates",
+    Source.PROBE: "What calls give that no test makes (nobody has said what is right)",
 }
 
 
@@ -55,6 +56,8 @@ def _paragraph(
     absent = {name: _absent(exhibit.exhibit_id, subject, runs) for name, subject in subjects.items()}
     rows: dict[str, list[str]] = {}
     for test in sorted({test for column in seen.values() for test in column}):
+        if exhibit.source is Source.PROBE and all(test in column for name, column in seen.items() if name != BASE):
+            continue
         row = ", ".join(f"{name} {column.get(test, absent[name])}" for name, column in seen.items())
         rows.setdefault(row, []).append(test)
     lines = [f"- {row}: {_listed(tests)}" for row, tests in rows.items()]

@@ -170,6 +170,13 @@ class Source(StrEnum):
     """By a writer who saw story and base, and no candidate."""
     SPLIT = "split"
     """By a writer who saw two survivors, unnamed, to tell them apart."""
+    PROBE = "probe"
+    """By the platform: calls that no test makes. What each gives is the name of a test (`kernel/probing`), so that it
+    says where candidates differ, and never who is right."""
+
+
+PLATFORM = AgentId("platform")
+"""The author of probes: it has no seat."""
 
 
 class TestPack(msgspec.Struct, frozen=True, kw_only=True):

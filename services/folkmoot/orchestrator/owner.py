@@ -33,6 +33,7 @@ from folkmoot.orchestrator.intake import Intake
 from folkmoot.orchestrator.journal import Journal
 from folkmoot.orchestrator.judging import Judging
 from folkmoot.orchestrator.parts import Parts
+from folkmoot.orchestrator.probing import Probing
 from folkmoot.runtime.supervise import first_leaf, patiently, together
 from folkmoot.runtime.telemetry.ambient import phase
 
@@ -55,6 +56,7 @@ class Owner:
         self._intake = Intake(parts, journal)
         self._judging = Judging(parts, journal, self._briefing)
         self._analysing = Analysing(parts, journal, self._briefing)
+        self._probing = Probing(parts, journal)
 
     @property
     def _state(self) -> Deliberation:
@@ -143,6 +145,9 @@ class Owner:
         await together(tasks)
         await self._examining.missing()
         if self._profile.cross_examine and not self._is_analysis:
+            if self._profile.probe:
+                await self._probing.made()
+                await self._examining.missing()
             await self._examining.again()
 
     async def _carry_out(self, due: Due) -> None:

@@ -17,7 +17,7 @@ class Table:
     def __init__(self, evidence: Evidence) -> None:
         self.proposals = [c.admission.proposal_id for c in evidence.candidates]
         self.authors = {str(c.admission.proposal_id): c.admission.agent_id for c in evidence.candidates}
-        self.trials = matrix_of(evidence)
+        self.trials = [t for t in matrix_of(evidence) if t.exhibit.source is not Source.PROBE]
         self.passed = [{p for p in self.proposals if t.cells.get(p) is Cell.PASSED} for t in self.trials]
         self.clean = [
             str(c.admission.proposal_id) for c in evidence.candidates if _clean(evidence, c.admission.proposal_id)

@@ -35,6 +35,7 @@ _SOURCES = {
     Source.FINDING: "as a finding",
     Source.SEALED: "without seeing a candidate",
     Source.SPLIT: "to tell two apart",
+    Source.PROBE: "to see where candidates differ: each test is a call and what it gives",
 }
 
 

@@ -3,7 +3,7 @@
 from folkmoot.kernel.analysis.document import Paper
 from folkmoot.kernel.deliberation.state import BASE, Attempts, Deliberation, key_of, was_asked
 from folkmoot.kernel.events import Fact
-from folkmoot.kernel.evidence import Admission, Refusal, SuiteKind
+from folkmoot.kernel.evidence import PLATFORM, Admission, Refusal, Source, SuiteKind
 from folkmoot.kernel.facts import (
     AgentFailed,
     AttemptLost,
@@ -154,6 +154,8 @@ def _wrong_agent(state: Deliberation, agent: AgentId) -> str:
 def _wrong_exhibit(state: Deliberation, fact: ExhibitAdmitted) -> str:
     if fact.exhibit.exhibit_id in {e.exhibit_id for e in state.exhibits}:
         return f"exhibit {fact.exhibit.exhibit_id} twice"
+    if fact.exhibit.source is Source.PROBE and fact.exhibit.author == PLATFORM:
+        return ""
     return _wrong_agent(state, fact.exhibit.author)
 
 

@@ -75,7 +75,7 @@ def case_of(evidence: Evidence, policy: Policy) -> Case:
 
 def _heard(case: Case, weights: Weights) -> Case:
     trials = matrix_of(case.evidence)
-    hearing = hear(case.entries, case.fields[-1][1], trials)
+    hearing = hear(case.entries, case.fields[-1][1], trials, probing=weights.probing)
     voiced = opinions(hearing, case.evidence.verdicts, weights)
     return msgspec.structs.replace(
         case, trials=trials, hearing=hearing, view=view_of(hearing, voiced), weighed=weigh(voiced, hearing)
@@ -103,7 +103,9 @@ def view_of(hearing: Hearing, voiced: Sequence[Opinion]) -> View:
     between = duels(voiced, len(hearing.classes))
     level = contested(hearing, between)
     patterns = [p for v in hearing.voices for p in v.patterns if not p.alone]
-    told = any(o.duels for o in voiced) or any(PASS in p.marks and p.base != PASS for p in patterns)
+    told = any(o.duels or o.kind == "probes" for o in voiced) or any(
+        PASS in p.marks and p.base != PASS for p in patterns
+    )
     return View(tuple(voiced), between, level, told or bool(level))
 
 
@@ -127,6 +129,9 @@ def class_odds(case: Case, number: int, view: View) -> Odds:
 
 
 def _said(opinion: Opinion, odds: float) -> str:
+    if opinion.kind == "probes":
+        against = "agree with each other against it" if odds < 0 else "nowhere agree against it"
+        return f"in calls that no test makes others {against}"
     return f"tests of {opinion.voice} {'bear it out' if odds > 0 else 'contradict it'}"
 
 

@@ -12,6 +12,7 @@ from folkmoot.kernel.jury.evidence import Evidence
 from folkmoot.kernel.jury.gates import GATES
 from folkmoot.kernel.jury.matrix import Cell, Trial
 from folkmoot.kernel.jury.policy import POLICY, Policy
+from folkmoot.kernel.jury.probed import is_probe
 from folkmoot.kernel.jury.ruling import odds_for
 from folkmoot.kernel.jury.standing import Objection, Standing
 from folkmoot.kernel.jury.voices import BLANK, PASS, Class
@@ -48,8 +49,15 @@ def reruns(evidence: Evidence, policy: Policy = POLICY) -> tuple[tuple[str, str,
     case = case_of(evidence, policy)
     runs = range(2, 2 + policy.profile[evidence.rigor].reruns)
     telling = {e for v in case.hearing.voices for p in v.patterns if _tells_apart(p.marks) for e, _ in p.tests}
+    telling |= _telling_probes(case)
     subjects = sorted(e.proposal for c in case.hearing.classes for e in c.entries)
     return tuple((exhibit, subject, run) for exhibit in sorted(telling) for subject in subjects for run in runs)
+
+
+def _telling_probes(case: Case) -> set[str]:
+    """Where what they give differs; under a policy by which they count."""
+    differ = len(case.hearing.probed.voters) > 1
+    return {t.exhibit.exhibit_id for t in case.trials if is_probe(t)} if differ else set()
 
 
 def _tells_apart(marks: str) -> bool:
@@ -119,7 +127,7 @@ def _first(of: Class) -> ProposalId:
 
 def _objections(case: Case) -> Iterator[tuple[ProposalId, tuple[Objection, ...]]]:
     thrown = {id(trial) for trial, _ in case.hearing.thrown}
-    counting = [t for t in case.trials if id(t) not in thrown]
+    counting = [t for t in case.trials if id(t) not in thrown and not is_probe(t)]
     for entry in cheapest_first([e for e in case.entries if e.admission]):
         against = [t for t in counting if t.exhibit.author != entry.agent and _objects(t, entry.proposal)]
         if against:

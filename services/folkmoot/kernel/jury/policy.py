@@ -28,6 +28,8 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """At this confidence nothing more is done."""
     cross_examine: bool = False
     """Every new test is run on base and on every candidate."""
+    probe: bool = False
+    """So are calls that no test makes: where tests of proposals, in Python, show arguments."""
     critique: bool = False
     """Peers review, with reproducers."""
     revisions: Count = 0
@@ -75,6 +77,17 @@ class Weights(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """Times the logarithm of what the other classes take."""
     agree: Ratio
     """Each further different change of the same behaviour, up to `peers`."""
+    probed: Ratio = 1.0
+    """In a duel, where most of the others give what the one gives, in calls of which the two differ."""
+    outvoted: Ratio = 1.0
+    """Somewhere others agree with each other, and nobody with this one."""
+    upheld: Ratio = 1.0
+    """Nowhere, though there are enough others."""
+
+    @property
+    def probing(self) -> bool:
+        """Calls that no test makes count."""
+        return (self.probed, self.outvoted, self.upheld) != (1.0, 1.0, 1.0)
 
 
 class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -130,7 +143,7 @@ def shipped(version: str) -> Policy:
     return policy_from(place.read_bytes())
 
 
-VERSIONS = ("1", "2")
+VERSIONS = ("1", "2", "3")
 POLICY = shipped(VERSIONS[-1])
 
 

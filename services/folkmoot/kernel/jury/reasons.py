@@ -136,9 +136,20 @@ def _questions(case: Case) -> list[str]:
     if len(order) > 1:
         one, other = classes[order[0]].changes[0][0].agent, classes[order[1]].changes[0][0].agent
         tests_ = _tests(case, lambda p: (p.marks[order[0]] == PASS) != (p.marks[order[1]] == PASS))
-        return [f"`{one}` and `{other}` differ on test `{t}` by {v}: which is right?" for t, v in tests_[:NAMED]]
+        asked = [f"`{one}` and `{other}` differ on test `{t}` by {v}: which is right?" for t, v in tests_[:NAMED]]
+        return [*asked, *_differences(case, one, other)[:NAMED]]
     tests_ = _tests(case, lambda p: p.marks[0] != PASS)
     return [f"`{classes[0].changes[0][0].agent}` fails test `{t}` by {v}: is it right?" for t, v in tests_[:NAMED]]
+
+
+def _differences(case: Case, one: str, other: str) -> list[str]:
+    """What the first two classes give in calls that no test makes, the shortest first."""
+    assert case.weighed is not None
+    found = case.hearing.probed.apart(*case.weighed.order[:2]) if case.hearing.probed.calls else []
+    return [
+        f"`{cut(call[4:], 80)}` gives {cut(a, 40)} with `{one}`, {cut(b, 40)} with `{other}`: which is right?"
+        for call, a, b in sorted(found, key=lambda of: (len(of[0]), of))
+    ]
 
 
 def _tests(case: Case, wanted: Callable[[Pattern], bool]) -> list[tuple[str, str]]:

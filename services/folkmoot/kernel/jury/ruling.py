@@ -19,7 +19,11 @@ MAX_REASONS = 30
 """Of a ruling."""
 MAX_SETTLE = 6
 
-_KINDS = (("verdict", DecidedBy.JUDGING), ("blind", DecidedBy.SEALED_TESTS), ("tests", DecidedBy.CROSS_EXAMINATION))
+_KINDS = (
+    ({"verdict"}, DecidedBy.JUDGING),
+    ({"blind"}, DecidedBy.SEALED_TESTS),
+    ({"tests", "probes"}, DecidedBy.CROSS_EXAMINATION),
+)
 """Opinions by what they rest on, the first to be done without first."""
 
 
@@ -104,8 +108,8 @@ def decided_by(case: Case) -> DecidedBy:
     if len(case.weighed.level) > 1:
         return DecidedBy.COST
     voiced: Sequence[Opinion] = case.view.voiced
-    for kind, by in _KINDS:
-        voiced = [o for o in voiced if o.kind != kind]
+    for kinds, by in _KINDS:
+        voiced = [o for o in voiced if o.kind not in kinds]
         if not _stands(case, voiced):
             return by
     return decider(case.fields)

@@ -15,6 +15,7 @@ from folkmoot.kernel.evidence import Source
 from folkmoot.kernel.jury.choice import cheapest_first, classes_of
 from folkmoot.kernel.jury.gates import Entry
 from folkmoot.kernel.jury.matrix import Cell, Trial
+from folkmoot.kernel.jury.probed import Made, Probed, answers, columns, is_probe, probed
 from folkmoot.kernel.result import DecidedBy
 
 PASS, FAIL, WEAK, BLANK = "P", "F", "E", "?"
@@ -80,6 +81,7 @@ class Hearing(msgspec.Struct, frozen=True, kw_only=True):
     """Authors who left one class for another when they saw the evidence: name, from, to."""
     thrown: tuple[tuple[Trial, str], ...] = ()
     """Tests that do not count, and why."""
+    probed: Probed = Probed()
 
 
 class _Row(msgspec.Struct, frozen=True):
@@ -90,24 +92,40 @@ class _Row(msgspec.Struct, frozen=True):
     base: str
 
 
-def hear(entries: Sequence[Entry], acceptable: Sequence[Entry], trials: Sequence[Trial]) -> Hearing:
-    """`entries`: of all proposals, in any order; `acceptable`: those among them that may win."""
+def hear(
+    entries: Sequence[Entry], acceptable: Sequence[Entry], trials: Sequence[Trial], *, probing: bool = False
+) -> Hearing:
+    """`entries`: of all proposals, in any order; `acceptable`: those among them that may win; `probing`: what calls
+    give that no test makes counts."""
     changes = [tuple(cheapest_first(c)) for c in classes_of(cheapest_first(list(acceptable)))]
     cheats = {e.agent for e in entries if DecidedBy.INTEGRITY in e.faults}
     outside = [e.proposal for e in entries if _only_checks_fail(e)]
     rows, thrown = list[_Row](), list[tuple[Trial, str]]()
-    for trial in trials:
+    for trial in (t for t in trials if not is_probe(t)):
         row = _Row(trial, _marks(trial.cells, changes), _MARKS[trial.cells.get(BASE)])
         problem = _problem(row, cheats, outside)
         (thrown.append((trial, problem)) if problem else rows.append(row))
     groups = _authors(changes, entries)
-    classes, of_change = _classes(changes, rows, groups)
+    others = _others(entries, acceptable)
+    said = answers(trials if probing else (), [p for p, _ in (*others, *chain.from_iterable(_made(changes)))])
+    classes, of_change = _classes(changes, rows, groups, columns(said, _made(changes)))
     return Hearing(
         classes=classes,
         voices=_voices(changes, classes, of_change, rows, groups),
         moves=_moves(changes, of_change),
         thrown=tuple(thrown),
+        probed=probed(said, _made([c.entries for c in classes]), others),
     )
+
+
+def _made(groups: Sequence[Sequence[Entry]]) -> list[list[Made]]:
+    return [[(e.proposal, e.agent) for e in of] for of in groups]
+
+
+def _others(entries: Sequence[Entry], acceptable: Sequence[Entry]) -> list[Made]:
+    """Honest changes that may not win: what fails one test may be right about another."""
+    there = {e.proposal for e in acceptable}
+    return [(e.proposal, e.agent) for e in entries if e.proposal not in there and DecidedBy.INTEGRITY not in e.faults]
 
 
 def _only_checks_fail(entry: Entry) -> bool:
@@ -143,19 +161,20 @@ def _problem(row: _Row, cheats: AbstractSet[str], outside: Sequence[str]) -> str
 
 
 def _classes(
-    changes: Sequence[tuple[Entry, ...]], rows: Sequence[_Row], groups: dict[str, str]
+    changes: Sequence[tuple[Entry, ...]], rows: Sequence[_Row], groups: dict[str, str], given: Sequence[Sequence[str]]
 ) -> tuple[tuple[Class, ...], list[int]]:
-    """Classes, cheapest first, and the class of each change. `groups`: as of `_authors`."""
-    by_marks: dict[str, list[int]] = {}
+    """Classes, cheapest first, and the class of each change. `groups`: as of `_authors`; `given`: by each change, in
+    calls that no test makes."""
+    by_marks: dict[tuple[str, tuple[str, ...]], list[int]] = {}
     for number, marks in enumerate(_columns(rows, len(changes))):
-        by_marks.setdefault(marks, []).append(number)
+        by_marks.setdefault((marks, tuple(given[number])), []).append(number)
     classes = tuple(
         Class(
             changes=tuple(changes[n] for n in of),
             marks=marks,
             authors=len({groups[e.agent] for n in of for e in changes[n]}),
         )
-        for marks, of in by_marks.items()
+        for (marks, _), of in by_marks.items()
     )
     number_of = {n: number for number, of in enumerate(by_marks.values()) for n in of}
     return classes, [number_of[n] for n in range(len(changes))]

@@ -11,8 +11,11 @@ import msgspec
 
 from folkmoot.kernel.evidence import Verdict
 from folkmoot.kernel.jury.policy import Weights
+from folkmoot.kernel.jury.probed import Probed
 from folkmoot.kernel.jury.voices import BLANK, FAIL, PASS, Class, Hearing, Pattern, Voice
 
+PROBES = "what the others give"
+"""The voice of calls that no test makes."""
 Pair = tuple[int, int]
 """Two classes, the lower number first."""
 
@@ -22,7 +25,7 @@ class Opinion(msgspec.Struct, frozen=True, kw_only=True):
 
     voice: str
     kind: str
-    """`tests`, `blind` or `verdict`."""
+    """`tests`, `blind`, `verdict` or `probes`."""
     duels: dict[Pair, float]
     """Log-odds for the first of the pair; a pair of which it says nothing is absent."""
     doubts: dict[int, float]
@@ -49,6 +52,7 @@ def opinions(hearing: Hearing, verdicts: Sequence[Verdict], weights: Weights) ->
         *(o for n in range(len(hearing.classes)) if (o := _of_class(n, hearing.voices, pairs, weights)).duels),
         *(_of_mover(*move, weights) for move in hearing.moves),
         *_of_judges(hearing.classes, verdicts, weights),
+        *_of_probes(hearing, pairs, weights),
     )
 
 
@@ -172,6 +176,22 @@ def _of_judges(classes: Sequence[Class], verdicts: Iterable[Verdict], weights: W
         )
         for judge, tally in sorted(said.items())
     ]
+
+
+def _of_probes(hearing: Hearing, pairs: Sequence[Pair], weights: Weights) -> list[Opinion]:
+    """What most of the others give in calls that no test makes: one opinion, however many they are."""
+    found = hearing.probed
+    said = {pair: found.votes(*pair) for pair in pairs} if found.calls else {}
+    duels = {pair: math.copysign(math.log(weights.probed), sign) for pair, sign in said.items() if sign}
+    doubts = {n: _upheld(found, n, weights) for n in range(len(found.classes))}
+    kept = {n: odds for n, odds in doubts.items() if odds}
+    return [Opinion(voice=PROBES, kind="probes", duels=duels, doubts=kept)] if duels or kept else []
+
+
+def _upheld(found: Probed, number: int, weights: Weights) -> float:
+    if found.outvoted(number):
+        return -math.log(weights.outvoted)
+    return math.log(weights.upheld) if found.upheld(number) else 0.0
 
 
 # --- the order of classes ----------------------------------------------------------------------------------------
