@@ -149,8 +149,8 @@ async def test_a_create_whose_answer_was_lost(runner: Bench, api: ApiServer) -> 
     ("refusal", "kind"),
     [
         ("Error creating: pods is forbidden: exceeded quota: workspaces", ResourceExhausted),
-        ('Error creating: pods "x" is forbidden: violates PodSecurity "restricted"', Misconfigured),
-        ('admission webhook "policy" denied the request', Misconfigured),
+        ('Error creating: pods "x" is forbidden: violates PodSecurity "restricted"', FolkmootError),
+        ('admission webhook "policy" denied the request', FolkmootError),
     ],
 )
 async def test_a_job_that_gets_no_pod(runner: Bench, api: ApiServer, refusal: str, kind: type[FolkmootError]) -> None:
@@ -164,12 +164,12 @@ async def test_a_job_that_gets_no_pod(runner: Bench, api: ApiServer, refusal: st
 async def test_an_image_that_is_missing(runner: Bench, api: ApiServer) -> None:
     """A person has to see to it, and waiting does not help."""
     api.status = {"containerStatuses": [{"state": {"waiting": {"reason": "ErrImageNeverPull", "message": "m"}}}]}
-    with pytest.raises(Misconfigured, match="ErrImageNeverPull"):
+    with pytest.raises(FolkmootError, match="ErrImageNeverPull"):
         await runner.workspace()
     assert api.jobs == {}
 
 
-@pytest.mark.parametrize(("code", "kind"), [(429, ResourceExhausted), (403, Misconfigured)])
+@pytest.mark.parametrize(("code", "kind"), [(429, ResourceExhausted), (403, FolkmootError)])
 async def test_a_job_that_is_refused(runner: Bench, api: ApiServer, code: int, kind: type[FolkmootError]) -> None:
     """Too many requests: later. No right to: a person."""
     api.fails.append(("POST", "jobs", code, {"message": "no"}))
@@ -194,7 +194,7 @@ async def test_a_runner_that_comes_back(tmp_path: Path, toolchains: Toolchains, 
             opened = await first.opened(holder="a")
             await first.holding(opened).write("kept", b"1")
         stray = {**api.jobs[next(iter(api.jobs))]}
-        stray["metadata"] = {**stray["metadata"], "name": "stray", "annotations": {}}
+        stray["metadata"] = {**stray["metadata"], "name": "stray", "uid": "another", "annotations": {}}
         api.jobs["stray"] = stray
         async with bench(tmp_path, toolchains, backend=making(settings)) as second:
             again = await second.opened(holder="a")

