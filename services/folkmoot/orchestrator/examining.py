@@ -9,7 +9,7 @@ from folkmoot.kernel.deliberation import BASE, Deliberation, Wanted
 from folkmoot.kernel.errors import Unavailable
 from folkmoot.kernel.evidence import Admission, ArtifactRef, Examination, Exhibit, Outcome, PreparedBase, SuiteKind
 from folkmoot.kernel.facts import Examined
-from folkmoot.kernel.ids import CommitId
+from folkmoot.kernel.ids import CommitId, TaskId
 from folkmoot.kernel.jury import Evidence, collect, reruns
 from folkmoot.orchestrator import merging, observed, twins
 from folkmoot.orchestrator.journal import Journal
@@ -31,6 +31,12 @@ class Examining:
         self._found: dict[Wanted, Examination] = {}
         """Those of this process; a predecessor's are fetched when they are needed."""
         self._twins = Twins()
+        self._by_kind = {
+            SuiteKind.TESTS: self._tests,
+            SuiteKind.CHECK: self._checked,
+            SuiteKind.EXHIBIT: self._exhibited,
+            SuiteKind.LINT: self._linted,
+        }
 
     @property
     def _state(self) -> Deliberation:
@@ -96,51 +102,59 @@ class Examining:
 
     async def _in_fresh_workspace(self, wanted: Wanted, number: int) -> Examination:
         """Another `number`, another workspace: what a broken try left in its own is seen by nobody."""
-        spec, commit = self._state.spec, self._commit(wanted)
-        base = merging.examined(self._base, commit)
-        attempt = self._journal.takes * 1_000 + number
-        examiner = self._parts.examiner
-        match wanted.kind:
-            case SuiteKind.TESTS:
-                assert base.suite is not None
-                return await examiner.tests(
-                    spec.task_id,
-                    base,
-                    base.suite,
-                    subject=wanted.subject,
-                    commit=commit,
-                    run=wanted.run,
-                    name=wanted.name,
-                    attempt=attempt,
-                )
-            case SuiteKind.EXHIBIT:
-                return await examiner.exhibit(
-                    spec.task_id,
-                    base,
-                    self._exhibit(wanted.name),
-                    subject=wanted.subject,
-                    commit=commit,
-                    run=wanted.run,
-                    attempt=attempt,
-                )
-            case SuiteKind.LINT:
-                return await examiner.lint(
-                    spec.task_id,
-                    base,
-                    subject=wanted.subject,
-                    commit=commit,
-                    files=self._admission(wanted.subject).files,
-                    attempt=attempt,
-                )
-        return await examiner.check(
-            spec.task_id,
-            base,
-            subject=wanted.subject,
+        commit = self._commit(wanted)
+        where = _Where(
+            task_id=self._state.task_id,
+            base=merging.examined(self._base, commit),
             commit=commit,
+            attempt=self._journal.takes * 1_000 + number,
+        )
+        return await self._by_kind[wanted.kind](wanted, where)
+
+    async def _tests(self, wanted: Wanted, at: "_Where") -> Examination:
+        assert at.base.suite is not None
+        return await self._parts.examiner.tests(
+            at.task_id,
+            at.base,
+            at.base.suite,
+            subject=wanted.subject,
+            commit=at.commit,
+            run=wanted.run,
+            name=wanted.name,
+            attempt=at.attempt,
+        )
+
+    async def _exhibited(self, wanted: Wanted, at: "_Where") -> Examination:
+        return await self._parts.examiner.exhibit(
+            at.task_id,
+            at.base,
+            self._exhibit(wanted.name),
+            subject=wanted.subject,
+            commit=at.commit,
+            run=wanted.run,
+            attempt=at.attempt,
+        )
+
+    async def _linted(self, wanted: Wanted, at: "_Where") -> Examination:
+        return await self._parts.examiner.lint(
+            at.task_id,
+            at.base,
+            subject=wanted.subject,
+            commit=at.commit,
+            files=self._admission(wanted.subject).files,
+            attempt=at.attempt,
+        )
+
+    async def _checked(self, wanted: Wanted, at: "_Where") -> Examination:
+        return await self._parts.examiner.check(
+            at.task_id,
+            at.base,
+            subject=wanted.subject,
+            commit=at.commit,
             number=deliberation.checks(self._state).index(wanted.name),
             name=wanted.name,
             command=merging.command(wanted.name),
-            attempt=attempt,
+            attempt=at.attempt,
         )
 
     def _exhibit(self, ident: str) -> Exhibit:
@@ -153,6 +167,15 @@ class Examining:
 
     def _admission(self, subject: str) -> Admission:
         return next(a for a in self._state.admissions if a.proposal_id == subject)
+
+
+class _Where(msgspec.Struct, frozen=True, kw_only=True):
+    """What one try of an examination is made on."""
+
+    task_id: TaskId
+    base: PreparedBase
+    commit: CommitId
+    attempt: int
 
 
 def _examined(found: Examination, reference: ArtifactRef) -> Examined:
