@@ -117,7 +117,7 @@ class Run:
             os.setsid()
             for number, pipe in enumerate(ours):
                 os.dup2(pipe[0 if number == 0 else 1], number)
-            _write("/proc/self/oom_score_adj", "1000")
+            _volunteer()
             signal.signal(signal.SIGPIPE, signal.SIG_DFL)
             signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
             for name, value in self._order["rlimits"].items():
@@ -141,7 +141,10 @@ class Run:
         """As a shell would say it: 127 for a program that is not there, 126 for what is none."""
         self._end_all()
         self._frame("R", json.dumps({"errno": error.errno, "text": error.strerror}).encode())
-        self._flush()
+        try:
+            self._flush()
+        except BrokenPipeError:
+            return 126
         return 127 if error.errno == errno.ENOENT else 126
 
     # --- under way
@@ -317,6 +320,16 @@ class Run:
                 if fd == 0 or events & (select.POLLERR | select.POLLHUP):
                     raise BrokenPipeError
                 self._send()
+
+
+def _volunteer() -> None:
+    """Who is killed first when memory ends: the command, not its watcher. For one that nobody may look into, its own
+    files in /proc are root's; what is about to become a command has nothing to hide."""
+    ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 1, 0, 0, 0)
+    try:
+        _write("/proc/self/oom_score_adj", "1000")
+    except OSError:
+        return
 
 
 def _kill(pid: int) -> None:
