@@ -148,6 +148,15 @@ async def test_a_lock_that_a_dead_runner_left_holds_up_no_version(runner: Bench)
     await workspace.close()
 
 
+async def test_who_fetches_the_token_need_not_ask_for_versions(runner: Bench) -> None:
+    """Opened again with the same content it is found, and goes on keeping them."""
+    first = await runner.opened(holder=AGENT, versions=True)
+    again = await runner.opened(holder=AGENT)
+    assert (again.workspace_id, again.token) == (first.workspace_id, first.token)
+    await runner.holding(again).write("adder.py", b"one\n")
+    assert [v.name.number for v in await listed(runner)] == [1]
+
+
 async def test_a_workspace_keeps_none_unless_asked(runner: Bench) -> None:
     """Examinations pay nothing; a task that nobody knows has no versions, and that is no error."""
     workspace = await runner.workspace(holder=AGENT)

@@ -229,4 +229,5 @@ def _open_request(
         commit=base.start or "",
         origin_commit=base.origin or "",
         ttl_s=ttl_s,
+        versions=True,
     )

@@ -100,7 +100,8 @@ class Workspaces:
                 with observed.opening():
                     found = await self._made(wish, expires_at, spare)
                 observed.level(len(self._open))
-            elif found.manifest.wish != wish:
+            # Whether versions are kept is no content: who fetches a token need not know.
+            elif found.wish != msgspec.structs.replace(wish, versions=found.wish.versions):
                 raise AlreadyExists(f"{ident} is open with other content")
             else:
                 await self._renew(found, expires_at)
