@@ -14,6 +14,7 @@ from folkmoot.runner.command import Command
 from folkmoot.runner.kubernetes import wire
 from folkmoot.runner.kubernetes.pod import run
 from folkmoot.runner.kubernetes.wire import Farewell, Frames, Limits, Refused
+from tests.fixtures import need
 
 SOURCE = Path(run.__file__).read_text("utf-8")
 BOUND_S = 30.0
@@ -60,11 +61,13 @@ async def watched(
     limits: Limits = KINDS,
     output_limit: int = 10**6,
     timeout_s: float = 60,
+    user: int | None = None,
 ) -> AsyncIterator[Watched]:
     command = Command(argv=argv, cwd=str(tmp_path), stdin=stdin, output_limit=output_limit, timeout_s=timeout_s)
     theirs, ours = os.pipe()
+    program = sys.executable if user is None else "/usr/bin/python3"
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-I", "-S", "-c", SOURCE, stdin=theirs, stdout=asyncio.subprocess.PIPE
+        *(program, "-I", "-S", "-c", SOURCE), stdin=theirs, stdout=asyncio.subprocess.PIPE, user=user
     )
     os.close(theirs)
     loop = asyncio.get_running_loop()
@@ -149,3 +152,13 @@ async def test_output_beyond_its_cap_is_thrown_away(tmp_path: Path) -> None:
     async with watched(tmp_path, "sh", "-c", "yes | head -c 3000000", output_limit=1000) as w:
         code, last = await w.end()
     assert (code, len(w.out()), last.truncated) == (0, 1000, True)
+
+
+async def test_a_watcher_without_rights() -> None:
+    """As in a pod, where it is nobody: its command, the same user, begins, is the first to go when memory ends, and may
+    not look into it."""
+    need(os.getuid() == 0 and Path("/usr/bin/python3").is_file(), "only root can be somebody else")
+    script = "cat /proc/self/oom_score_adj; ls /proc/$PPID/fd >/dev/null 2>&1 && echo open || echo closed"
+    async with watched(Path("/"), "sh", "-c", script, user=65534) as w:
+        code, _ = await w.end()
+    assert (code, w.out()) == (0, b"1000\nclosed\n")
