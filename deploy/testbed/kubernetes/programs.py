@@ -3,6 +3,7 @@
 Where they lie is named after their sources, the modules they are made of (go.sum) and Go itself.
 """
 
+import functools
 import re
 import shutil
 import tempfile
@@ -55,7 +56,12 @@ def program(
 
 
 def _place(built: Path, name: str, content: list[bytes]) -> Path:
-    return built / f"{name}-{key(go('version', cwd=HERE), *content)}" / name
+    return built / f"{name}-{key(_go_version(), *content)}" / name
+
+
+@functools.cache
+def _go_version() -> str:
+    return go("version", cwd=HERE)
 
 
 def _build(place: Path, folder: Path, package: str, flags: str) -> None:
