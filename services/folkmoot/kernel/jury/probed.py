@@ -7,7 +7,6 @@ themselves; nor has anybody about what he made himself. Tests do not come into i
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from collections.abc import Set as AbstractSet
 
 import msgspec
 
@@ -26,8 +25,9 @@ Made = tuple[str, str]
 
 class Behaviour(msgspec.Struct, frozen=True, kw_only=True):
     authors: frozenset[str]
+    """Of all changes that give the same."""
     said: tuple[str, ...]
-    """By call; UNKNOWN where its changes differ, or it is not known."""
+    """By call; UNKNOWN where it is not known."""
 
 
 class Probed(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,7 +55,7 @@ class Probed(msgspec.Struct, frozen=True, kw_only=True):
 
     def upheld(self, number: int) -> bool:
         """There are enough others, they differ from it, and nowhere they agree against it."""
-        return len(self.heard(number)) >= QUORUM and not self.outvoted(number)
+        return any(self.classes[number].said) and len(self.heard(number)) >= QUORUM and not self.outvoted(number)
 
     def apart(self, one: int, other: int) -> list[tuple[str, str, str]]:
         """Calls that give something else, with what they give."""
@@ -93,28 +93,39 @@ def answers(trials: Iterable[Trial], proposals: Iterable[str]) -> Answers:
     return Answers(calls=calls, said={p: tuple(_said(by_call[c], p) for c in calls) for p in proposals})
 
 
-def columns(found: Answers, changes: Sequence[Sequence[Made]]) -> list[tuple[str, ...]]:
-    """Of each change what tells it from others: of calls that all give something for."""
-    of = [_common([found.said[p] for p, _ in change]) for change in changes] if found.calls else [()] * len(changes)
-    told = [n for n in range(len(found.calls)) if all(said[n] != UNKNOWN for said in of)]
-    return [tuple(said[n] for n in told) for said in of]
-
-
-def probed(found: Answers, classes: Sequence[Sequence[Made]], others: Sequence[Made]) -> Probed:
-    """`others` have a vote only."""
-    if not found.calls:
-        return Probed()
-    voters: dict[tuple[str, ...], set[str]] = {}
-    for proposal, author in (*others, *(made for of in classes for made in of)):
-        voters.setdefault(found.said[proposal], set()).add(author)
-    return Probed(
-        calls=found.calls,
-        classes=tuple(_behaviour({a for _, a in of}, _common([found.said[p] for p, _ in of])) for of in classes),
-        voters=tuple(_behaviour(authors, of) for of, authors in sorted(voters.items()) if any(of)),
+def common(found: Answers, changes: Sequence[Sequence[Made]]) -> Answers:
+    """Of calls that all these changes give something for; but for those that give nothing anywhere. What is known of
+    some only would tell more of a class the fewer it holds."""
+    of = [_common([found.said[p] for p, _ in change]) for change in changes] if found.calls else []
+    known = [said for said in of if any(said)]
+    kept = [n for n in range(len(found.calls)) if known and all(said[n] != UNKNOWN for said in known)]
+    return Answers(
+        calls=tuple(found.calls[n] for n in kept),
+        said={proposal: tuple(said[n] for n in kept) for proposal, said in found.said.items()},
     )
 
 
-def _behaviour(authors: AbstractSet[str], said: Sequence[str]) -> Behaviour:
+def columns(found: Answers, changes: Sequence[Sequence[Made]]) -> list[tuple[str, ...]]:
+    """Of each change what it gives."""
+    return [_common([found.said[p] for p, _ in change]) if found.calls else () for change in changes]
+
+
+def probed(found: Answers, classes: Sequence[Sequence[Made]], others: Sequence[Made]) -> Probed:
+    """`others` have a vote only. Of a class all give the same."""
+    if not found.calls:
+        return Probed()
+    authors: dict[tuple[str, ...], set[str]] = {}
+    for proposal, author in (*others, *(made for of in classes for made in of)):
+        authors.setdefault(found.said[proposal], set()).add(author)
+    said = [_common([found.said[p] for p, _ in of]) for of in classes]
+    return Probed(
+        calls=found.calls,
+        classes=tuple(_behaviour(authors.get(of, ()), of) for of in said),
+        voters=tuple(_behaviour(by, of) for of, by in sorted(authors.items()) if any(of)),
+    )
+
+
+def _behaviour(authors: Iterable[str], said: Sequence[str]) -> Behaviour:
     return Behaviour(authors=frozenset(authors), said=tuple(said))
 
 

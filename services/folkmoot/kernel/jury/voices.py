@@ -15,7 +15,7 @@ from folkmoot.kernel.evidence import Source
 from folkmoot.kernel.jury.choice import cheapest_first, classes_of
 from folkmoot.kernel.jury.gates import Entry
 from folkmoot.kernel.jury.matrix import Cell, Trial
-from folkmoot.kernel.jury.probed import Made, Probed, answers, columns, is_probe, probed
+from folkmoot.kernel.jury.probed import Made, Probed, answers, columns, common, is_probe, probed
 from folkmoot.kernel.result import DecidedBy
 
 PASS, FAIL, WEAK, BLANK = "P", "F", "E", "?"
@@ -107,7 +107,8 @@ def hear(
         (thrown.append((trial, problem)) if problem else rows.append(row))
     groups = _authors(changes, entries)
     others = _others(entries, acceptable)
-    said = answers(trials if probing else (), [p for p, _ in (*others, *chain.from_iterable(_made(changes)))])
+    whole = answers(trials if probing else (), [p for p, _ in (*others, *chain.from_iterable(_made(changes)))])
+    said = common(whole, _made(changes))
     classes, of_change = _classes(changes, rows, groups, columns(said, _made(changes)))
     return Hearing(
         classes=classes,
