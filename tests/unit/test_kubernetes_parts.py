@@ -77,7 +77,7 @@ def test_a_workspace_is_recovered_from_its_job() -> None:
     found = made()
     found["metadata"]["uid"] = "u"
     assert jobs.read(found).manifest == MANIFEST
-    assert found["metadata"]["name"] == job.name(WorkspaceId(MANIFEST.wish.workspace_id))
+    assert found["metadata"]["name"] == job.name(WorkspaceId(MANIFEST.wish.workspace_id), "runner")
     assert jobs.read(found).workspace == MANIFEST.wish.workspace_id
 
 

@@ -80,7 +80,7 @@ class Cluster:
         # One that was to be checked out by its first command may be anything.
         if manifest is None or not there.ready or there.over or manifest.wish.deferred or pod is None or pod.over:
             return None
-        if there.name != job.name(manifest.wish.workspace_id):
+        if there.name != self.jobs.named(manifest.wish.workspace_id):
             return None
         try:
             self._objects(manifest.wish.repository_id)

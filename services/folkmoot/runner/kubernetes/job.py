@@ -39,16 +39,16 @@ WATCHER = ("python3", "-I", "-S", "-c", _WATCHER)
 """Runs a command: `pod/run.py`, as process 1 was given it."""
 
 
-def name(ident: WorkspaceId) -> str:
-    """The same for the same workspace, so that a create that is repeated meets the first."""
-    return f"moot-{hashlib.sha256(ident.encode()).hexdigest()[:24]}"
+def name(ident: WorkspaceId, runner: str) -> str:
+    """The same for the same workspace of the same runner, so that a create that is repeated meets the first."""
+    return f"moot-{hashlib.sha256(f'{runner} {ident}'.encode()).hexdigest()[:24]}"
 
 
 def job(manifest: Manifest, plan: Plan, runner: str, *, now: datetime) -> Object:
     wish = manifest.wish
     labels = {WORKSPACE: _label(wish.workspace_id), TASK: _label(wish.task_id), KIND: "workspace"}
     return of(
-        name(wish.workspace_id),
+        name(wish.workspace_id, runner),
         labels,
         plan,
         runner,

@@ -62,6 +62,9 @@ class Jobs:
         """Of the pods and Jobs of this runner."""
         return f"{job.MANAGED}=folkmoot,{job.RUNNER}={self.runner}"
 
+    def named(self, ident: WorkspaceId) -> str:
+        return job.name(ident, self.runner)
+
     async def listed(self) -> list[Found]:
         answer = await self._api.get(*_JOBS, query={"labelSelector": self.selector})
         return [read(found) for found in answer["items"]]
@@ -112,7 +115,7 @@ class Jobs:
         deadline = job.deadline_s(manifest, began=datetime.fromisoformat(began))
         patch = {"metadata": {"annotations": notes}, "spec": {"activeDeadlineSeconds": deadline}}
         try:
-            await self._api.patch(*_JOBS, job.name(manifest.wish.workspace_id), body=patch)
+            await self._api.patch(*_JOBS, self.named(manifest.wish.workspace_id), body=patch)
         except NotFound as error:
             raise Unavailable("the workspace is gone: its Job was deleted") from error
 
@@ -121,4 +124,4 @@ class Jobs:
         await self._api.delete(*_JOBS, name)
 
     async def remove(self, ident: WorkspaceId) -> None:
-        await self.delete(job.name(ident))
+        await self.delete(self.named(ident))
