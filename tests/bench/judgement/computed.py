@@ -11,6 +11,7 @@ from collections.abc import Iterable
 import msgspec
 
 from folkmoot.kernel.evidence import (
+    PLATFORM,
     Admission,
     ArtifactRef,
     CommandEnd,
@@ -30,6 +31,7 @@ from folkmoot.kernel.ids import AgentId, CommitId, ProposalId
 from folkmoot.kernel.jury import Candidate, Evidence, Policy, Standing, standing
 from folkmoot.kernel.jury.policy import Profile
 from folkmoot.kernel.task import Rigor
+from tests.bench.judgement import probed
 from tests.bench.judgement.case import RIGHT, Judge
 from tests.bench.judgement.cheats import TAMPERS
 from tests.bench.judgement.making import Drawn
@@ -61,6 +63,8 @@ class _Playing:
         self.findings: list[Finding] = []
         self.verdicts: list[Verdict] = []
         self.stages = ["propose"]
+        self.answers: dict[str, str] = {}
+        self.probe: Exhibit | None = None
 
     def play(self) -> Run:
         profile = self.policy.profile[self.rigor]
@@ -87,6 +91,8 @@ class _Playing:
     def _open(self, profile: Profile) -> None:
         for candidate in self.drawn.case.candidates:
             self._exhibit(f"own-{candidate.name}-r1", candidate.name, Source.CANDIDATE, self._claims(candidate.name))
+        if profile.probe and len({self._admission(n).tree for n in self.names}) > 1:
+            self._probe()
         for i in range(min(profile.sealed, len(self.drawn.case.sealed))):
             self._exhibit(f"sealed-tester-{i + 1}-r1", f"tester-{i + 1}", Source.SEALED, self._claims(f"sealed {i}"))
 
@@ -143,6 +149,27 @@ class _Playing:
         )
         self.exhibits[name] = (exhibit, claims)
 
+    def _probe(self) -> None:
+        """Calls that no test makes: what each gives is a test's name."""
+        self.answers = probed.answers(self.drawn)
+        if self.answers:
+            pack = TestPack(files=_NOWHERE, paths=(), suite=_SUITE)
+            self.probe = Exhibit(exhibit_id="probe-1", author=PLATFORM, source=Source.PROBE, pack=pack)
+
+    def _given(self, subject: str, name: str, probe: Exhibit) -> Examination:
+        """Nothing on base, and nothing of who ends the process."""
+        asked = zip(probed.calls(self.drawn).calls, self.answers[name] if name else (), strict=False)
+        said = [f"test_gives[{i:03d} {c} -> {a}]" for i, (c, a) in enumerate(asked) if a != probed.UNKNOWN]
+        dead = not name or self._dies(name)
+        return Examination(
+            subject=subject,
+            kind=SuiteKind.EXHIBIT,
+            name=probe.exhibit_id,
+            end=_BAD if dead else _GOOD,
+            tests={} if dead else dict.fromkeys(said, Outcome.PASSED),
+            report_problem="there is no report" if dead else "",
+        )
+
     def _finding(self, exhibit_id: str, of: str, path: str) -> Finding:
         return Finding(
             proposal_id=proposal(of),
@@ -169,7 +196,7 @@ class _Playing:
                 )
                 for name in self.names
             ),
-            exhibits=tuple(exhibit for exhibit, _ in self.exhibits.values()),
+            exhibits=(*(exhibit for exhibit, _ in self.exhibits.values()), *([self.probe] if self.probe else [])),
             findings=tuple(self.findings),
             verdicts=tuple(self.verdicts),
         )
@@ -210,6 +237,8 @@ class _Playing:
         yield from self._checks(subject, name)
         for exhibit, claims in self.exhibits.values():
             yield self._examined(subject, name, exhibit, claims)
+        if self.probe:
+            yield self._given(subject, name, self.probe)
 
     def _outcomes(self, name: str) -> tuple[dict[str, str], str]:
         base = self.drawn.program.solution("base")
