@@ -16,8 +16,8 @@ _V2 = ("cpu", "cpuset", "memory", "pids")
 
 
 def make(name: str) -> None:
-    """In every tree."""
-    for tree in _trees():
+    """In every tree that has controllers."""
+    for tree in (tree for tree in _trees() if tree.name != "unified"):
         (tree / name).mkdir(exist_ok=True)
         if (tree / "cpuset.cpus").exists() and not (tree / "cgroup.controllers").exists():
             # A new group of version 1 has no processors until it is told which.
@@ -62,4 +62,5 @@ def _trees() -> Iterator[Path]:
     if (ROOT / "cgroup.controllers").exists():
         yield ROOT
         return
-    yield from (p for p in sorted(ROOT.iterdir()) if p.is_dir() and not p.is_symlink() and p.name != "unified")
+    # "unified" among them: version 2 beside version 1, without controllers; runc makes groups there too.
+    yield from (p for p in sorted(ROOT.iterdir()) if p.is_dir() and not p.is_symlink())
