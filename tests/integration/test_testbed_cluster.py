@@ -134,7 +134,7 @@ def _read(path: Path) -> str:
 
 
 def test_a_bed_starts_beside_another_heals_and_leaves_nothing() -> None:
-    """A second bed has addresses of its own; a killed API server is back with the next `up`; `down` takes all away."""
+    """A second bed has addresses of its own; a killed scheduler is back with the next `up`; `down` takes all away."""
     obtainable()
     bed = Bed(f"test-{uuid.uuid4().hex[:6]}")
     name = bed.places.name
@@ -146,8 +146,8 @@ def test_a_bed_starts_beside_another_heals_and_leaves_nothing() -> None:
         assert status.policies
         there = _of_this_machine(bed)
         assert all(there[what] for what in ("interfaces", "groups", "processes", "files")), there
-        bed.kill("kube-apiserver")
-        assert "kube-apiserver" not in bed.status().running
+        bed.kill("kube-scheduler")
+        assert "kube-scheduler" not in bed.status().running
         assert command("up", name=name).returncode == 0
         assert bed.status().running == status.running
     finally:
