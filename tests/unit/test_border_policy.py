@@ -24,7 +24,8 @@ def entry(path: bytes, mode: str = "100644", operation: str = "A", old: str = "0
     [
         b".git/config", b"a/.GIT/x", b".Git", b"git~1/x", b"GIT~1", b"GI7EBA~1", b"gitmod~1", b".git./x", b".git /x",
         b".git...", b".git::$INDEX_ALLOCATION/x", b".git:x", "\u200c.git/x".encode(), ".g\u200dit".encode(),
-        ".gi\ufefft/x".encode(), "\u200b.git".encode(), ".git\ufe0f".encode(), ".ｇｉｔ/x".encode(), b"a\\.git\\x", b".giT ", b"a//b", b"../a",
+        ".gi\ufefft/x".encode(), "\u200b.git".encode(), ".git\ufe0f".encode(), ".ｇｉｔ/x".encode(), b"a\\.git\\x",
+        b".giT ", b"a//b", b"../a",
         b"./a", b"a/..", b"/a", b".gitmodules", b"a/.GITMODULES", b".gitmodules .", b"a\nb", b"a\x00b", b"\x7f",
         "a\u0085b".encode(), b"a" * 4_097,
     ],
