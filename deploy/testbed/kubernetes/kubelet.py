@@ -18,8 +18,9 @@ def start(places: Places, network: Network, control: Control, running: Processes
     """Unless they run; returns once the node is ready. Raises Failed."""
     cgroups.make(places.cgroup)
     _kubelet(places, network, control)
+    running.until("the node to be ready", control.node_ready, needs=["containerd", "kubelet"])
+    # It ends when it learns the node's address only later.
     _proxy(places, network, control)
-    running.until("the node to be ready", control.node_ready, needs=["containerd", "kubelet", "kube-proxy"])
 
 
 def _kubelet(places: Places, network: Network, control: Control) -> None:
