@@ -19,7 +19,7 @@ def start(places: Places, network: Network, control: Control, running: Processes
     cgroups.make(places.cgroup)
     _kubelet(places, network, control)
     running.until("the node to be ready", control.node_ready, needs=["containerd", "kubelet"])
-    # Of a fresh node it ends some seconds later, why is not known; pods need it for services alone. `up` starts it again.
+    # Of a fresh node it ends some seconds later, why is not known: services alone need it, and `up` starts it again.
     _proxy(places, network, control)
 
 
