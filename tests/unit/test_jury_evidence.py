@@ -190,12 +190,18 @@ EACH_ERRS = {"f(1)": "ABAA", "f(2)": "AABA", "f(3)": "AAAB"}
 """Each of the last three errs in another way."""
 APART = {"dev-2": ["FPPFF"], "dev-3": ["FPFPF"]}
 """Tests tell all of them apart, and most none from the first."""
+assert POLICY.weights is not None
+VOTING = msgspec.structs.replace(
+    POLICY, weights=msgspec.structs.replace(POLICY.weights, probed=6.0, outvoted=15.0, upheld=2.0)
+)
+"""By the shipped policy they only ask."""
 
 
 def test_what_most_of_the_others_give_decides() -> None:
-    """Where two differ, two others who err elsewhere give what the first gives: no test had to say so."""
+    """Where they have a vote, and two differ, two others who err elsewhere give what the first gives: no test had to
+    say so."""
     plain = heard(FOUR, {"dev-2": ["FPPFF", "FFPFF"], "dev-3": ["FPFPF"]}, lines={"dev-1": 50})
-    ruling = judge(probed(plain, EACH_ERRS))
+    ruling = judge(probed(plain, EACH_ERRS), VOTING)
     assert ruling.chosen == proposal("dev-1")
     assert (ruling.confidence or 0) > (judge(plain).confidence or 0)
     assert any("nowhere agree against it" in words for words in ruling.reasons), ruling.reasons
@@ -204,8 +210,9 @@ def test_what_most_of_the_others_give_decides() -> None:
 def test_where_everybody_is_outvoted_somewhere_none_is_chosen() -> None:
     """Each errs in another way, and none is right: the answer says which calls would settle it."""
     three = heard(THREE, {"dev-1": ["FPFF"], "dev-2": ["FFPF"], "dev-3": ["FFFP"]})
-    ruling = judge(probed(three, {"f(1)": "BAA", "f(2)": "ABA", "f(3)": "AAB"}))
-    assert ruling.chosen is None
+    given = probed(three, {"f(1)": "BAA", "f(2)": "ABA", "f(3)": "AAB"})
+    assert judge(given, VOTING).chosen is None
+    ruling = judge(given)
     assert any("`f(" in words and "which is right" in words for words in ruling.settle), ruling.settle
 
 

@@ -75,7 +75,7 @@ def case_of(evidence: Evidence, policy: Policy) -> Case:
 
 def _heard(case: Case, weights: Weights) -> Case:
     trials = matrix_of(case.evidence)
-    hearing = hear(case.entries, case.fields[-1][1], trials, probing=weights.probing)
+    hearing = hear(case.entries, case.fields[-1][1], trials, probing=case.policy.probing)
     voiced = opinions(hearing, case.evidence.verdicts, weights)
     return msgspec.structs.replace(
         case, trials=trials, hearing=hearing, view=view_of(hearing, voiced), weighed=weigh(voiced, hearing)

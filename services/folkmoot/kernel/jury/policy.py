@@ -84,11 +84,6 @@ class Weights(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     upheld: Ratio = 1.0
     """Nowhere, though there are enough others."""
 
-    @property
-    def probing(self) -> bool:
-        """Calls that no test makes count."""
-        return (self.probed, self.outvoted, self.upheld) != (1.0, 1.0, 1.0)
-
 
 class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Probabilities are of being right; ratios multiply odds. The files say where each number is from."""
@@ -125,6 +120,11 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     def __post_init__(self) -> None:
         if unnamed := [str(r) for r in Rigor if r not in self.profile]:
             raise ValueError(f"no profile for {', '.join(unnamed)}")
+
+    @property
+    def probing(self) -> bool:
+        """Calls that no test makes tell behaviours apart."""
+        return any(p.probe for p in self.profile.values())
 
 
 def policy_from(data: bytes) -> Policy:
