@@ -85,6 +85,7 @@ async def test_a_command_out_of_memory_and_a_pod_that_is_deleted(
             await workspace.run(["true"])
 
 
+@pytest.mark.disturbs
 async def test_the_api_server_is_killed_in_the_middle_of_a_command(
     cluster: Cluster, tmp_path: Path, toolchains: Toolchains
 ) -> None:
@@ -118,6 +119,7 @@ async def test_a_runner_that_is_gone_finds_its_workspaces(
         await second.holding(again).close()
 
 
+@pytest.mark.disturbs
 async def test_a_full_quota_and_an_image_that_is_missing(
     cluster: Cluster, tmp_path: Path, toolchains: Toolchains
 ) -> None:
@@ -141,6 +143,7 @@ async def test_a_full_quota_and_an_image_that_is_missing(
         cluster.kubectl("-n", NAMESPACE, "delete", "resourcequota", "test-none")
 
 
+@pytest.mark.disturbs
 async def test_policies_that_mean_nothing(cluster: Cluster, tmp_path: Path, toolchains: Toolchains) -> None:
     """A runner refuses to serve in a cluster that lets workspaces through, and says where they got."""
     assert (await asyncio.to_thread(command, "ignore-policies")).returncode == 0

@@ -97,6 +97,21 @@ async def test_the_same_workspace_opened_and_closed_at_once(runner: Bench) -> No
     assert [p.name for p in runner.places.iterdir()] == [mine.workspace_id]
 
 
+@pytest.mark.parametrize("steps", [1, 2, 4, 8])
+async def test_a_close_that_is_called_off_is_made_up_for(runner: Bench, steps: int) -> None:
+    """Whoever closes dies on the way: the next one finds it, and removes it."""
+    registry, mine = runner.registry, wish(runner, "a")
+    await registry.open(mine, 60.0)
+    async with asyncio.TaskGroup() as group:
+        closing = group.create_task(registry.close(mine.workspace_id))
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        closing.cancel()
+    await registry.close(mine.workspace_id)
+    assert not registry.listed()
+    assert not (runner.places / mine.workspace_id).exists()
+
+
 async def test_opens_that_fail_leave_nothing(runner: Bench) -> None:
     """No folder stays behind, and its place is free."""
     for n in range(3):

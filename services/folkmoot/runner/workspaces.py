@@ -110,12 +110,14 @@ class Workspaces:
     async def close(self, ident: WorkspaceId) -> None:
         """Ends everything in it and removes it; closing what is not open is fine."""
         async with self._lock(ident):
-            workspace = self._open.pop(ident, None)
+            workspace = self._open.get(ident)
             if workspace is not None:
                 if self._keep is not None:
                     await self._keep(workspace)
                 await workspace.end()
                 await self._backend.remove(workspace)
+                # Last: whoever is called off on the way has not closed it, and the next one does.
+                del self._open[ident]
                 observed.level(len(self._open))
         await self._tell_freed()
 

@@ -34,7 +34,6 @@ _HOST = {
     "write through a link": 'ln -s "$CANARY/secret" link; echo evil >link',
     "write through a linked parent, three levels up": 'ln -s "$CANARY" up; mkdir -p a/b; cd a/b; echo x >../../up/open/y',
     "climb out by dots": 'd=$(pwd | sed "s,[^/]*,..,g"); echo evil >"$d/$CANARY/secret"',
-    "read by the first process's folder": 'cd /proc/1/cwd && cat "../../../../../..$CANARY/secret"',
     "read by a process of the host": 'cat "/proc/$HOSTPID/root$CANARY/secret"',
     "read a host process's environment": 'cat "/proc/$HOSTPID/environ"',
     "read a host process's memory": 'head -c1 "/proc/$HOSTPID/mem"',
@@ -48,6 +47,7 @@ _HOST = {
     ),
 }
 _PRIVATE = {
+    "read by the first process's folder": 'cd /proc/1/cwd && cat "../../../../../..$CANARY/secret"',
     "read by the first process's root": 'cat "/proc/1/root$CANARY/secret"',
     "ssh keys": "cat /root/.ssh/* /home/*/.ssh/* ~/.ssh/*",
     "cloud credentials": "cat ~/.aws/credentials ~/.config/gcloud/* ~/.kube/config /root/.kube/config ~/.netrc",

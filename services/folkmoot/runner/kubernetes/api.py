@@ -37,6 +37,8 @@ _WATCH_S = 300.0
 """Longer than a server lets a watch be: one that is silent for so long is dead."""
 _MERGE = {"Content-Type": "application/merge-patch+json"}
 _FRAME_BYTES = 16 * 1024**2
+_PARTING_S = 0.25
+"""For TLS connections to end: aiohttp's own documentation asks for it, since its session does not wait."""
 
 
 class Api:
@@ -52,6 +54,7 @@ class Api:
 
     async def close(self) -> None:
         await self._client.close()
+        await asyncio.sleep(_PARTING_S)
 
     # --- objects
 

@@ -30,8 +30,11 @@ class Lookout:
         while True:
             try:
                 await self._follow(await self._listed())
-            except Misconfigured:
-                raise
+            except Misconfigured as error:
+                # A server that has just started refuses what roles allow until it has read them.
+                if not self._seen.is_set():
+                    raise
+                log.warning("pods cannot be listed: %s", error, extra={"action": "watch"})
             except FolkmootError as error:
                 # A version that is too old for the server is ordinary, as is a server that starts again.
                 log.info("pods are listed anew: %s", error, extra={"action": "watch"})

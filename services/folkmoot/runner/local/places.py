@@ -261,6 +261,14 @@ async def remove(place: Path) -> None:
     trash = place
     if not place.name.startswith(_TRASH):
         trash = place.rename(place.with_name(f"{_TRASH}{secrets.token_hex(8)}"))
+    removal = asyncio.get_running_loop().create_task(_away(trash), name="removal")
+    try:
+        await asyncio.shield(removal)
+    finally:
+        await asyncio.wait([removal])  # also when we are called off: nobody else would wait for the process
+
+
+async def _away(trash: Path) -> None:
     if await _run("rm", "-rf", "--", str(trash)) == 0:
         return
     await _run("chmod", "-R", "u+rwX", "--", str(trash))
