@@ -12,8 +12,8 @@ from folkmoot.kernel.errors import ResourceExhausted, Unavailable
 from folkmoot.kernel.events import Fact
 from folkmoot.kernel.facts import WorkspaceRefused, WorkspaceRequested
 from folkmoot.kernel.ids import AgentId, TaskId
-from folkmoot.runner.__main__ import Opener
 from folkmoot.runner.local.toolchain import Toolchains
+from folkmoot.runner.opener import Opener
 from folkmoot.runtime.clock import SystemClock
 from folkmoot.runtime.log.memory import MemoryBus
 from folkmoot.runtime.workspace.port import WorkspaceLost

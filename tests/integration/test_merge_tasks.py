@@ -29,8 +29,8 @@ from folkmoot.orchestrator.journal import Journal, request
 from folkmoot.orchestrator.owner import Owner
 from folkmoot.orchestrator.parts import Parts
 from folkmoot.orchestrator.runner import Runner
-from folkmoot.runner.__main__ import Opener
 from folkmoot.runner.local.toolchain import Toolchains
+from folkmoot.runner.opener import Opener
 from folkmoot.runtime.clock import SystemClock
 from folkmoot.runtime.log.consume import consume
 from folkmoot.runtime.log.memory import MemoryBus
