@@ -255,7 +255,7 @@ async def test_findings_of_linters(court: Court) -> None:
     base, old = court.bench.base, "import os\n\n\ndef f():\n    return os.name\n"
     court.bench.repo.git("checkout", "-q", "-f", "--detach", base.commit)
     files: Mapping[str, File] = {
-        "calc.py": f"import re  # noqa\n{BASE['calc.py']}",
+        "calc.py": f"import re  # noqa: F401\n{BASE['calc.py']}",
         "new name.py": f"# ruff: noqa\n{old}\n\nprint(g)\n",
         "pyproject.toml": f'{BASE["pyproject.toml"]}\n[tool.ruff.lint]\nignore = ["ALL"]\n',
         "a.go": "package a\nfunc  x( ){}\n",

@@ -3,18 +3,14 @@
 The runner admits nothing and the pool runs nobody: what is asked here is what is written down, and how often.
 """
 
-import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import aclosing, asynccontextmanager
-
+import msgspec
 import pytest
 
-from folkmoot.agents.assignment import Assignment, WorkspaceGrant
+from folkmoot.agents.assignment import Assignment
 from folkmoot.agents.errors import AttemptLost as HostDied
 from folkmoot.agents.roles import SHIPPED
-from folkmoot.kernel import ids, subjects
+from folkmoot.kernel import subjects
 from folkmoot.kernel.events import START, Fact
-from folkmoot.kernel.evidence import Admission, ArtifactRef, PreparedBase, Refusal
 from folkmoot.kernel.facts import (
     AgentFailed,
     AgentFinished,
@@ -25,11 +21,9 @@ from folkmoot.kernel.facts import (
     Convened,
     DeliberationEnded,
     ProposalRefused,
-    WorkspaceReady,
-    WorkspaceRequested,
 )
 from folkmoot.kernel.fleet import AgentProfile
-from folkmoot.kernel.ids import AgentId, CommitId, RepositoryId, TaskId, WorkspaceId
+from folkmoot.kernel.ids import AgentId, TaskId
 from folkmoot.kernel.jury import POLICY
 from folkmoot.kernel.registry import fold
 from folkmoot.kernel.result import State
@@ -41,64 +35,18 @@ from folkmoot.orchestrator.fleet import Fleet
 from folkmoot.orchestrator.journal import Journal, request
 from folkmoot.orchestrator.owner import Owner
 from folkmoot.orchestrator.parts import Parts
-from folkmoot.orchestrator.runner import Runner
 from folkmoot.runtime.clock import VirtualClock
 from folkmoot.runtime.log.memory import MemoryBus
 from folkmoot.runtime.settings import OrchestratorSettings
+from tests.fixtures.made_up import BASE as WITH_TESTS
+from tests.fixtures.made_up import MadeUpRunner, opening
 from tests.fixtures.orchestrator import MODEL, NoModel
 
 AGENT = AgentId("dev-1")
 TASK = TaskId("t-1")
 SPEC = TaskSpec(task_id=TASK, title="Add it", text="Please add it.", repository="/repo", agents=1)
 SUBJECT = subjects.deliberation(TASK)
-BASE = PreparedBase(
-    repository_id=RepositoryId("r-1"),
-    commit=CommitId("a" * 40),
-    suite=None,
-    protected=(),
-    max_files=10,
-    max_diff_lines=100,
-)
-
-
-class NoRunner(Runner):
-    """Opens what is asked for, turns every candidate back, counts how often it cleaned up; has no channel."""
-
-    def __init__(self) -> None:
-        self.cleaned = 0
-
-    async def prepare(self, repository: str, base_ref: str, merge: Sequence[CommitId] = ()) -> PreparedBase:
-        return BASE
-
-    async def admit(
-        self,
-        *,
-        task_id: TaskId,
-        agent_id: AgentId,
-        base: PreparedBase,
-        bundle: ArtifactRef | None,
-        message: str,
-        round_: int = 1,
-    ) -> Admission | Refusal:
-        return Refusal(proposal_id=ids.proposal_id(agent_id, 1), agent_id=agent_id, reason="touches .git")
-
-    async def claim(
-        self,
-        *,
-        task_id: TaskId,
-        holder: str,
-        attempt: int,
-        base: PreparedBase,
-        ttl_s: float,
-        commit: CommitId | None = None,
-    ) -> WorkspaceGrant:
-        return WorkspaceGrant(workspace_id=WorkspaceId(f"ws-{attempt}"), endpoint="", token="t")
-
-    async def leave(self, workspace_id: WorkspaceId) -> None:
-        """Nothing is open."""
-
-    async def close_all(self, task_id: TaskId) -> None:
-        self.cleaned += 1
+BASE = msgspec.structs.replace(WITH_TESTS, suite=None)
 
 
 class Pool:
@@ -133,7 +81,7 @@ class Bench:
 
     def __init__(self) -> None:
         self.bus = MemoryBus(VirtualClock())
-        self.runner = NoRunner()
+        self.runner = MadeUpRunner(self.bus, BASE, refuses="touches .git")
         self.earlier: Earlier = Nothing()
 
     async def owner(self, pool: Pool, name: str = "o-1") -> Owner:
@@ -168,27 +116,6 @@ class Bench:
     async def facts(self, kind: type[Fact]) -> list[Fact]:
         return [e.event.data for e in await self.bus.log.read(SUBJECT) if isinstance(e.event.data, kind)]
 
-    @asynccontextmanager
-    async def opening(self) -> AsyncIterator[None]:
-        """The runner's side of the log: every request for a workspace is answered."""
-        async with asyncio.TaskGroup() as group:
-            opener = group.create_task(self._open(), name="opener")
-            try:
-                yield
-            finally:
-                opener.cancel()
-
-    async def _open(self) -> None:
-        subject = subjects.agent_response(TASK, AGENT)
-        async with aclosing(self.bus.queues.deliveries("runner-requests")) as deliveries:
-            async for delivery in deliveries:
-                wanted = delivery.stored.event.data
-                assert isinstance(wanted, WorkspaceRequested)
-                last = await self.bus.log.last(subject)
-                ready = WorkspaceReady(attempt=wanted.attempt, workspace_id=WorkspaceId("ws-1"), endpoint="")
-                await self.bus.log.append(subject, ready, after=last.head if last else START)
-                await delivery.ack()
-
 
 @pytest.fixture
 def bench() -> Bench:
@@ -198,7 +125,7 @@ def bench() -> Bench:
 async def test_a_result_counts_though_its_host_died_afterwards(bench: Bench) -> None:
     """It was published: the attempt is not lost, and nobody runs again."""
     pool = Pool(bench.bus, dies=True)
-    async with bench.opening():
+    async with opening(bench.bus):
         await (await bench.owner(pool)).carry()
     assert pool.runs == [1]
     assert await bench.facts(AttemptLost) == []
@@ -235,7 +162,7 @@ async def test_dead_owners_do_not_use_up_an_agents_attempts(bench: Bench) -> Non
     for attempt in range(1, limit + 1):
         await bench.dead_owner(attempt=attempt)
     pool = Pool(bench.bus)
-    async with bench.opening():
+    async with opening(bench.bus):
         await (await bench.owner(pool)).carry()
     assert pool.runs == [limit + 1]
     assert await bench.facts(AgentFailed) == []
@@ -244,7 +171,7 @@ async def test_dead_owners_do_not_use_up_an_agents_attempts(bench: Bench) -> Non
 async def test_hosts_that_die_use_them_up(bench: Bench) -> None:
     """The agent fails with the reason of the last, and the task with it."""
     pool = Pool(bench.bus, publishes=False)
-    async with bench.opening():
+    async with opening(bench.bus):
         await (await bench.owner(pool)).carry()
     assert pool.runs == [1, 2, 3]
     (failed,) = await bench.facts(AgentFailed)
@@ -253,7 +180,7 @@ async def test_hosts_that_die_use_them_up(bench: Bench) -> None:
 
 async def test_what_an_owner_left_open_at_the_end_is_closed_by_the_next(bench: Bench) -> None:
     """It died between the last event and cleaning up; nothing is written any more."""
-    async with bench.opening():
+    async with opening(bench.bus):
         await (await bench.owner(Pool(bench.bus))).carry()
     before = await bench.bus.log.read(SUBJECT)
     await (await bench.owner(Pool(bench.bus), "o-2")).carry()
@@ -271,7 +198,7 @@ async def test_what_a_dead_owners_attempts_held_is_closed_before_others_begin(be
             return await super().run(assignment)
 
     await bench.dead_owner(attempt=1)
-    async with bench.opening():
+    async with opening(bench.bus):
         await (await bench.owner(Watched(bench.bus))).carry()
     assert cleaned == [1]
 
@@ -282,7 +209,7 @@ async def test_a_wish_to_cancel_outlives_the_owner_who_heard_it(bench: Bench) ->
     head = (await bench.bus.log.read(SUBJECT))[-1].head
     await bench.bus.log.append(SUBJECT, CancelRequested(actor="me", reason="enough"), after=head)
     pool = Pool(bench.bus)
-    async with bench.opening():
+    async with opening(bench.bus):
         await (await bench.owner(pool)).carry()
     (end,) = await bench.facts(DeliberationEnded)
     assert isinstance(end, DeliberationEnded)
@@ -314,7 +241,7 @@ async def test_agents_get_what_their_seats_say(bench: Bench) -> None:
     )
     await bench.bus.log.append(subjects.COUNCILS, AgentRegistered(actor="ann", agent=profile), after=START)
     pool = Pool(bench.bus)
-    async with bench.opening():
+    async with opening(bench.bus):
         await (await bench.owner(pool)).carry()
     (given,) = pool.assigned
     assert (given.instructions, given.tools, given.temperature) == ("Be brief.", ("run", "submit"), 0.1)
@@ -327,7 +254,7 @@ async def test_agents_are_told_of_earlier_work(bench: Bench) -> None:
     """Asked once, kept, named in the log; every attempt has the same words."""
     bench.earlier = remembers = Remembers()
     pool = Pool(bench.bus, publishes=False)
-    async with bench.opening():
+    async with opening(bench.bus):
         await (await bench.owner(pool)).carry()
     (convened,) = await bench.facts(Convened)
     assert isinstance(convened, Convened)
@@ -349,7 +276,7 @@ async def test_the_next_owner_tells_what_the_first_was_told(bench: Bench, *, los
     if lost:
         bench.bus.store.bodies.clear()
     pool = Pool(bench.bus)
-    async with bench.opening():
+    async with opening(bench.bus):
         await (await bench.owner(pool)).carry()
     assert [a.context for a in pool.assigned] == ["" if lost else "as it was then"]
     assert remembers.asked == 0

@@ -34,9 +34,9 @@ from folkmoot.runtime.clock import VirtualClock
 from folkmoot.runtime.log.memory import MemoryBus
 from folkmoot.runtime.settings import OrchestratorSettings
 from folkmoot.runtime.workspace.port import Completed, WorkspaceLost
+from tests.fixtures.made_up import MadeUpRunner, opening
 from tests.fixtures.orchestrator import MODEL
 from tests.fixtures.stages import Bench as Stages
-from tests.fixtures.stages import MadeUpRunner
 
 TRUE = {"text": "It doubles.", "path": "shop.py", "start_line": 1, "quote": "x * 2"}
 FALSE = {"text": "It triples.", "path": "shop.py", "quote": "x * 3"}
@@ -150,7 +150,7 @@ class Bench(Stages):
     async def analysed(self) -> Deliberation:
         subject = subjects.deliberation(self.spec.task_id)
         await request(self.bus.log, self.spec)
-        async with self._opening():
+        async with opening(self.bus):
             await Owner(self._made(), await Journal.take(self.bus.log, subject, "o-1")).carry()
         return deliberation.fold(await self.bus.log.read(subject))
 
