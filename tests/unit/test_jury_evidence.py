@@ -1,5 +1,8 @@
 """The jury where tests are evidence: matrix, gates, duels, confidence, and what comes next."""
 
+import math
+import re
+from collections.abc import Sequence
 from importlib.resources import files
 
 import msgspec
@@ -133,6 +136,51 @@ def test_two_camps_that_contradict_each_other_are_asked_about() -> None:
     ruling = judge(heard(("dev-1", "dev-2"), {"dev-1": ["FPF"], "dev-2": ["FFP"]}))
     assert ruling.chosen is None
     assert "`dev-1` and `dev-2` differ on test `dev-1::t0` by dev-1: which is right?" in ruling.settle
+
+
+def test_camps_are_the_reason_and_not_a_confidence_that_would_do() -> None:
+    """Each is sure enough for the rigor: that its rival is as good is what stands against it."""
+    given = heard(("dev-1", "dev-2"), {"dev-1": ["FPF"], "dev-2": ["FFP"]})
+    assert POLICY.weights is not None
+    weights = msgspec.structs.replace(POLICY.weights, contested=1.0)
+    sure = judge(given, msgspec.structs.replace(POLICY, weights=weights))
+    assert sure.chosen is None
+    assert sure.reasons[0].startswith("dev-1 and dev-2 behave differently, no evidence puts one of them first")
+    assert not any(" asks for " in reason for reason in sure.reasons)
+    assert any(" asks for " in reason for reason in judge(given).reasons)
+
+
+def test_an_abstention_contradicts_itself_nowhere() -> None:
+    """A confidence that rounds to the threshold is told as below it; who differs on a test is not said to be told apart
+    by none; the step that would settle it is never counted away."""
+    calls = {f"f({n})": "AB" for n in range(6)}
+    tests = {"dev-1": [*["FPF"] * 3], "dev-2": [*["FFP"] * 3]}
+    given = probed(heard(("dev-1", "dev-2"), tests), calls)
+    ruling = judge(given)
+    assert ruling.settle[-1] == "an acceptance check that fails at base and passes on a right change would settle it"
+    assert not any("+0.00" in reason or "-0.00" in reason for reason in ruling.reasons)
+    assert any("only its own author passes" in reason for reason in ruling.reasons)
+    confidence = 1 / (1 + math.exp(-_sum(ruling.reasons)))
+    profile = POLICY.profile | {
+        Rigor.L2: msgspec.structs.replace(POLICY.profile[Rigor.L2], threshold=confidence + 1e-3)
+    }
+    just = judge(given, msgspec.structs.replace(POLICY, profile=profile))
+    assert any("just below the" in reason for reason in just.reasons), just.reasons
+
+
+def _sum(reasons: Sequence[str]) -> float:
+    """Of the log-odds that the confidence is told with."""
+    (told,) = [reason for reason in reasons if reason.startswith("confidence ")]
+    return sum(float(odds) for odds in re.findall(r"[+-]\d+\.\d\d", told))
+
+
+@pytest.mark.parametrize("wording", [1, 2])
+def test_a_decision_is_told_in_the_words_of_its_time(wording: int) -> None:
+    """So that one of before is reproduced bit for bit; words decide nothing."""
+    given = heard(("dev-1", "dev-2"), {"dev-1": ["FPF"], "dev-2": ["FFP"]})
+    ruling, now = judge(given, wording=wording), judge(given)
+    assert (ruling.wording, ruling.chosen, ruling.ranking) == (wording, now.chosen, now.ranking)
+    assert ruling.reasons[0].startswith("the best candidate has a confidence of") == (wording == 1)
 
 
 def test_a_majority_with_the_same_mistake_is_one_opinion() -> None:

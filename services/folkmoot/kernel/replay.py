@@ -61,7 +61,7 @@ def again(found: Ranked, examinations: Iterable[Examination], policy: Policy) ->
     if found.state.spec.kind is TaskKind.ANALYSIS:
         ruling = documents(found.state, policy.version)
     else:
-        ruling = judge(collect(found.state, examinations), policy)
+        ruling = judge(collect(found.state, examinations), policy, wording=found.ruling.wording)
     ruling = _without_later_scores(ruling, found.ruling)
     said = "".join(found.ruling.reasons[-1:])
     if said.endswith(UNEXAMINED):

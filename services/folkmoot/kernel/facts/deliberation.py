@@ -121,6 +121,8 @@ class CandidatesRanked(Fact, frozen=True, kw_only=True):
     """Version of the jury's policy."""
     settle: tuple[str, ...] = ()
     """Where it abstains: what would settle it, as questions and steps for the product owner."""
+    wording: int = 1
+    """Edition of the words of its reasons: an older decision is told again in its own."""
 
 
 class CancelRequested(Fact, frozen=True, kw_only=True):

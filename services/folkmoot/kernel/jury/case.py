@@ -30,9 +30,14 @@ class View(msgspec.Struct, frozen=True):
     """Something with weight tells classes apart, or what was done from base."""
 
 
+WORDING = 2
+"""Edition of the words in which reasons are told. A ruling is stored with its edition, and replayed in it."""
+
+
 class Case(msgspec.Struct, frozen=True, kw_only=True):
     evidence: Evidence
     policy: Policy
+    wording: int = WORDING
     baseline: Baseline
     entries: list[Entry]
     fields: Fields
@@ -52,8 +57,13 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
             return cheapest_first(self.fields[-1][1])
         return [e for n in self.weighed.order for e in self.hearing.classes[n].entries]
 
+    @property
+    def contradicted(self) -> bool:
+        """The first class is level with another, and the authors of each contradict the other: no cost settles that."""
+        return self.weighed is not None and len(self.weighed.level) > 1 and self.weighed.order[0] in self.view.contested
 
-def case_of(evidence: Evidence, policy: Policy) -> Case:
+
+def case_of(evidence: Evidence, policy: Policy, wording: int = WORDING) -> Case:
     baseline = baseline_of(evidence)
     entries = [entry_of(c, evidence, baseline, policy) for c in evidence.candidates]
     disputed = _disputed(entries) if policy.asks else frozenset()
@@ -63,6 +73,7 @@ def case_of(evidence: Evidence, policy: Policy) -> Case:
     case = Case(
         evidence=evidence,
         policy=policy,
+        wording=wording,
         baseline=baseline,
         entries=entries,
         fields=fields_of(entries),

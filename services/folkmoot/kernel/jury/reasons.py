@@ -10,12 +10,14 @@ from folkmoot.kernel.jury.matrix import Cell
 from folkmoot.kernel.jury.policy import Policy
 from folkmoot.kernel.jury.ranking import standing
 from folkmoot.kernel.jury.voices import PASS, Pattern
-from folkmoot.kernel.jury.weighing import EPSILON
+from folkmoot.kernel.jury.weighing import EPSILON, Opinion, Pair
 from folkmoot.kernel.jury.words import NAMED, count, cut, listed, listed_flags, named, tests
 from folkmoot.kernel.result import DecidedBy
 
 FLAGS = 8
 """Findings on the chosen change that a ruling tells, the gravest first."""
+QUESTIONS = 5
+"""Of an abstention, before the step that would settle it."""
 
 
 def why(case: Case, chosen: Entry, by: DecidedBy) -> list[str]:
@@ -91,26 +93,52 @@ def to_look_at(chosen: Entry) -> list[str]:
     return [f"look before you merge ({chosen.agent}): {flag}" for flag in listed_flags(flags, FLAGS)]
 
 
-def support(odds: list[tuple[str, float]], confidence: float, policy: Policy) -> list[str]:
+def adding_up(odds: list[tuple[str, float]], confidence: float) -> str:
     terms = "; ".join(f"{words} {value:+.2f}" for words, value in odds)
-    words = [f"confidence {confidence:.2f}, from log-odds: {terms}"]
+    return f"confidence {confidence:.2f}, from log-odds: {terms}"
+
+
+def support(odds: list[tuple[str, float]], confidence: float, policy: Policy) -> list[str]:
+    words = [adding_up(odds, confidence)]
     if confidence < policy.weak:
         words.append("weakly supported: a check that fails at base and passes on a right change would say more")
     return words
 
 
 def why_none(case: Case, confidence: float) -> list[str]:
-    entries, rigor = case.entries, case.evidence.rigor
+    entries = case.entries
     if not entries:
         return ["no agent made a proposal: nothing could be judged", "another try, or another model, would settle it"]
     if case.disputed:
         held = sorted({e.agent for e in entries if e.held})
         return [f"{listed(held)} fail nothing but what all otherwise good proposals fail", *settle(case)]
     if any(not e.faults for e in entries):
-        least = case.policy.profile[rigor].threshold
-        return [f"the best candidate has a confidence of {confidence:.2f}; {rigor} asks for {least:.2f}", *settle(case)]
+        return [*_too_little(case, confidence), *settle(case)]
     who = "the only proposal is not" if len(entries) == 1 else f"none of {len(entries)} proposals is"
     return [f"{who} acceptable", *settle(case)]
+
+
+def _too_little(case: Case, confidence: float) -> list[str]:
+    """Two camps are no answer, however sure one of them is."""
+    rigor = case.evidence.rigor
+    least = case.policy.profile[rigor].threshold
+    words = f"the best candidate has a confidence of {confidence:.2f}; {rigor} asks for {least:.2f}"
+    if case.wording == 1:
+        return [words]
+    if f"{confidence:.2f}" == f"{least:.2f}":
+        words = f"the best candidate has a confidence just below the {least:.2f} that {rigor} asks for"
+    return [*([_camps(case)] if case.contradicted else []), *([words] if confidence < least else [])]
+
+
+def _camps(case: Case) -> str:
+    assert case.weighed is not None
+    level = [n for n in case.weighed.order if n in case.weighed.level]
+    names = [case.hearing.classes[n].changes[0][0].agent for n in level]
+    who = " and ".join(names) if len(names) == 2 else listed(names)
+    return (
+        f"{who} behave differently, no evidence puts one of them first, and the authors of each assert what the other "
+        "fails: which is right is a question to you"
+    )
 
 
 def settle(case: Case) -> list[str]:
@@ -122,10 +150,10 @@ def settle(case: Case) -> list[str]:
         return [f"is `{cut(t, 120)}` of base meant to change? Name it as superseded, or it stays" for t in few]
     if any(not e.faults for e in case.entries):
         return [
-            *_questions(case),
+            *(_questions(case) if case.wording == 1 else _questions(case)[:QUESTIONS]),
             "an acceptance check that fails at base and passes on a right change would settle it",
         ]
-    return [_settle(case.entries)]
+    return [_settle(case)]
 
 
 def _questions(case: Case) -> list[str]:
@@ -167,12 +195,26 @@ def opinions(case: Case) -> list[str]:
         one, other = case.weighed.order[:2]
         named_ = [case.hearing.classes[n].changes[0][0].agent for n in (one, other)]
         sign, pair = (1, (one, other)) if one < other else (-1, (other, one))
-        said = [f"{o.voice} {sign * o.duels[pair]:+.2f}" for o in case.view.voiced if pair in o.duels]
-        words.append(f"{named_[0]} against {named_[1]}: " + ("; ".join(said) or "no test or judge tells them apart"))
+        said = [f"{o.voice} {sign * o.duels[pair]:+.2f}" for o in case.view.voiced if _speaks(case, o, pair)]
+        words.append(f"{named_[0]} against {named_[1]}: " + ("; ".join(said) or _silence(case)))
     for why_ in sorted({why_ for _, why_ in case.hearing.thrown}):
         out = [t.test for t, w in case.hearing.thrown if w == why_]
         words.append(f"{tests(out)} without weight, for {why_}: {named(out)}")
     return [*words, *_findings(case)]
+
+
+def _speaks(case: Case, opinion: Opinion, pair: Pair) -> bool:
+    """Also one without weight, in the first edition."""
+    return pair in opinion.duels and (case.wording == 1 or abs(opinion.duels[pair]) > EPSILON)
+
+
+def _silence(case: Case) -> str:
+    assert case.weighed is not None
+    one, other = case.weighed.order[:2]
+    tests_ = _tests(case, lambda p: (p.marks[one] == PASS) != (p.marks[other] == PASS))
+    if case.wording == 1 or not tests_:
+        return "no test or judge tells them apart"
+    return "nothing with weight tells them apart; a test that only its own author passes has none"
 
 
 def _findings(case: Case) -> list[str]:
@@ -198,12 +240,13 @@ def reproduced(case: Case, finding: Finding) -> bool:
     )
 
 
-def _settle(entries: list[Entry]) -> str:
+def _settle(case: Case) -> str:
     """What would help, after the gate at which the best ones failed."""
-    furthest = max(next(i for i, gate in enumerate(GATES) if gate in e.faults) for e in entries)
+    furthest = max(next(i for i, gate in enumerate(GATES) if gate in e.faults) for e in case.entries)
+    keeps = "a proposal that keeps base's tests would settle it; or "
     return (
         "a proposal that leaves protected files alone and passes the border would settle it",
-        "a proposal that keeps base's tests would settle it; or drop those that the story means to change",
+        keeps + ("drop those" if case.wording == 1 else "name those as superseded") + " that the story means to change",
         "a proposal that passes the checks would settle it; see whether a right change can pass them at all",
     )[furthest]
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 
 from folkmoot.kernel.facts import CandidatesRanked as Ruling
 from folkmoot.kernel.jury import reasons
-from folkmoot.kernel.jury.case import Case, Odds, case_of, class_odds, view_of
+from folkmoot.kernel.jury.case import WORDING, Case, Odds, case_of, class_odds, view_of
 from folkmoot.kernel.jury.choice import decider, odds_of, probability
 from folkmoot.kernel.jury.evidence import Evidence
 from folkmoot.kernel.jury.gates import Entry
@@ -27,13 +27,13 @@ _KINDS = (
 """Opinions by what they rest on, the first to be done without first."""
 
 
-def judge(evidence: Evidence, policy: Policy = POLICY) -> Ruling:
-    """Rank the candidates, and choose one or none."""
-    case = case_of(evidence, policy)
+def judge(evidence: Evidence, policy: Policy = POLICY, *, wording: int = WORDING) -> Ruling:
+    """Rank the candidates, and choose one or none. `wording`: the edition of its words."""
+    case = case_of(evidence, policy, wording)
     best, odds = case.best, odds_for(case)
     confidence = probability(odds)
     sure = confidence >= policy.profile[evidence.rigor].threshold
-    chosen = best[0] if best and sure and not contradicted(case) else None
+    chosen = best[0] if best and sure and not case.contradicted else None
     return Ruling(
         ranking=ranking_of(case.entries, places(case), scores(case)),
         chosen=chosen.proposal if chosen else None,
@@ -42,12 +42,8 @@ def judge(evidence: Evidence, policy: Policy = POLICY) -> Ruling:
         reasons=capped(_words(case, chosen, odds, confidence), MAX_REASONS),
         policy=policy.version,
         settle=() if chosen or policy.weights is None else capped(reasons.settle(case), MAX_SETTLE),
+        wording=wording,
     )
-
-
-def contradicted(case: Case) -> bool:
-    """The first class is level with another, and the authors of each contradict the other: no cost settles that."""
-    return case.weighed is not None and len(case.weighed.level) > 1 and case.weighed.order[0] in case.view.contested
 
 
 def odds_for(case: Case) -> Odds:
@@ -133,6 +129,8 @@ def _words(case: Case, chosen: Entry | None, odds: Odds, confidence: float) -> I
         yield from reasons.support(odds, confidence, case.policy)
     else:
         yield from reasons.why_none(case, confidence)
+        if odds and case.wording > 1:
+            yield reasons.adding_up(odds, confidence)
     yield from reasons.opinions(case)
     yield from case.baseline.words
     yield from reasons.why_out(case.entries)
