@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from folkmoot.kernel.errors import FolkmootError, Misconfigured, ResourceExhausted, Unavailable
-from folkmoot.runner.backend import Backend
+from folkmoot.runner.backend import Warming
 from folkmoot.runner.kubernetes.making import untried
 from folkmoot.runner.local import toolchain
 from folkmoot.runner.local.toolchain import Toolchains
@@ -25,7 +25,7 @@ BOUND_S = 30.0
 
 
 def making(settings: KubernetesSettings) -> Make:
-    def make(folder: Path, sources: Sources) -> AbstractAsyncContextManager[Backend]:
+    def make(folder: Path, sources: Sources) -> AbstractAsyncContextManager[Warming]:
         return untried(folder, sources=sources, settings=Settings(kubernetes=settings), clock=SystemClock())
 
     return make

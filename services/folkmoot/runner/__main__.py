@@ -8,12 +8,13 @@ from pathlib import Path
 
 from folkmoot.api.workspace.v1 import workspace_pb2_grpc as rpc
 from folkmoot.runner import service
-from folkmoot.runner.backend import Backend
+from folkmoot.runner.backend import Warming
 from folkmoot.runner.local import toolchain
 from folkmoot.runner.local.making import local
 from folkmoot.runner.local.probe import require
 from folkmoot.runner.mirrors import Mirrors
 from folkmoot.runner.opener import Opener
+from folkmoot.runner.pool import pooled
 from folkmoot.runner.repository_service import RepositoryServicer
 from folkmoot.runner.service import WorkspaceServicer
 from folkmoot.runner.stock import Sources
@@ -48,8 +49,10 @@ async def serve(settings: Settings, announcement: Announcement, stop: asyncio.Ev
             bundles=mirrors.bundle_of,
             changes=mirrors.changes,
             exhibits=bus.artifacts.get,
+            environment=mirrors.environment,
+            contents=mirrors.contents,
         )
-        backend = await _backend(folder, sources, settings, clock)
+        backend = pooled(await _backend(folder, sources, settings, clock), settings=settings.runner, clock=clock)
         archive = Archive.of(mirrors.folder, settings.runner)
         keeper = Keeper(archive, limit=settings.runner.bundle_bytes)
         async with workspaces(folder, backend, settings=settings.runner, clock=clock, keep=keeper.keep) as registry:
@@ -58,7 +61,7 @@ async def serve(settings: Settings, announcement: Announcement, stop: asyncio.Ev
 
 async def _backend(
     folder: Path, sources: Sources, settings: Settings, clock: Clock
-) -> AbstractAsyncContextManager[Backend]:
+) -> AbstractAsyncContextManager[Warming]:
     """Raises Misconfigured where this machine cannot isolate workspaces, and they are to be here."""
     if settings.runner.backend == "kubernetes":
         from folkmoot.runner.kubernetes.making import kubernetes
@@ -112,7 +115,7 @@ def _services(settings: Settings, registry: Workspaces, mirrors: Mirrors, bus: N
         ),
         Service(
             name="folkmoot.api.workspace.v1.RepositoryService",
-            servicer=RepositoryServicer(mirrors, bus.artifacts),
+            servicer=RepositoryServicer(mirrors, bus.artifacts, registry.prepare),
             add=rpc.add_RepositoryServiceServicer_to_server,
         ),
     ]

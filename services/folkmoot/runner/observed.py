@@ -24,3 +24,12 @@ def opening() -> Iterator[None]:
 
 def level(open_now: int) -> None:
     count(meters.WORKSPACES_OPEN, by=open_now)
+
+
+def warm(ready: int) -> None:
+    count(meters.WORKSPACES_WARM, by=ready)
+
+
+def claimed(outcome: str) -> None:
+    """`ready`, `waited` for one on its way, or `none` was there."""
+    count(meters.WARM_CLAIMS, outcome)

@@ -102,6 +102,12 @@ class RunnerSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Where workspaces are: in sandboxes of this machine, or in Jobs of a cluster (settings `kubernetes`)."""
     max_workspaces: Count = 64
     """Open at once; more wait, or are refused with a retry time."""
+    warm_min: CountOrAuto = 0
+    """Workspaces of a kind that are ready before anybody asks, however few were asked for lately: of a base that tasks
+    work on, and in a cluster always. More are kept where more were wanted at once within the last five minutes."""
+    warm_max: CountOrAuto = 8
+    """Ready ones of all kinds together. They take places that nobody needs, a check-out's disk each, in a cluster a pod's
+    share of a node. 0: none, whatever `warm_min` says."""
     max_commands: CountOrAuto = 0
     """Sandboxed commands that are in their first two seconds at once; 0 is twice the cores. Those that last longer are
     not counted, and the runner's own (check-outs, files) are counted by themselves."""
@@ -131,6 +137,19 @@ class RunnerSettings(msgspec.Struct, frozen=True, kw_only=True):
     pack_every: Count = 50
     """Candidates of one repository between two packings of its mirror: each is a pack and a ref that git looks through
     one by one, and a packing takes as long as a few admissions."""
+    setup_hosts: str = "pypi.org,files.pythonhosted.org,registry.npmjs.org,proxy.golang.org,sum.golang.org"
+    """`host` or `host:port`, with commas: where set-ups of environments (`.moot.toml`) may connect to, and the most
+    that a repository may ask for; `*` besides: any public host that it names. Empty: nowhere."""
+    setup_private_hosts: str = ""
+    """Of those, host names that may have an address that is not public, as a mirror of packages in your own network."""
+    setup_s: Seconds = 600.0
+    """Of one set-up."""
+    setup_disk_bytes: Count = 4 * 1024**3
+    """Of one set-up, with what it builds on the way."""
+    environments: Count = 16
+    """Kept; beyond it those go first that were not used for longest."""
+    environments_bytes: Count = 20 * 1024**3
+    """Of all that are kept."""
 
 
 class KubernetesSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -142,6 +161,9 @@ class KubernetesSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Of workspaces; has no rights, and no token is mounted."""
     image: str = ""
     """Of workspaces, by digest (`name@sha256:...`): a tag may become another image. See deploy/images/workspaces."""
+    images: str = ""
+    """Others that a repository may ask for, with commas: `name@sha256:...`, or `set=name@sha256:...` for a library set
+    (`python=...`, `python-3.12=...`)."""
     pull: Literal["IfNotPresent", "Always", "Never"] = "IfNotPresent"
     size: Literal["light", "medium", "heavy"] = "medium"
     """Share of a node for each workspace, requested and limited alike: a quarter, one or four cores; 0.5, 2 or 8 GiB of

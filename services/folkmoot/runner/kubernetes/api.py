@@ -70,10 +70,14 @@ class Api:
         """A merge patch: repeating it changes nothing."""
         return await self._patiently("PATCH", path, body=body, headers=_MERGE)
 
-    async def delete(self, *path: str) -> None:
-        """With what belongs to it, at once; fine where it is gone already."""
+    async def delete(self, *path: str, version: str = "") -> None:
+        """With what belongs to it, at once; fine where it is gone already. Raises Conflict where it is not as it was at
+        `version`, if one is said."""
+        body: Json = {"propagationPolicy": "Background", "gracePeriodSeconds": 0}
+        if version:
+            body["preconditions"] = {"resourceVersion": version}
         with contextlib.suppress(NotFound):
-            await self._patiently("DELETE", path, body={"propagationPolicy": "Background", "gracePeriodSeconds": 0})
+            await self._patiently("DELETE", path, body=body)
 
     async def watch(self, *path: str, query: Mapping[str, str]) -> AsyncIterator[Json]:
         """Events until the server ends them. Raises Unavailable, and what `failure` says (410 as Conflict)."""

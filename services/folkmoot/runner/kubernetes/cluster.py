@@ -3,11 +3,14 @@
 import asyncio
 import logging
 import os
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Coroutine, Sequence
+from datetime import datetime
 
 from folkmoot.kernel.errors import FolkmootError, Misconfigured, NotFound, RetryLater, Unavailable
 from folkmoot.kernel.ids import WorkspaceId
 from folkmoot.runner import checkout
+from folkmoot.runner.backend import WARM_S, Kind, Warm
+from folkmoot.runner.checkout import Output, Shell
 from folkmoot.runner.command import REPO
 from folkmoot.runner.jobs import Jobs as Commands
 from folkmoot.runner.jobs import Turns
@@ -17,12 +20,14 @@ from folkmoot.runner.kubernetes.jobs import Found, Jobs
 from folkmoot.runner.kubernetes.lookout import Lookout
 from folkmoot.runner.kubernetes.packs import Packs, tarred
 from folkmoot.runner.kubernetes.plan import Plan
+from folkmoot.runner.kubernetes.pods import Pod
 from folkmoot.runner.kubernetes.room import PodRoom
 from folkmoot.runner.kubernetes.wire import Limits
 from folkmoot.runner.stock import Sources, Stocks
-from folkmoot.runner.workspace import Manifest, Queues, Workspace
+from folkmoot.runner.workspace import Manifest, Queues, Wish, Workspace
 from folkmoot.runtime.clock import Clock
 from folkmoot.runtime.settings import Settings
+from folkmoot.runtime.supervise import first_leaf
 from folkmoot.runtime.workspace.port import WorkspaceLost
 
 log = logging.getLogger(__name__)
@@ -31,10 +36,18 @@ _MEMORY_SHARE = 0.9
 """Of what the kernel would kill at: the watcher is to see it first."""
 
 
+class Standing(Warm, frozen=True, kw_only=True):
+    """A Job whose pod is up, and was seen to be kept off the network."""
+
+    made: Found
+    pod: Pod
+
+
 class Cluster:
-    """A `Backend`."""
+    """A `Warming` backend: what waits is a pod, which takes any repository."""
 
     name = "kubernetes"
+    at_once = 4
 
     def __init__(
         self,
@@ -59,20 +72,26 @@ class Cluster:
         self._settings = settings
         self._clock = clock
         self._group = group
-        self._present: set[WorkspaceId] = set()
-        """From before their Job is asked for until after it is deleted."""
+        self._present: set[str] = set()
+        """Names of Jobs, from before they are asked for until after they are deleted."""
+        self._lingering: dict[WorkspaceId, str] = {}
+        """Jobs of closed workspaces that could not be deleted yet: no second one is made meanwhile."""
+        self._left: list[Warm] = []
+        self.standing = Kind(words=job.template(plan))
         at_once = settings.runner.max_commands or 8 * (os.cpu_count() or 1)
         self._queues = Queues(ours=Turns(at_once), theirs=Turns(at_once))
 
     async def known(self) -> list[Workspace]:
         found = []
         for there in await self.jobs.listed():
-            workspace = self._adopted(there)
-            if workspace is None:
-                await self.jobs.delete(there.name)
-            else:
-                self._present.add(workspace.wish.workspace_id)
+            if (workspace := self._adopted(there)) is not None:
                 found.append(workspace)
+            elif (warm := self._found_warm(there)) is not None:
+                self._left.append(warm)
+            else:
+                await self.jobs.delete(there.name)
+                continue
+            self._present.add(there.name)
         return found
 
     def _adopted(self, there: Found) -> Workspace | None:
@@ -80,16 +99,24 @@ class Cluster:
         # One that was to be checked out by its first command may be anything.
         if manifest is None or not there.ready or there.over or manifest.wish.deferred or pod is None or pod.over:
             return None
-        if there.name != self.jobs.named(manifest.wish.workspace_id):
+        if there.name != self.jobs.named(manifest.wish.workspace_id) and not job.is_warm_name(there.name):
             return None
         try:
             self._objects(manifest.wish.repository_id)
         except NotFound:
             return None
         workspace = self._workspace(manifest)
-        room = _room(workspace)
-        room.uid, room.began, room.pod = there.uid, there.began, pod.name
+        _room(workspace).settle(there, pod)
         return workspace
+
+    def _found_warm(self, there: Found) -> Warm | None:
+        pod = self._lookout.pod(there.uid)
+        if not (there.unclaimed and there.ready) or there.over or pod is None or not pod.running:
+            return None
+        if there.template != self.standing.words:
+            return None
+        age = self._clock.now() - datetime.fromisoformat(there.began)
+        return Standing(kind=self.standing, name=there.name, made=there, pod=pod, age_s=age.total_seconds())
 
     async def begun(self, manifest: Manifest) -> Workspace:
         self._objects(manifest.wish.repository_id)
@@ -104,60 +131,147 @@ class Cluster:
         return PodRoom(self.api, self._lookout, self._limits(), patience_s=patience)
 
     async def fill(self, workspace: Workspace) -> None:
-        stock = await self._stocks.of(workspace.wish)
-        self._present.add(workspace.wish.workspace_id)
-        try:
-            await self._furnish(workspace, stock)
-        except WorkspaceLost as error:
-            raise Unavailable(f"a workspace was lost while it was opened: {error}") from error
+        room = _room(workspace)
+        room.job = self.jobs.named(workspace.wish.workspace_id)
 
-    async def _furnish(self, workspace: Workspace, stock: checkout.Stock) -> None:
-        """Nothing of the repository comes to a pod before it is seen to be kept off the network."""
-        wish, room = workspace.wish, _room(workspace)
-        await self.settle(room, await self.jobs.make(workspace.manifest))
+        async def made() -> bool:
+            self._present.add(room.job)
+            await self._up(room, await self.jobs.make(workspace.manifest))
+            return True
+
+        await self._furnish(workspace, made)
+
+    async def _up(self, room: PodRoom, made: Found) -> Pod:
+        """Nothing of a repository comes to a pod before it is seen to be kept off the network."""
+        pod = await self.settle(room, made)
         await network.closed(room, self._targets(room), self._clock)
+        return pod
+
+    async def _furnish(self, workspace: Workspace, had: Callable[[], Coroutine[None, None, bool]]) -> bool:
+        """Lay the repository into the pod once it is `had`, unless that says no."""
+        wish = workspace.wish
+        await self._rid(wish.workspace_id)
+        stock = await self._stocks.of(wish)
+        try:
+            async with asyncio.TaskGroup() as group:
+                packing = group.create_task(self._packed(wish, stock), name="pack")
+                having = group.create_task(had(), name="pod")
+            return having.result() and await self._laid(workspace, stock, packing.result())
+        except BaseExceptionGroup as failures:
+            raise _while_opened(first_leaf(failures)) from failures
+        except WorkspaceLost as error:
+            raise _while_opened(error) from error
+
+    async def _packed(self, wish: Wish, stock: checkout.Stock) -> bytes:
         objects = self._objects(wish.repository_id)
         pack = await self._packs.of(objects, wish.tree.below)
-        await _laid(workspace, await asyncio.to_thread(tarred, objects, pack, wish.tree, stock))
+        return await asyncio.to_thread(tarred, objects, pack, wish.tree, stock)
+
+    async def _laid(self, workspace: Workspace, stock: checkout.Stock, body: bytes) -> bool:
+        wish, room = workspace.wish, _room(workspace)
+        laying = _laying(workspace.shell, body)
         if wish.deferred:
+            done = await laying(["true"], b"", 4096)
+            if done.code != 0:
+                raise WorkspaceLost(f"the repository cannot be laid into the workspace: {done.complaint}")
             workspace.defer(stock)
         else:
-            await checkout.fill(workspace.shell, wish.tree, stock)
-        await self.jobs.keep(workspace.manifest, began=room.began, ready=True)
+            await checkout.fill(laying, wish.tree, stock)
+        await self.jobs.keep(room.job, workspace.manifest, began=room.began, ready=True)
+        return True
 
-    async def settle(self, room: PodRoom, made: Found) -> None:
+    async def settle(self, room: PodRoom, made: Found) -> Pod:
         """Returns once the pod of `made` runs."""
-        room.uid, room.began = made.uid, made.began
         pod = await self._lookout.running(made.uid, self._settings.kubernetes.ready_s)
-        room.pod, room.address, room.node = pod.name, pod.address, pod.node
+        room.settle(made, pod)
+        return pod
 
     def _targets(self, room: PodRoom) -> network.Targets:
         return network.targets(self.api.server, room.node, ())
 
     async def keep(self, workspace: Workspace, renewed: Manifest) -> None:
         try:
-            await self.jobs.keep(renewed, began=_room(workspace).began, ready=True)
+            room = _room(workspace)
+            await self.jobs.keep(room.job, renewed, began=room.began, ready=True)
         except RetryLater as error:
             raise Unavailable(f"{renewed.wish.workspace_id}: {error}", error.retry_after_s) from error
 
     async def remove(self, workspace: Workspace) -> None:
         """Where the cluster is away, the next sweep does it."""
         ident = workspace.wish.workspace_id
+        name = _room(workspace).job or self.jobs.named(ident)
         try:
-            await self.jobs.remove(ident)
+            await self.jobs.delete(name)
         except (RetryLater, Misconfigured) as error:
-            log.warning("the Job of %s stays for now: %s", ident, error, extra={"action": "sweep"})
+            self._lingering[ident] = name
+            log.warning("the Job of %s stays until the next sweep: %s", ident, error, extra={"action": "sweep"})
         finally:
-            self._present.discard(ident)
+            self._present.discard(name)
+
+    async def _rid(self, ident: WorkspaceId) -> None:
+        """Of the Job of an earlier life."""
+        if ident in self._lingering:
+            await self.jobs.delete(self._lingering[ident])
+            self._lingering.pop(ident, None)
 
     async def sweep(self, known: Collection[WorkspaceId]) -> None:
         try:
             for there in await self.jobs.listed():
-                present = {str(ident) for ident in self._present}
-                if there.workspace and there.workspace not in present and not there.over:
+                ours = there.workspace or there.unclaimed
+                if ours and there.name not in self._present and not there.over:
                     await self.jobs.delete(there.name)
         except FolkmootError as error:
             log.warning("the cluster cannot be swept now: %s", error, extra={"action": "sweep"})
+
+    # --- before anybody asks
+
+    def kind(self, manifest: Manifest) -> Kind | None:
+        return None if manifest.environment else self.standing
+
+    async def left(self) -> list[Warm]:
+        return self._left
+
+    async def warmed(self, kind: Kind) -> Warm:
+        name, room = job.warm_name(), self.room()
+        self._present.add(name)
+        try:
+            made = await self.jobs.make_warm(name, lives_s=WARM_S)
+            pod = await self._up(room, made)
+            await self.jobs.keep_warm(name)
+        except BaseException:
+            await self._discarded(name)
+            raise
+        return Standing(kind=kind, name=name, made=made, pod=pod)
+
+    def lives(self, warm: Warm) -> bool:
+        pod = self._lookout.pod(_standing(warm).made.uid)
+        return pod is not None and pod.running
+
+    async def claim(self, warm: Warm, workspace: Workspace) -> bool:
+        """A crash in the middle leaves a Job that is not ready: a successor deletes it."""
+        return await self._furnish(workspace, lambda: self._claimed(_standing(warm), workspace))
+
+    async def _claimed(self, warm: Standing, workspace: Workspace) -> bool:
+        made = await self.jobs.claim(warm.name, workspace.manifest) if self.lives(warm) else None
+        if made is None:
+            await self._discarded(warm.name)
+            return False
+        _room(workspace).settle(made, warm.pod)
+        return True
+
+    async def cooled(self, warm: Warm) -> None:
+        await self._discarded(warm.name)
+
+    async def _discarded(self, name: str) -> None:
+        """Where the cluster is away, the next sweep does it."""
+        try:
+            await self.jobs.discard(name)
+        except FolkmootError as error:
+            log.info("the warm Job %s stays until the next sweep: %s", name, error, extra={"action": "sweep"})
+        finally:
+            self._present.discard(name)
+
+    # --- room
 
     def cramped(self) -> bool:
         """Each pod has a disk of its own."""
@@ -172,16 +286,35 @@ class Cluster:
             processes=min(self._plan.processes, runner.processes),
             memory_bytes=int(_MEMORY_SHARE * self._plan.memory_bytes),
             disk_bytes=self._plan.disk_bytes,
-            charged=(REPO, job.HOME),
+            charged=(REPO, job.HOME, job.TERMINATION_LOG),
+            tmp_bytes=self._plan.tmp_bytes,
+            tmp=(job.TMP,),
             open_files=runner.open_files,
             file_bytes=runner.file_bytes,
         )
 
 
-async def _laid(workspace: Workspace, body: bytes) -> None:
-    done = await workspace.shell(["tar", "-xf", "-", "-C", REPO], body, 4096)
-    if done.code != 0:
-        raise WorkspaceLost(f"the repository cannot be laid into the workspace: {done.complaint}")
+_LAY = 'tar -xf - && exec "$@"'
+
+
+def _laying(shell: Shell, body: bytes) -> Shell:
+    """Runs its command behind the unpacking of `body`: entering a pod costs more than what is done there."""
+
+    async def run(argv: Sequence[str | bytes], _: bytes, limit: int) -> Output:
+        return await shell(["sh", "-c", _LAY, "lay", *argv], body, limit)
+
+    return run
+
+
+def _while_opened(error: BaseException) -> BaseException:
+    if isinstance(error, WorkspaceLost):
+        return Unavailable(f"a workspace was lost while it was opened: {error}")
+    return error
+
+
+def _standing(warm: Warm) -> Standing:
+    assert isinstance(warm, Standing)
+    return warm
 
 
 def _room(workspace: Workspace) -> PodRoom:

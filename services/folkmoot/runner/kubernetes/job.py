@@ -1,6 +1,8 @@
 """The Job of one workspace, as the API takes it. Pure: all of a workspace can be recovered from what stands here."""
 
 import hashlib
+import json
+import secrets
 from datetime import datetime
 from functools import cache
 from pathlib import Path
@@ -21,6 +23,8 @@ Object = dict[str, Any]
 UID = 65_534
 HOME = "/home/agent"
 TMP = "/tmp"  # noqa: S108 -- inside
+TERMINATION_LOG = "/dev/termination-log"
+"""A file of the node's, which every container may write."""
 CONTAINER = "workspace"
 MANAGED = "app.kubernetes.io/managed-by"
 RUNNER = "folkmoot.dev/runner"
@@ -29,7 +33,12 @@ TASK = "folkmoot.dev/task"
 KIND = "folkmoot.dev/kind"
 MANIFEST = "folkmoot.dev/manifest"
 READY = "folkmoot.dev/ready"
-"""Annotation of a workspace whose check-out is complete: a successor goes on with it."""
+"""Annotation of a workspace whose check-out is complete, and of a warm one whose pod is up and kept off the network: a
+successor goes on with it."""
+TEMPLATE = "folkmoot.dev/template"
+"""Label of a warm one: what its pod is made of."""
+WARM = "warm"
+"""Kind of one that nobody has claimed."""
 _FINISHED_TTL_S = 120
 """What ended by itself stays so long to be looked at."""
 _OVERTIME_S = 300.0
@@ -45,16 +54,50 @@ def name(ident: WorkspaceId, runner: str) -> str:
 
 
 def job(manifest: Manifest, plan: Plan, runner: str, *, now: datetime) -> Object:
-    wish = manifest.wish
-    labels = {WORKSPACE: _label(wish.workspace_id), TASK: _label(wish.task_id), KIND: "workspace"}
     return of(
-        name(wish.workspace_id, runner),
-        labels,
+        name(manifest.wish.workspace_id, runner),
+        _labels(manifest),
         plan,
         runner,
         annotations={MANIFEST: encoded(manifest)},
         deadline_s=deadline_s(manifest, began=now),
     )
+
+
+def warm_name() -> str:
+    """One that no other has, nor will have."""
+    return f"moot-warm-{secrets.token_hex(12)}"
+
+
+def is_warm_name(name: str) -> bool:
+    return name.startswith("moot-warm-")
+
+
+def template(plan: Plan) -> str:
+    """Two pods of one template are as good as each other, and as those that would be made now."""
+    return hashlib.sha256(json.dumps(_pod(plan), sort_keys=True).encode()).hexdigest()[:32]
+
+
+def warm(name: str, plan: Plan, runner: str, *, lives_s: float) -> Object:
+    """Ends by itself where its runner does not claim it."""
+    labels = {KIND: WARM, TEMPLATE: template(plan)}
+    return of(name, labels, plan, runner, annotations={}, deadline_s=int(lives_s + _OVERTIME_S))
+
+
+def claimed(manifest: Manifest, *, version: str, began: datetime) -> Object:
+    """The change that makes a warm Job a workspace's: refused unless it is as it was at `version`. What is in it is
+    not ready before its check-out is."""
+    labels = _labels(manifest)
+    notes = {MANIFEST: encoded(manifest), READY: None}
+    return {
+        "metadata": {"resourceVersion": version, "labels": labels, "annotations": notes},
+        "spec": {"activeDeadlineSeconds": deadline_s(manifest, began=began)},
+    }
+
+
+def _labels(manifest: Manifest) -> dict[str, str]:
+    wish = manifest.wish
+    return {WORKSPACE: _label(wish.workspace_id), TASK: _label(wish.task_id), KIND: "workspace"}
 
 
 def deadline_s(manifest: Manifest, *, began: datetime) -> int:
@@ -65,7 +108,7 @@ def deadline_s(manifest: Manifest, *, began: datetime) -> int:
 def of(
     named: str, labels: dict[str, str], plan: Plan, runner: str, *, annotations: dict[str, str], deadline_s: int
 ) -> Object:
-    """Also of a canary."""
+    """Of any kind."""
     every = {MANAGED: "folkmoot", RUNNER: runner, **labels}
     return {
         "apiVersion": "batch/v1",

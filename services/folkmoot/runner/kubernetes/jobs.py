@@ -1,5 +1,6 @@
 """Jobs of one runner, through the API: made, found again, changed, deleted."""
 
+import contextlib
 import logging
 from datetime import datetime
 
@@ -26,8 +27,13 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     uid: str
+    version: str
+    """Changes with whatever changes of it."""
     workspace: str
     """Label; empty for none of ours."""
+    template: str
+    """Label of one that was made before it was asked for; empty for others."""
+    unclaimed: bool
     manifest: Manifest | None
     ready: bool
     began: str
@@ -37,12 +43,16 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
 
 def read(found: Json) -> Found:
     meta, status = found["metadata"], found.get("status", {})
+    labels: dict[str, str] = meta.get("labels", {})
     notes: dict[str, str] = meta.get("annotations", {})
     ended = any(c["type"] in ("Complete", "Failed") and c["status"] == "True" for c in status.get("conditions", []))
     return Found(
         name=meta["name"],
         uid=meta["uid"],
-        workspace=meta.get("labels", {}).get(job.WORKSPACE, ""),
+        version=meta.get("resourceVersion", ""),
+        workspace=labels.get(job.WORKSPACE, ""),
+        template=labels.get(job.TEMPLATE, ""),
+        unclaimed=labels.get(job.KIND) == job.WARM,
         manifest=job.decoded(notes.get(job.MANIFEST, "")),
         ready=job.READY in notes,
         began=notes.get(BEGAN, ""),
@@ -84,6 +94,52 @@ class Jobs:
         body = job.of(name, labels, self._plan, self.runner, annotations={}, deadline_s=deadline_s)
         return await self._created(body, "")
 
+    async def make_warm(self, name: str, *, lives_s: float) -> Found:
+        began = self._clock.now()
+        body = job.warm(name, self._plan, self.runner, lives_s=lives_s)
+        body["metadata"]["annotations"][BEGAN] = began.isoformat()
+        return await self._created(body, "")
+
+    async def keep_warm(self, name: str) -> None:
+        """A successor finds it ready. Raises NotFound, what the API server refuses."""
+        await self._api.patch(*_JOBS, name, body={"metadata": {"annotations": {job.READY: "true"}}})
+
+    async def claim(self, name: str, manifest: Manifest) -> Found | None:
+        """It is this workspace's from now on, or it was not to be had. By the version that it was seen unclaimed at: of
+        two that claim it at once one is refused, and looks again."""
+        for _ in range(_TRIES):
+            there = await self._found(name)
+            if there is None:
+                return None
+            if there.manifest is not None and there.manifest.nonce == manifest.nonce:
+                return there  # the answer to an earlier try was lost
+            if there.over or not there.unclaimed:
+                return None
+            began = datetime.fromisoformat(there.began)
+            try:
+                body = job.claimed(manifest, version=there.version, began=began)
+                return read(await self._api.patch(*_JOBS, name, body=body))
+            except NotFound:
+                return None
+            except Conflict:
+                continue
+        raise Unavailable(f"{name} changes too often to be claimed")
+
+    async def discard(self, name: str) -> None:
+        """Delete it, unless somebody claimed it."""
+        for _ in range(_TRIES):
+            there = await self._found(name)
+            if there is None or not there.unclaimed:
+                return None
+            with contextlib.suppress(Conflict):
+                return await self._api.delete(*_JOBS, name, version=there.version)
+        raise Unavailable(f"{name} changes too often to be deleted")
+
+    async def _found(self, name: str) -> Found | None:
+        with contextlib.suppress(NotFound):
+            return read(await self._api.get(*_JOBS, name))
+        return None
+
     async def _created(self, body: job.Object, nonce: str) -> Found:
         name = str(body["metadata"]["name"])
         for _ in range(_TRIES):
@@ -109,19 +165,16 @@ class Jobs:
         await self.delete(name)
         return None
 
-    async def keep(self, manifest: Manifest, *, began: str, ready: bool) -> None:
+    async def keep(self, name: str, manifest: Manifest, *, began: str, ready: bool) -> None:
         """Raises what the API server refuses."""
         notes = {job.MANIFEST: job.encoded(manifest), **({job.READY: "true"} if ready else {})}
         deadline = job.deadline_s(manifest, began=datetime.fromisoformat(began))
         patch = {"metadata": {"annotations": notes}, "spec": {"activeDeadlineSeconds": deadline}}
         try:
-            await self._api.patch(*_JOBS, self.named(manifest.wish.workspace_id), body=patch)
+            await self._api.patch(*_JOBS, name, body=patch)
         except NotFound as error:
             raise Unavailable("the workspace is gone: its Job was deleted") from error
 
     async def delete(self, name: str) -> None:
         """With its pod; fine where it is gone already."""
         await self._api.delete(*_JOBS, name)
-
-    async def remove(self, ident: WorkspaceId) -> None:
-        await self.delete(self.named(ident))

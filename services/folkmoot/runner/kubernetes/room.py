@@ -8,7 +8,9 @@ from folkmoot.runner.kubernetes import exec as execs
 from folkmoot.runner.kubernetes import pods
 from folkmoot.runner.kubernetes.api import Api
 from folkmoot.runner.kubernetes.exec import NotBegun, WatcherKilled
+from folkmoot.runner.kubernetes.jobs import Found
 from folkmoot.runner.kubernetes.lookout import Lookout
+from folkmoot.runner.kubernetes.pods import Pod
 from folkmoot.runner.kubernetes.wire import Limits
 from folkmoot.runtime.workspace.port import WorkspaceLost
 
@@ -25,6 +27,8 @@ class PodRoom:
     """A `Room`. Its Job is known once it is made, and its pod once it runs."""
 
     def __init__(self, api: Api, lookout: Lookout, limits: Limits, *, patience_s: float) -> None:
+        self.job = ""
+        """Name of the Job."""
         self.uid = ""
         """Of the Job."""
         self.began = ""
@@ -37,6 +41,11 @@ class PodRoom:
         self._lookout = lookout
         self._limits = limits
         self._patience_s = patience_s
+
+    def settle(self, made: Found, pod: Pod) -> None:
+        """`pod` runs."""
+        self.job, self.uid, self.began = made.name, made.uid, made.began
+        self.pod, self.address, self.node = pod.name, pod.address, pod.node
 
     async def run(self, command: Command, sink: Sink) -> Ended:
         """What has not begun is begun again while the API server is away; what has, never."""

@@ -4,21 +4,25 @@ The host only makes an empty folder, writes into it before anybody else could re
 """
 
 import asyncio
-import logging
 import os
 import secrets
 from collections.abc import Collection
+from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
 
 from folkmoot.kernel.errors import NotFound, Unavailable
-from folkmoot.kernel.ids import CommitId, RepositoryId, WorkspaceId
+from folkmoot.kernel.evidence import PreparedBase
+from folkmoot.kernel.ids import CommitId, RepositoryId, TaskId, WorkspaceId
 from folkmoot.runner import checkout
+from folkmoot.runner.backend import Kind, Warm
 from folkmoot.runner.border.entries import raw_entries
+from folkmoot.runner.checkout import Tree
 from folkmoot.runner.command import REPO
+from folkmoot.runner.environment.store import Environments
 from folkmoot.runner.jobs import Jobs, Turns
-from folkmoot.runner.local import watch
+from folkmoot.runner.local import folders, watch
 from folkmoot.runner.local.gocache import GoCache, Layers
 from folkmoot.runner.local.launcher import HOME
 from folkmoot.runner.local.room import Folder
@@ -31,20 +35,28 @@ from folkmoot.runner.versions.steps import Steps
 from folkmoot.runner.workspace import Manifest, Queues, Wish, Workspace
 from folkmoot.runtime.settings import RunnerSettings
 
-log = logging.getLogger(__name__)
-
 _GO = "go"
 """Folder of a workspace, where its part of Go's cache is."""
-_TRASH = ".trash-"
+_WARM = ".warm-"
 
 _BASES = 1_000
 """That something is remembered of."""
+_NEVER = datetime(9999, 1, 1, tzinfo=UTC)
+
+
+class Ready(Warm, frozen=True, kw_only=True):
+    """A folder with its check-out, whose workspace it becomes by a rename."""
+
+    go: bool
 
 
 class Places:
-    """All workspaces' folders, in one. A `Backend`."""
+    """All workspaces' folders, in one. A `Warming` backend: what waits is a check-out of a base, which is most of the
+    work."""
 
     name = "local"
+    standing: Kind | None = None
+    at_once = 1
 
     def __init__(
         self,
@@ -56,6 +68,7 @@ class Places:
         group: asyncio.TaskGroup,
         stage: Stage,
         go: GoCache,
+        environments: Environments,
     ) -> None:
         self.folder = folder
         self._toolchains = toolchains
@@ -67,6 +80,7 @@ class Places:
         self._group = group
         self._stage = stage
         self._go = go
+        self._environments = environments
         at_once = settings.max_commands or 2 * (os.cpu_count() or 1)
         self._queues = Queues(ours=Turns(at_once), theirs=Turns(at_once))
 
@@ -74,22 +88,25 @@ class Places:
         """Those of a predecessor; what is none is removed."""
         found = []
         for place in sorted(self.folder.iterdir()):
-            manifest = _manifest(place)
+            manifest = folders.manifest(place)
             named = manifest is not None and manifest.wish.workspace_id == place.name
             workspace = await self._adopted(place, manifest) if manifest is not None and named else None
             if workspace is None:
-                await remove(place)
+                await folders.remove(place)
             else:
                 found.append(workspace)
         return found
 
+    async def prepared(self, base: PreparedBase) -> None:
+        await self._environments.prepared(base)
+
     async def begun(self, manifest: Manifest) -> Workspace:
-        """Nothing of it is on disk yet. Raises NotFound for an unknown repository."""
+        """Nothing of it is on disk yet. Raises NotFound for an unknown repository, and as `prepared`."""
         wish = manifest.wish
         objects = self._objects(wish.repository_id)
         place = self.folder / wish.workspace_id
-        await remove(place)
-        return await self._workspace(place, manifest, objects)
+        await folders.remove(place)
+        return await self._workspace(place, await self._environments.entered(manifest), objects)
 
     async def fill(self, workspace: Workspace) -> None:
         """Make the folder and check the commit out. Raises NotFound for an unknown commit, Unavailable when git fails,
@@ -107,7 +124,7 @@ class Places:
             workspace.steps.begin(stock.bundle)
         if go:
             await self._with_go(workspace)
-        write(place, workspace.manifest)
+        folders.write(place, workspace.manifest)
 
     async def _speaks_go(self, wish: Wish) -> bool | None:
         """Whether there is a Go module in it, as far as that is known before the check-out."""
@@ -117,6 +134,68 @@ class Places:
             return None
         return base or bool(modules)
 
+    def kind(self, manifest: Manifest) -> Kind | None:
+        """Of a base that the mirror has as it is: others are asked for by one task only. What its first command checks
+        out is made in no time."""
+        wish = manifest.wish
+        tree = wish.tree
+        if wish.deferred or tree != Tree(base=tree.base, commit=tree.base):
+            return None
+        shallow = self._objects(wish.repository_id) / "shallow"
+        words = f"{wish.repository_id} {tree.base} {shallow.stat().st_mtime_ns if shallow.is_file() else 'whole'}"
+        return Kind(words=words, wish=msgspec.structs.replace(wish, task_id=TaskId("t-0"), holder="nobody", attempt=1))
+
+    async def left(self) -> list[Warm]:
+        """A check-out is made faster than it is examined: `known` removed them."""
+        return []
+
+    async def warmed(self, kind: Kind) -> Warm:
+        assert kind.wish is not None
+        place = self.folder / f"{_WARM}{secrets.token_hex(8)}"
+        objects = self._objects(kind.wish.repository_id)
+        manifest = Manifest(wish=kind.wish, nonce="", expires_at=_NEVER)
+        workspace = await self._workspace(place, manifest, objects)
+        try:
+            go = await self._checked_out(workspace, place, objects)
+        except BaseException:
+            await workspace.end()
+            await folders.remove(place)
+            raise
+        return Ready(kind=kind, name=place.name, go=go)
+
+    async def _checked_out(self, workspace: Workspace, place: Path, objects: Path) -> bool:
+        """Says whether Go is spoken there."""
+        wish = workspace.wish
+        stock = await self._stocks.of(wish)
+        self._furnish(place, objects, wish, stock)
+        go = await checkout.fill(workspace.shell, wish.tree, stock)
+        self._learn(wish, go=go)
+        if workspace.steps is not None:
+            workspace.steps.begin(stock.bundle)
+            await workspace.steps.settled()
+        if go:
+            await self._go.shared()
+        return go
+
+    def lives(self, warm: Warm) -> bool:
+        return True
+
+    async def claim(self, warm: Warm, workspace: Workspace) -> bool:
+        """A folder is renamed once, and one without a manifest is no workspace: a successor removes it."""
+        assert isinstance(warm, Ready)
+        place = self._place(workspace)
+        try:
+            (self.folder / warm.name).rename(place)
+        except FileNotFoundError:
+            return False
+        if warm.go:
+            await self._with_go(workspace)
+        folders.write(place, workspace.manifest)
+        return True
+
+    async def cooled(self, warm: Warm) -> None:
+        await folders.remove(self.folder / warm.name)
+
     def _learn(self, wish: Wish, *, go: bool) -> None:
         if wish.tree.commit == wish.tree.base:
             if len(self._go_at) >= _BASES:
@@ -125,18 +204,19 @@ class Places:
 
     async def keep(self, workspace: Workspace, renewed: Manifest) -> None:
         try:
-            write(self._place(workspace), renewed)
+            folders.write(self._place(workspace), renewed)
         except OSError as error:
             raise Unavailable(f"{renewed.wish.workspace_id}: {error.strerror}") from error
 
     async def remove(self, workspace: Workspace) -> None:
-        await remove(self._place(workspace))
+        await folders.remove(self._place(workspace))
+        self._environments.left(workspace.wish.workspace_id)
 
     async def sweep(self, known: Collection[WorkspaceId]) -> None:
         """Remove what could not be removed before."""
         for place in list(self.folder.iterdir()):
-            if place.name.startswith(_TRASH):
-                await remove(place)
+            if place.name.startswith(folders.TRASH):
+                await folders.remove(place)
 
     def cramped(self) -> bool:
         return watch.cramped(self.folder)
@@ -144,6 +224,7 @@ class Places:
     def stop(self) -> None:
         """Nothing more is built for later."""
         self._go.stop()
+        self._environments.stop()
 
     async def _adopted(self, place: Path, manifest: Manifest) -> Workspace | None:
         try:
@@ -154,6 +235,8 @@ class Places:
         if manifest.wish.deferred or not self._stage.owns(place / "repo"):
             return None
         if manifest.wish.versions and not (place / shadow.FOLDER).is_dir():
+            return None
+        if not self._environments.resumed(manifest):
             return None
         workspace = await self._workspace(place, manifest, objects)
         if (place / _GO).is_dir():
@@ -183,7 +266,8 @@ class Places:
 
     async def _workspace(self, place: Path, manifest: Manifest, objects: Path) -> Workspace:
         shown = await self._stage.shown([self.folder, objects])
-        profile = self._profile(place, shown[self.folder] / place.name, shown[objects])
+        plain = self._profile(place, shown[self.folder] / place.name, shown[objects])
+        profile = self._environments.over(plain, manifest.environment)
         jobs = Jobs(self._group)
         workspace = Workspace(manifest, Folder(place, profile), jobs, self._queues, self._settings)
         if manifest.wish.versions:
@@ -238,46 +322,3 @@ def _folder(workspace: Workspace) -> Folder:
 
 def _is_module(path: bytes) -> bool:
     return path == b"go.mod" or path.endswith(b"/go.mod")
-
-
-def _manifest(place: Path) -> Manifest | None:
-    try:
-        return msgspec.json.decode((place / "manifest.json").read_bytes(), type=Manifest)
-    except (OSError, msgspec.DecodeError):
-        return None
-
-
-def write(place: Path, manifest: Manifest) -> None:
-    draft = place / ".manifest"
-    draft.write_bytes(msgspec.json.encode(manifest))
-    draft.chmod(0o600)
-    draft.replace(place / "manifest.json")
-
-
-async def remove(place: Path) -> None:
-    """First out of sight, then away. coreutils follow no links here and mind no depth."""
-    if not place.exists():
-        return
-    trash = place
-    if not place.name.startswith(_TRASH):
-        trash = place.rename(place.with_name(f"{_TRASH}{secrets.token_hex(8)}"))
-    removal = asyncio.get_running_loop().create_task(_away(trash), name="removal")
-    try:
-        await asyncio.shield(removal)
-    finally:
-        await asyncio.wait([removal])  # also when we are called off: nobody else would wait for the process
-
-
-async def _away(trash: Path) -> None:
-    if await _run("rm", "-rf", "--", str(trash)) == 0:
-        return
-    await _run("chmod", "-R", "u+rwX", "--", str(trash))
-    if await _run("rm", "-rf", "--", str(trash)) != 0:
-        log.warning("%s cannot be removed", trash, extra={"action": "sweep"})
-
-
-async def _run(*argv: str) -> int:
-    process = await asyncio.create_subprocess_exec(
-        *argv, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL
-    )
-    return await process.wait()

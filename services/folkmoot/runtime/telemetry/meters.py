@@ -76,6 +76,8 @@ TOOL_TIME = _seconds("tool_call", "One call.", LONG_S, "tool")
 WORKSPACES_OPEN = _gauge("workspaces_open", "Open now.")
 WORKSPACES_OPENED = _counter("workspaces_opened", "New ones.")
 WORKSPACES_FAILED = _counter("workspaces_failed", "Openings that ended in an error, by its kind.", "error")
+WORKSPACES_WARM = _gauge("workspaces_warm", "Ready before anybody asked for them.")
+WARM_CLAIMS = _counter("workspaces_claimed", "Wishes that a warm one could serve: ready, waited or none.", "outcome")
 WORKSPACE_TIME = _seconds("workspace_open", "From the wish to a workspace that is ready.", SHORT_S)
 
 INSTRUMENTS = {i.name: i for i in list(globals().values()) if isinstance(i, Instrument)}
