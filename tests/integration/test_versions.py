@@ -136,6 +136,17 @@ async def test_a_later_attempt_has_versions_of_its_own(runner: Bench) -> None:
     await second.close()
 
 
+async def test_what_is_no_history_hides_no_other(runner: Bench, tmp_path: Path) -> None:
+    """Unpacked is it only when somebody asks; what cannot be then is removed, and the others are told."""
+    workspace = await three_steps(runner)
+    await workspace.close()
+    [came] = (tmp_path / "mirrors").glob("*/versions/t-1/*.bundle")
+    came.with_name("a-2@1.bundle").write_bytes(came.read_bytes()[:-30] + b"x" * 30)
+    assert [shown(v) for v in await listed(runner)] == WANTED
+    assert list(came.parent.glob("*.bundle")) == []
+    assert [v.name.agent_id for v in await listed(runner)] == [AGENT] * 3
+
+
 async def test_a_lock_that_a_dead_runner_left_holds_up_no_version(runner: Bench) -> None:
     """Killed in the middle of a checkpoint, it leaves git's lock behind."""
     opened = await runner.opened(holder=AGENT, versions=True)

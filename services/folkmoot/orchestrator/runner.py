@@ -165,7 +165,7 @@ class Runner:
         request = _open_request(task_id, holder, attempt, base, ttl_s)
         request.commit = commit
         request.overlay = overlay
-        request.deferred = True
+        request.deferred, request.versions = True, False
         request.protected_paths.extend(base.protected)
         if exhibit is not None:
             request.exhibit_sha256, request.exhibit_size = exhibit.sha256, exhibit.size

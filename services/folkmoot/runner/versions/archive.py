@@ -1,12 +1,14 @@
-"""What is kept of versions: for each work of an agent a bare repository of its own, beside the mirror of its base.
+"""What is kept of versions: for each work of an agent a bundle as it came out of its workspace, beside the mirror of
+its base. It is unpacked when somebody asks, into a bare repository of its own: most are never asked for.
 
-Histories come out of a workspace as a bundle and through the border's quarantine, as candidates do. Nothing is ever
-made of them but lists, diffs and single files, so the tree policy is asked for a file that is taken out, not before.
+That goes through the border's quarantine, as with candidates. Nothing is ever made of a history but lists, diffs and
+single files, so the tree policy is asked for a file that is taken out, not before.
 """
 
+import asyncio
+import logging
 import shutil
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -18,12 +20,18 @@ from folkmoot.runner.border import quarantine
 from folkmoot.runner.border.bundle import Bundle
 from folkmoot.runner.border.entries import EXECUTABLE, FILE, shown
 from folkmoot.runner.border.tree import unfit
-from folkmoot.runner.border.verdict import TurnedBack, turn_back
+from folkmoot.runner.border.verdict import TurnedBack
 from folkmoot.runner.git import Git, GitFailed
 from folkmoot.runner.versions.history import FORMAT, Version, versions
 from folkmoot.runner.versions.shadow import MOST
 from folkmoot.runtime.settings import RunnerSettings
 
+log = logging.getLogger(__name__)
+
+_LENDER = "candidates.git"
+_BUNDLE = ".bundle"
+_SHA256 = 64
+"""Characters of a commit's name."""
 _BEGAN, _TIP = "refs/versions/began", "refs/versions/tip"
 _LITERAL = {"GIT_LITERAL_PATHSPECS": "1"}
 _LISTING_BYTES = 32 * 1024**2
@@ -52,38 +60,34 @@ class Archive:
         self._mirrors = mirrors
         self._bundle_bytes = bundle_bytes
         self._keep_s = keep_s
+        self._unpacking = asyncio.Lock()
 
     @classmethod
     def of(cls, mirrors: Path, settings: RunnerSettings) -> "Archive":
         return cls(mirrors, bundle_bytes=settings.bundle_bytes, keep_s=settings.versions_s)
 
-    async def take(self, work: Work, content: bytes) -> None:
+    def take(self, work: Work, content: bytes) -> None:
         """All versions of one work, with those that are here already. Raises InvalidInput("bundle") for what is no
-        history of it, NotFound, GitFailed."""
+        history of it, NotFound, OSError."""
         home = self._mirrors / token(work.repository_id, "repository_id")
-        lender = home / "candidates.git"
-        if not lender.is_dir():
+        if not (home / _LENDER).is_dir():
             raise NotFound(f"no repository {work.repository_id} was prepared here")
         try:
-            bundle = quarantine.header_of(content, size=self._bundle_bytes, prerequisites=1)
-            await self._check(work, bundle, lender)
+            bundle = self._header(content)
         except TurnedBack as verdict:
             raise InvalidInput("bundle", str(verdict)) from verdict
-        git = Git(self._place(home, work))
-        store.make_bare(
-            git.folder,
-            borrows="../../../../candidates.git/objects",
-            object_format="sha256" if len(work.commit) == 64 else "sha1",
-        )
-        store.share_shallow(lender, git.folder)
-        await git.out("index-pack", "--stdin", "--fix-thin", stdin=bundle.pack)
-        await git.out("update-ref", _BEGAN, work.commit)
-        await git.out("update-ref", _TIP, bundle.tip)
+        if bundle.prerequisites != (work.commit,):
+            raise InvalidInput("bundle", f"it builds on {bundle.prerequisites}, not on {work.commit}")
+        place = self._place(home, work)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        draft = place.with_name(f".{place.name}")
+        draft.write_bytes(content)
+        draft.replace(place)
 
     async def listed(self, task_id: TaskId, agent_id: str = "") -> list[Version]:
         """By agent, attempt and number. Raises GitFailed."""
         found: list[Version] = []
-        for agent, attempt, git in self._works(task_id):
+        for agent, attempt, git in await self._works(task_id):
             if agent_id in {"", agent}:
                 found += await self._history(agent, attempt, git)
         return found
@@ -94,7 +98,7 @@ class Archive:
         Raises NotFound, GitFailed.
         """
         agent, attempt, number = version
-        git = self._git(task_id, agent, attempt)
+        git = await self._git(task_id, agent, attempt)
         commits = await self._commits(agent, attempt, git)
         pair = [_at(commits, against), _at(commits, number)]
         only = ["--", path.decode("utf-8", "surrogateescape")] if path else []
@@ -109,7 +113,7 @@ class Archive:
         agent, attempt, number = version
         if reason := unfit(path):
             raise InvalidInput("path", reason)
-        git = self._git(task_id, agent, attempt)
+        git = await self._git(task_id, agent, attempt)
         commit = _at(await self._commits(agent, attempt, git), number)
         name = path.decode("utf-8", "surrogateescape")
         row = await git.out("ls-tree", "-z", "--full-tree", commit, "--", name, env=_LITERAL)
@@ -125,36 +129,58 @@ class Archive:
     def sweep(self, *, now: float | None = None) -> int:
         """Remove what is older than is kept; says how many. `now` is seconds since 1970."""
         last = (time.time() if now is None else now) - self._keep_s
-        old = [p for p in self._mirrors.glob("*/versions/*/*.git") if _changed(p) < last]
+        old = [p for p in self._mirrors.glob("*/versions/*/*") if _changed(p) < last]
         for place in old:
-            shutil.rmtree(place)
+            if place.is_dir():
+                shutil.rmtree(place)
+            else:
+                place.unlink()
             if not any(place.parent.iterdir()):
                 place.parent.rmdir()
         return len(old)
 
-    async def _check(self, work: Work, bundle: Bundle, lender: Path) -> None:
-        """In quarantine: sound objects, a history on the commit that the agent began with, and not endless."""
-        if bundle.prerequisites != (work.commit,):
-            turn_back(f"the versions build on {bundle.prerequisites[0]}, not on {work.commit}")
-        folder, sha256 = self._mirrors / "quarantine", len(work.commit) == 64
-        async with quarantine.opened(folder, lender, sha256=sha256) as (git, objects):
-            await quarantine.unpacked(git, objects, bundle)
-            await quarantine.check_descent(git, objects, [work.commit], bundle.tip, MOST)
+    def _header(self, content: bytes) -> Bundle:
+        """Raises TurnedBack."""
+        return quarantine.header_of(content, size=self._bundle_bytes, prerequisites=1)
 
     def _place(self, home: Path, work: Work) -> Path:
         task, agent = token(work.task_id, "task_id"), token(work.agent_id, "agent_id")
-        return home / "versions" / task / f"{agent}@{work.attempt}.git"
+        return home / "versions" / task / f"{agent}@{work.attempt}{_BUNDLE}"
 
-    def _works(self, task_id: TaskId) -> Iterator[tuple[str, int, Git]]:
+    async def _works(self, task_id: TaskId) -> list[tuple[str, int, Git]]:
         """Of one task, in order."""
+        folders = list(self._mirrors.glob(f"*/versions/{token(task_id, 'task_id')}"))
+        async with self._unpacking:
+            for came in (path for folder in folders for path in folder.glob(f"[!.]*@*{_BUNDLE}")):
+                await self._unpack(came)
         found = []
-        for place in self._mirrors.glob(f"*/versions/{token(task_id, 'task_id')}/*@*.git"):
+        for place in (path for folder in folders for path in folder.glob("[!.]*@*.git")):
             agent, _, attempt = place.stem.rpartition("@")
             found.append((agent, int(attempt), Git(place)))
-        return iter(sorted(found, key=lambda row: row[:2]))
+        return sorted(found, key=lambda row: row[:2])
 
-    def _git(self, task_id: TaskId, agent_id: str, attempt: int) -> Git:
-        for agent, number, git in self._works(task_id):
+    async def _unpack(self, came: Path) -> None:
+        """What cannot be read as a history is removed: nobody can be shown it."""
+        git, lender, which = Git(came.with_suffix(".git")), came.parents[2] / _LENDER, came.stat().st_ino
+        try:
+            bundle = self._header(came.read_bytes())
+            await self._check(bundle, lender)
+        except TurnedBack as verdict:
+            log.warning("no versions of %s: %s", came.stem, verdict, extra={"action": "version"})
+        else:
+            await _kept(git, bundle, lender)
+        if came.stat().st_ino == which:  # else a newer one has come meanwhile
+            came.unlink()
+
+    async def _check(self, bundle: Bundle, lender: Path) -> None:
+        """In quarantine: sound objects, a history on the commit that the agent began with, and not endless."""
+        folder, [began] = self._mirrors / "quarantine", bundle.prerequisites
+        async with quarantine.opened(folder, lender, sha256=len(began) == _SHA256) as (git, objects):
+            await quarantine.unpacked(git, objects, bundle)
+            await quarantine.check_descent(git, objects, [began], bundle.tip, MOST)
+
+    async def _git(self, task_id: TaskId, agent_id: str, attempt: int) -> Git:
+        for agent, number, git in await self._works(task_id):
             if (agent, number) == (agent_id, attempt):
                 return git
         raise NotFound(f"no versions of {agent_id}@{attempt} are kept for {task_id}")
@@ -176,6 +202,17 @@ class Archive:
             raise Unavailable(f"{git.folder.name}: git says something else than a history") from error
 
 
+async def _kept(git: Git, bundle: Bundle, lender: Path) -> None:
+    """In a repository that borrows from `lender`, with what it had."""
+    [began] = bundle.prerequisites
+    object_format = "sha256" if len(began) == _SHA256 else "sha1"
+    store.make_bare(git.folder, borrows=f"../../../../{_LENDER}/objects", object_format=object_format)
+    store.share_shallow(lender, git.folder)
+    await git.out("index-pack", "--stdin", "--fix-thin", stdin=bundle.pack)
+    await git.out("update-ref", _BEGAN, began)
+    await git.out("update-ref", _TIP, bundle.tip)
+
+
 def _at(commits: list[str], number: int) -> str:
     if not 0 <= number < len(commits):
         raise NotFound(f"there are versions 0 to {len(commits) - 1}, and no {number}")
@@ -184,4 +221,4 @@ def _at(commits: list[str], number: int) -> str:
 
 def _changed(place: Path) -> float:
     """Seconds since 1970 of the last version that came."""
-    return (place / "objects/pack").stat().st_mtime
+    return (place / "objects/pack" if place.is_dir() else place).stat().st_mtime

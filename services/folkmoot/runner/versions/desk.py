@@ -40,7 +40,7 @@ class Keeper:
         try:
             async with asyncio.timeout(CLOSING_S):
                 if bundle := await workspace.steps.exported(self._limit):
-                    await self._archive.take(work, bundle)
+                    self._archive.take(work, bundle)
         except (FolkmootError, OSError) as error:
             # A time-out is an OSError, too.
             log.warning("no versions of %s: %s", wish.workspace_id, error, extra={"action": "version"})

@@ -30,13 +30,17 @@ class Steps:
         self._group = group
         self._last: asyncio.Task[None] | None = None
         self._count = 0
+        self._untouched = False
+        """Begun here, and nothing was noted since; a predecessor's may hold anything."""
 
     def begin(self, bundle: bytes) -> None:
         """Right after the check-out; `bundle` brings the commit where the mirror's objects do not have it."""
+        self._untouched = True
         self._queue(shadow.begin(bundle))
 
     def note(self, what: str) -> None:
         """Something may have changed."""
+        self._untouched = False
         if self._count < shadow.MOST:
             self._count += 1
             self._queue(shadow.step(what))
@@ -50,6 +54,8 @@ class Steps:
         """A bundle of all steps, empty where there are none. Raises ResourceExhausted for more than `limit` bytes,
         Unavailable, NotFound once the workspace is closed, WorkspaceLost."""
         await self.settled()
+        if self._untouched:
+            return b""
         ended, body = await self._done(shadow.export(self.commit, limit))
         if ended.end.exit_code == shadow.NOTHING:
             return b""
