@@ -49,7 +49,14 @@ class Watched:
 
 
 KINDS = Limits(
-    processes=50, memory_bytes=2**30, disk_bytes=2**30, open_files=64, file_bytes=2**30, charged=("/nonexistent",)
+    processes=50,
+    memory_bytes=2**30,
+    disk_bytes=2**30,
+    charged=("/nonexistent",),
+    tmp_bytes=2**30,
+    tmp=("/nonexistent",),
+    open_files=64,
+    file_bytes=2**30,
 )
 
 

@@ -1,16 +1,19 @@
 """What the runner and `pod/run.py` say to each other. Pure: bytes in, bytes out."""
 
+import base64
 import errno
 import json
 import os
 import struct
 from collections.abc import Mapping
+from functools import cache
 
 import msgspec
 
 from folkmoot.kernel.errors import FolkmootError, InvalidInput
 from folkmoot.kernel.evidence import CommandEnd
 from folkmoot.runner.command import Command, Ended
+from folkmoot.runner.local import seccomp
 from folkmoot.runtime.workspace.port import WorkspaceLost
 
 BEGUN, STDOUT, STDERR, REFUSED, LAST = b"B", b"O", b"E", b"R", b"X"
@@ -30,6 +33,9 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     disk_bytes: int
     """Of `charged`."""
     charged: tuple[str, ...]
+    tmp_bytes: int
+    """Of `tmp`."""
+    tmp: tuple[str, ...]
     open_files: int
     file_bytes: int
 
@@ -63,8 +69,11 @@ def order(command: Command, limits: Limits, environment: Mapping[str, str]) -> b
                 "processes": limits.processes,
                 "memory_bytes": limits.memory_bytes,
                 "disk_bytes": limits.disk_bytes,
+                "tmp_bytes": limits.tmp_bytes,
             },
             "charged": limits.charged,
+            "tmp": limits.tmp,
+            "filters": _filters(),
             "rlimits": {
                 "RLIMIT_NOFILE": limits.open_files,
                 "RLIMIT_FSIZE": limits.file_bytes,
@@ -74,6 +83,12 @@ def order(command: Command, limits: Limits, environment: Mapping[str, str]) -> b
         }
     ).encode("ascii")
     return struct.pack(">I", len(body)) + body + command.stdin
+
+
+@cache
+def _filters() -> dict[str, str]:
+    """By what the pod's machine calls itself: nodes may be of another kind than the runner."""
+    return {machine: base64.b64encode(seccomp.program(machine)).decode() for machine in seccomp.MACHINES}
 
 
 class Frames:

@@ -118,6 +118,10 @@ _MACHINES: Mapping[str, _Machine] = {
 }
 
 
+MACHINES = tuple(_MACHINES)
+"""That there is a filter for."""
+
+
 def program(machine: str) -> bytes:
     """The filter for `platform.machine()`. Raises Misconfigured for one that we have no numbers for."""
     if machine not in _MACHINES:
