@@ -24,12 +24,16 @@ from tests.repositories import AGENT, TASK, Repo, mirrors
 TOKEN = credentials("secret")
 
 
+async def _prepared(_: PreparedBase) -> None:
+    """Backends have their own tests."""
+
+
 @pytest.fixture
 async def served(tmp_path: Path) -> AsyncIterator[tuple[rpc.RepositoryServiceAsyncStub, MemoryArtifacts]]:
     ours, artifacts = mirrors(tmp_path / "m")
     service = Service(
         name="folkmoot.api.workspace.v1.RepositoryService",
-        servicer=RepositoryServicer(ours, artifacts),
+        servicer=RepositoryServicer(ours, artifacts, _prepared),
         add=rpc.add_RepositoryServiceServicer_to_server,
     )
     async with serving(GrpcSettings(token="secret"), [service]) as address, channel(address) as opened:

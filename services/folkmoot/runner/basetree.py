@@ -9,6 +9,8 @@ from folkmoot.kernel.evidence import TestSuite
 from folkmoot.kernel.ids import CommitId
 from folkmoot.runner import repoconfig, suites
 from folkmoot.runner.border.entries import shown
+from folkmoot.runner.environment import wanted as environments
+from folkmoot.runner.environment.wanted import File, Wanted
 from folkmoot.runner.git import Git
 from folkmoot.runner.policy import PROTECTED
 
@@ -35,23 +37,43 @@ class BaseTree(msgspec.Struct, frozen=True, kw_only=True):
     protected: tuple[str, ...]
     config: repoconfig.RepositoryConfig
     notices: tuple[str, ...]
+    wanted: Wanted
+    """What is there besides its files."""
 
 
 async def read_tree(git: Git, commit: CommitId) -> BaseTree:
-    """Raises InvalidInput or FailedPrecondition for a `.moot.toml` that cannot be used."""
+    """Raises InvalidInput for a `.moot.toml` that cannot be used."""
     nodes = parsed(await git.out("ls-tree", "-r", "-z", "--long", "--full-tree", commit, limit=512 * 1024**2))
     config = repoconfig.parsed(await _config_file(git, nodes))
     contents = await _contents(git, nodes, suites.READ)
     paths = [n.path.decode("utf-8", "surrogateescape") for n in nodes]
     detected = suites.detected(paths, contents)
     suite = repoconfig.suite(config.tests, detected)
+    wanted = _wanted(config, nodes, detected)
     pointers = await _lfs_pointers(git, nodes)
     return BaseTree(
         suite=suite,
         protected=(*PROTECTED, *suites.steering(config.tests.command or "", paths), *config.protect.paths),
         config=config,
-        notices=(*notices(nodes, pointers), *_suite_notices(suite, contents, config)),
+        notices=(*notices(nodes, pointers), *_suite_notices(suite, contents), *environment_notices(wanted)),
+        wanted=wanted,
     )
+
+
+def _wanted(config: repoconfig.RepositoryConfig, nodes: Sequence[Node], detected: TestSuite | None) -> Wanted:
+    """Whoever says how tests are run knows what they need; what was found by its files names its program."""
+    runner = detected.runner.value if detected and config.tests.command is None else ""
+    environment = config.environment
+    try:
+        files = environments.files(environment, _plain_files(nodes) if environment.setup.strip() else {})
+    except environments.Unusable as error:
+        raise repoconfig.unusable(error) from error
+    return Wanted(config=environment, files=files, runner=runner if runner in ("go", "node") else "")
+
+
+def _plain_files(nodes: Sequence[Node]) -> dict[str, File]:
+    named = ((n.path.decode("utf-8", "surrogateescape"), n) for n in nodes if n.mode.startswith("100"))
+    return {path: File(path, n.object_id, n.mode == "100755", n.size) for path, n in named}
 
 
 def parsed(listing: bytes) -> list[Node]:
@@ -84,15 +106,20 @@ def notices(nodes: Sequence[Node], lfs_pointers: int) -> list[str]:
     return said
 
 
-def _suite_notices(suite: TestSuite | None, contents: dict[str, str], config: repoconfig.RepositoryConfig) -> list[str]:
+def environment_notices(wanted: Wanted) -> list[str]:
+    if not wanted.config.setup.strip():
+        return []
+    names = _some([file.path.encode("utf-8", "surrogateescape") for file in wanted.files], "file")
+    return [f"the environment is set up from base's {names}: a candidate that changes one is examined without that"]
+
+
+def _suite_notices(suite: TestSuite | None, contents: dict[str, str]) -> list[str]:
     said = []
     foreign = suites.foreign_node_runner(contents)
     if suite is None and foreign:
         said.append(f"package.json tests with {foreign}, which is not at hand: set tests.command in .moot.toml")
     elif suite is None:
         said.append("no tests were found: set tests.command in .moot.toml, or give checks")
-    if config.environment.image:
-        said.append(f"environment.image = {shown(config.environment.image.encode())[:100]} is not used by this version")
     return said
 
 

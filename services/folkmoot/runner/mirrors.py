@@ -14,11 +14,12 @@ from folkmoot.kernel.errors import FailedPrecondition, InvalidInput, NotFound
 from folkmoot.kernel.evidence import Admission, PreparedBase, Refusal
 from folkmoot.kernel.ids import AgentId, CommitId, RepositoryId, TaskId, commit_id, token
 from folkmoot.runner import merges, packing, refs, store
-from folkmoot.runner.basetree import BaseTree, read_tree
+from folkmoot.runner.basetree import BaseTree, blobs, read_tree
 from folkmoot.runner.border.admission import Border, Candidate, candidate_ref
 from folkmoot.runner.border.bundle import written
 from folkmoot.runner.border.verdict import Limits
 from folkmoot.runner.commits import packed
+from folkmoot.runner.environment.wanted import Wanted
 from folkmoot.runner.git import Git, GitFailed
 from folkmoot.runner.look import look
 from folkmoot.runner.origin import Origin, explained, origin_of
@@ -68,8 +69,8 @@ class Mirrors:
     async def prepare(self, repository: str, base_ref: str, merge: Sequence[str] = ()) -> PreparedBase:
         """Bring the repository's refs into its mirror, resolve `base_ref`, join `merge`, read base's configuration.
 
-        Raises InvalidInput naming `repository`, `base_ref`, `merge` or `.moot.toml: <key>`; FailedPrecondition
-        ("environment") for a set-up that this version cannot run, ("merge") for a merge that is too much.
+        Raises InvalidInput naming `repository`, `base_ref`, `merge` or `.moot.toml: <key>`; FailedPrecondition("merge")
+        for a merge that is too much.
         """
         origin = origin_of(repository)
         git, named = await self._named(origin, base_ref)
@@ -165,6 +166,14 @@ class Mirrors:
             known = await self._bundle(git, base, commit)
             self._recent.put(span, known)
         return known
+
+    async def environment(self, repository_id: RepositoryId, base: CommitId) -> Wanted:
+        """What tasks on `base` need besides its files, by its own configuration. Raises NotFound, InvalidInput."""
+        return (await self._tree(repository_id, self._known(repository_id), commit_id(base, "base"))).wanted
+
+    async def contents(self, repository_id: RepositoryId, object_ids: Sequence[str]) -> list[bytes]:
+        """Of small files. Raises NotFound, GitFailed."""
+        return await blobs(self._known(repository_id), object_ids)
 
     async def _bundle(self, git: Git, base: CommitId, commit: CommitId) -> bytes:
         names = refs.naming(git.folder, commit, "refs/moot/", merges.STARTS)

@@ -31,13 +31,13 @@ _CI = (
     "/Jenkinsfile", "/.drone.yml", "/.woodpecker*", "/.buildkite/**", "/bitbucket-pipelines.yml", "/appveyor.yml",
     "/.ci/**", "/.forgejo/**", "/.gitea/**",
 )  # fmt: skip
-_LOCKS = (
+LOCKS = (
     "uv.lock", "poetry.lock", "pdm.lock", "pylock.toml", "Pipfile.lock", "requirements.lock", "go.sum",
     "package-lock.json", "npm-shrinkwrap.json", "yarn.lock", "pnpm-lock.yaml", "bun.lock", "Cargo.lock",
 )  # fmt: skip
 STEERING = (*_CONFIGURATION, *_STARTUP, *_COMPILED)
 """What steers a run of tests wherever it lies. A candidate's own never take part in an examination."""
-PROTECTED = (*TESTS, *STEERING, "/.moot.toml", *_CI, *_LOCKS)
+PROTECTED = (*TESTS, *STEERING, "/.moot.toml", *_CI, *LOCKS)
 """Of base: gitignore-style, before what the repository adds."""
 
 _HOOKS = ("/.husky/**", "/.githooks/**", "/.hooks/**", "**/hooks/pre-*", ".pre-commit-config.yaml", "lefthook.y*ml")
@@ -61,7 +61,7 @@ _KINDS = (
     (matcher(_CI), "a CI file"),
     (matcher(_COMPILED), "compiled Python"),
     (matcher(_CONFIGURATION), "test configuration"),
-    (matcher(_LOCKS), "a lock file"),
+    (matcher(LOCKS), "a lock file"),
     (matcher((".gitattributes",)), "git attributes"),
     (matcher((".gitignore",)), "ignore rules"),
 )

@@ -7,9 +7,11 @@ from typing import Annotated, Literal
 import msgspec
 import pathspec
 
-from folkmoot.kernel.errors import FailedPrecondition, InvalidInput
+from folkmoot.kernel.errors import InvalidInput
 from folkmoot.kernel.evidence import TestSuite
 from folkmoot.runner import suites
+from folkmoot.runner.environment.config import Environment, complaint
+from folkmoot.runner.environment.wanted import Unusable
 
 NAME = ".moot.toml"
 MAX_BYTES = 64 * 1024
@@ -34,12 +36,6 @@ class Tests(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     timeout_s: _Seconds | None = None
 
 
-class Environment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    setup: str = ""
-    image: str = ""
-    allow_hosts: tuple[str, ...] = ()
-
-
 class Protect(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     paths: Annotated[tuple[_Pattern, ...], msgspec.Meta(max_length=100)] = ()
     """gitignore-style; added to the platform's own."""
@@ -60,11 +56,14 @@ class RepositoryConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
 
 
 def parsed(content: bytes) -> RepositoryConfig:
-    """Raises InvalidInput naming file and key, FailedPrecondition("environment", …) for what this version lacks."""
+    """Raises InvalidInput naming file and key."""
     config = _converted(_toml(content))
-    _available(config.environment)
-    for i, pattern in enumerate(config.protect.paths):
-        _pattern(i, pattern)
+    if found := complaint(config.environment):
+        raise _wrong(f"environment.{found[0]}", found[1])
+    for key in ("protect.paths", "environment.lock"):
+        group, name = key.split(".")
+        for i, pattern in enumerate(getattr(getattr(config, group), name)):
+            _pattern(f"{key}[{i}]", pattern)
     return config
 
 
@@ -104,24 +103,18 @@ def _located(complaint: str) -> InvalidInput:
     return _wrong(".".join(keys), problem)
 
 
-def _available(environment: Environment) -> None:
-    for name in ("setup", "allow_hosts"):
-        if getattr(environment, name):
-            raise FailedPrecondition(
-                "environment",
-                f"{NAME} asks for environment.{name}, and this version has no set-up phase: tests see the "
-                "interpreters and tools of the runner's machine, without network. Remove the key, and install what "
-                "the tests need there",
-            )
+def unusable(error: Unusable) -> InvalidInput:
+    """Of what `[environment]` names and base has not."""
+    return _wrong(f"environment.{error.key}", error.problem)
 
 
-def _pattern(index: int, pattern: str) -> None:
+def _pattern(key: str, pattern: str) -> None:
     if len(re.findall(r"\*+", pattern)) > _MAX_STARS:
-        raise _wrong(f"protect.paths[{index}]", f"{pattern!r} has more than {_MAX_STARS} wildcards")
+        raise _wrong(key, f"{pattern!r} has more than {_MAX_STARS} wildcards")
     try:
         pathspec.GitIgnoreSpec.from_lines([pattern])
     except ValueError as error:
-        raise _wrong(f"protect.paths[{index}]", f"{pattern!r} is no gitignore pattern") from error
+        raise _wrong(key, f"{pattern!r} is no gitignore pattern") from error
 
 
 def _wrong(key: str, problem: str) -> InvalidInput:

@@ -1,5 +1,7 @@
 """RepositoryService over `Mirrors`: turns messages into calls. Errors are the kernel's; an interceptor maps them."""
 
+from collections.abc import Awaitable, Callable
+
 import msgspec
 
 from folkmoot.api.workspace.v1 import workspace_pb2 as pb
@@ -11,16 +13,21 @@ from folkmoot.runner.extraction import Extraction
 from folkmoot.runner.mirrors import Mirrors
 from folkmoot.runtime.log.port import Artifacts
 
+Prepare = Callable[[PreparedBase], Awaitable[None]]
+"""What workspaces on a base need besides its files: `Workspaces.prepare`."""
+
 
 class RepositoryServicer(rpc.RepositoryServiceServicer):
-    def __init__(self, mirrors: Mirrors, artifacts: Artifacts) -> None:
+    def __init__(self, mirrors: Mirrors, artifacts: Artifacts, prepare: Prepare) -> None:
         self._mirrors = mirrors
+        self._prepare = prepare
         self._artifacts = artifacts
         self._extraction = Extraction(artifacts)
 
     async def PrepareBase(self, request: pb.PrepareBaseRequest, context: object) -> pb.PrepareBaseResponse:
-        """Raises what `Mirrors.prepare` does; an empty ref means HEAD."""
+        """Raises what `Mirrors.prepare` and `Backend.prepared` do; an empty ref means HEAD."""
         base = await self._mirrors.prepare(request.repository, request.base_ref or "HEAD", tuple(request.merge))
+        await self._prepare(base)
         return pb.PrepareBaseResponse(base=msgspec.json.encode(base))
 
     async def OutlineRepository(

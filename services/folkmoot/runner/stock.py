@@ -1,7 +1,7 @@
 """What check-outs need besides a repository's objects, fetched from the mirrors and the artifacts; the same for every
 backend. What one check-out asked for is kept for the next."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -11,6 +11,7 @@ from folkmoot.kernel.evidence import ArtifactRef, PackedFile
 from folkmoot.kernel.ids import CommitId, RepositoryId
 from folkmoot.runner import checkout
 from folkmoot.runner.checkout import Stock
+from folkmoot.runner.environment.wanted import Wanted
 from folkmoot.runner.extraction import decoded
 from folkmoot.runner.recent import Recent, Span
 from folkmoot.runner.workspace import Wish
@@ -23,6 +24,10 @@ Exhibits = Callable[[ArtifactRef], Awaitable[bytes]]
 """`Artifacts.get`."""
 Objects = Callable[[RepositoryId], Path]
 """`Mirrors.objects`."""
+Wants = Callable[[RepositoryId, CommitId], Awaitable[Wanted]]
+"""A base to what it asks for besides its files: `Mirrors.environment`."""
+Contents = Callable[[RepositoryId, Sequence[str]], Awaitable[list[bytes]]]
+"""Object ids to what is in them: `Mirrors.contents`."""
 _EXHIBIT_BYTES = 16 * 1024**2
 """Twice what `ExtractTests` packs: in JSON bytes are a third longer."""
 _ROOM = 16 * 1024**2
@@ -36,6 +41,8 @@ class Sources(msgspec.Struct, frozen=True, kw_only=True):
     bundles: Bundles
     changes: Changes
     exhibits: Exhibits
+    environment: Wants
+    contents: Contents
 
 
 class Stocks:

@@ -50,6 +50,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     nonce: str
     """Tells this workspace's token from that of another one of the same name."""
     expires_at: datetime
+    environment: str = ""
+    """What it has besides its files, as its backend tells environments apart; empty: nothing."""
 
 
 class Queues(msgspec.Struct, frozen=True, kw_only=True):

@@ -27,6 +27,7 @@ from folkmoot.kernel.errors import (
     ResourceExhausted,
     Unavailable,
 )
+from folkmoot.kernel.evidence import PreparedBase
 from folkmoot.kernel.ids import TaskId, WorkspaceId
 from folkmoot.runner import observed, store
 from folkmoot.runner.backend import Backend
@@ -84,6 +85,10 @@ class Workspaces:
             self._open[workspace.manifest.wish.workspace_id] = workspace
         observed.level(len(self._open))
         return len(self._open)
+
+    async def prepare(self, base: PreparedBase) -> None:
+        """What workspaces on `base` need besides its files. Raises FailedPrecondition("environment"), Unavailable."""
+        await self._backend.prepared(base)
 
     async def open(self, wish: Wish, ttl_s: float, *, spare: int = 0) -> Opened:
         """Open it, or find it open; either renews the lease. A new one leaves `spare` places free.

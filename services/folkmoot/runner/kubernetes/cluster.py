@@ -6,7 +6,10 @@ import os
 from collections.abc import Callable, Collection, Coroutine, Sequence
 from datetime import datetime
 
+import msgspec
+
 from folkmoot.kernel.errors import FolkmootError, Misconfigured, NotFound, RetryLater, Unavailable
+from folkmoot.kernel.evidence import PreparedBase
 from folkmoot.kernel.ids import WorkspaceId
 from folkmoot.runner import checkout
 from folkmoot.runner.backend import WARM_S, Kind, Warm
@@ -16,6 +19,7 @@ from folkmoot.runner.jobs import Jobs as Commands
 from folkmoot.runner.jobs import Turns
 from folkmoot.runner.kubernetes import job, network
 from folkmoot.runner.kubernetes.api import Api
+from folkmoot.runner.kubernetes.images import images
 from folkmoot.runner.kubernetes.jobs import Found, Jobs
 from folkmoot.runner.kubernetes.lookout import Lookout
 from folkmoot.runner.kubernetes.packs import Packs, tarred
@@ -68,6 +72,8 @@ class Cluster:
         self._packs = packs
         self._plan = plan
         self._objects = sources.objects
+        self._wants = sources.environment
+        self._images = images(settings.kubernetes.images)
         self._stocks = Stocks(sources)
         self._settings = settings
         self._clock = clock
@@ -118,9 +124,14 @@ class Cluster:
         age = self._clock.now() - datetime.fromisoformat(there.began)
         return Standing(kind=self.standing, name=there.name, made=there, pod=pod, age_s=age.total_seconds())
 
+    async def prepared(self, base: PreparedBase) -> None:
+        self._images.chosen(await self._wants(base.repository_id, base.commit))
+
     async def begun(self, manifest: Manifest) -> Workspace:
-        self._objects(manifest.wish.repository_id)
-        return self._workspace(manifest)
+        wish = manifest.wish
+        self._objects(wish.repository_id)
+        image = self._images.chosen(await self._wants(wish.repository_id, wish.tree.base))
+        return self._workspace(msgspec.structs.replace(manifest, environment=image))
 
     def _workspace(self, manifest: Manifest) -> Workspace:
         room = self.room()

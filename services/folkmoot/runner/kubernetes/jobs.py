@@ -85,7 +85,8 @@ class Jobs:
         Raises FailedPrecondition when another runner has one of this name, and what the API server refuses.
         """
         began = self._clock.now()
-        body = job.job(manifest, self._plan, self.runner, now=began)
+        plan = msgspec.structs.replace(self._plan, image=manifest.environment or self._plan.image)
+        body = job.job(manifest, plan, self.runner, now=began)
         body["metadata"]["annotations"][BEGAN] = began.isoformat()
         return await self._created(body, manifest.nonce)
 

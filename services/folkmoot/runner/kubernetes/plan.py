@@ -77,9 +77,13 @@ def _image(settings: KubernetesSettings) -> str:
             "workspaces in a cluster need an image: set FOLKMOOT_KUBERNETES_IMAGE to one of deploy/images/workspaces, "
             "by digest"
         )
-    if not _DIGEST.search(settings.image):
+    if not by_digest(settings.image):
         raise InvalidInput("kubernetes.image", f"{settings.image!r} names no digest: a tag may become another image")
     return settings.image
+
+
+def by_digest(image: str) -> bool:
+    return bool(_DIGEST.search(image))
 
 
 def _pairs(text: str, field: str) -> Iterator[tuple[str, str]]:

@@ -6,6 +6,8 @@ import logging
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+from folkmoot.runner.environment.proxy import Resolve, resolved
+from folkmoot.runner.environment.store import environments
 from folkmoot.runner.local import orphans
 from folkmoot.runner.local.gocache import GoCache
 from folkmoot.runner.local.places import Places
@@ -19,9 +21,15 @@ log = logging.getLogger(__name__)
 
 @contextlib.asynccontextmanager
 async def local(
-    folder: Path, toolchains: Toolchains, *, sources: Sources, settings: RunnerSettings
+    folder: Path,
+    toolchains: Toolchains,
+    *,
+    sources: Sources,
+    settings: RunnerSettings,
+    resolve: Resolve = resolved,
 ) -> AsyncIterator[Places]:
-    """Workspaces under `folder`, which nobody else has. What a dead predecessor left running there is ended first."""
+    """Workspaces under `folder`, which nobody else has. What a dead predecessor left running there is ended first.
+    `resolve` finds the hosts of set-ups."""
     places = folder / "workspaces"
     places.mkdir(parents=True, exist_ok=True)
     places.chmod(0o711)
@@ -33,4 +41,23 @@ async def local(
             log.warning("%d sandboxes of a dead runner are ended", ended, extra={"action": "sweep"})
         shown = await stage.toolchains(toolchains)
         go = GoCache(folder / "go", shown, stage, group)
-        yield Places(places, shown, sources=sources, settings=settings, group=group, stage=stage, go=go)
+        made = await environments(
+            folder / "environments",
+            toolchains,
+            shown=shown,
+            stage=stage,
+            sources=sources,
+            settings=settings,
+            group=group,
+            resolve=resolve,
+        )
+        yield Places(
+            places,
+            shown,
+            sources=sources,
+            settings=settings,
+            group=group,
+            stage=stage,
+            go=go,
+            environments=made,
+        )

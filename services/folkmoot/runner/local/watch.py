@@ -115,6 +115,11 @@ def overfull(folder: Path, limit_bytes: int) -> bool:
     return False
 
 
+def size(folder: Path) -> int:
+    """Bytes that the files under `folder` take on disk."""
+    return sum(_sizes(folder))
+
+
 def _sizes(folder: Path) -> Iterator[int]:
     """Bytes on disk of each entry; links are not followed, what vanishes meanwhile counts nothing."""
     waiting = [str(folder)]

@@ -1,0 +1,55 @@
+"""What commands see of an environment, and what a set-up sees besides. Pure.
+
+Everything is where it will be for agents and examinations, so that what a set-up writes into its files stays true.
+"""
+
+from collections.abc import Mapping
+
+from folkmoot.runner.local.launcher import HOME
+
+TARGET = "/opt/environment"
+"""Inside; writable to the set-up, read-only to everybody else."""
+VENV = f"{TARGET}/venv"
+NODE_MODULES = f"{TARGET}/node_modules"
+GO_MODULES = f"{TARGET}/go/pkg/mod"
+SOCKET = "/opt/way-out"
+PORT = 3128
+_BINARIES = (f"{TARGET}/bin", f"{VENV}/bin", f"{NODE_MODULES}/.bin")
+_FROZEN = (
+    *("PIP_NO_INDEX", "GOPROXY", "npm_config_offline", "UV_OFFLINE", "UV_NO_SYNC"),
+    "PYTHONDONTWRITEBYTECODE",  # what is imported while it can still be written is there compiled ever after
+)
+"""Variables of sandboxes without network, over what does not change."""
+
+
+def seen(environment: Mapping[str, str], *, venv: bool) -> dict[str, str]:
+    """The variables of commands that have an environment, from those of commands that have none."""
+    changed = {
+        **environment,
+        "PATH": ":".join((*_BINARIES, environment["PATH"])),
+        "FOLKMOOT_ENVIRONMENT": TARGET,
+        "GOMODCACHE": GO_MODULES,
+        "UV_PROJECT_ENVIRONMENT": VENV,
+        "UV_OFFLINE": "1",
+        "UV_NO_SYNC": "1",
+    }
+    return changed | ({"VIRTUAL_ENV": VENV} if venv else {})
+
+
+def setting_up(environment: Mapping[str, str], *, venv: bool, online: bool) -> dict[str, str]:
+    """The variables of a set-up, from those of commands that have no environment."""
+    plain = {name: value for name, value in seen(environment, venv=venv).items() if name not in _FROZEN}
+    proxy = f"http://127.0.0.1:{PORT}"
+    proxies = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"), proxy)
+    return {
+        **plain,
+        "TMPDIR": f"{HOME}/.tmp",  # on the disk: packages are large
+        "GOBIN": f"{TARGET}/bin",
+        "npm_config_prefix": TARGET,
+        "npm_config_update_notifier": "false",
+        "npm_config_fund": "false",
+        "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+        "PIP_NO_INPUT": "1",
+        "UV_LINK_MODE": "copy",
+        **(proxies if online else {}),
+    }

@@ -1,0 +1,276 @@
+"""Environments of one runner: each made once, whoever asks and how often, kept while there is room, never changed.
+
+A folder under the key is whole: it is made aside and renamed. What a killed runner left half-made is swept.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+import tempfile
+from pathlib import Path
+
+import msgspec
+
+from folkmoot.kernel.errors import FailedPrecondition, FolkmootError, InvalidInput, Unavailable
+from folkmoot.kernel.evidence import PreparedBase
+from folkmoot.kernel.ids import RepositoryId, WorkspaceId
+from folkmoot.runner.environment import profile, toolcheck
+from folkmoot.runner.environment.hosts import Host, Policy
+from folkmoot.runner.environment.making import Made, Maker
+from folkmoot.runner.environment.proxy import Resolve, resolved
+from folkmoot.runner.environment.toolcheck import Toolcheck
+from folkmoot.runner.environment.wanted import Wanted
+from folkmoot.runner.local import folders
+from folkmoot.runner.local.sandbox import Mount, Profile
+from folkmoot.runner.local.stage import Stage
+from folkmoot.runner.local.toolchain import Toolchains
+from folkmoot.runner.stock import Sources
+from folkmoot.runner.workspace import Manifest
+from folkmoot.runtime.settings import RunnerSettings
+
+log = logging.getLogger(__name__)
+
+_AT_ONCE = 2
+_REMEMBERED = 200
+"""Failures."""
+_NOTE = "made.json"
+_DRAFT = ".new-"
+
+
+class Environments:
+    """All of one runner, in `folder`, which nobody else has."""
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        maker: Maker,
+        shown: Path,
+        check: Toolcheck,
+        platform: str,
+        sources: Sources,
+        settings: RunnerSettings,
+        policy: Policy,
+        group: asyncio.TaskGroup,
+    ) -> None:
+        self._folder = folder
+        self._maker = maker
+        self._shown = shown
+        self._check = check
+        self._platform = platform
+        self._sources = sources
+        self._settings = settings
+        self._policy = policy
+        self._group = group
+        self._slots = asyncio.Semaphore(_AT_ONCE)
+        self._whole: dict[str, Made] = {}
+        self._running: dict[str, asyncio.Task[FolkmootError | None]] = {}
+        self._failed: dict[str, FailedPrecondition] = {}
+        self._used: dict[WorkspaceId, str] = {}
+        self._stopped = False
+
+    async def resume(self) -> None:
+        """At start: what a predecessor made is there again, what it did not finish goes."""
+        for place in list(self._folder.iterdir()):
+            made = _noted(place)
+            if made is None:
+                await folders.remove(place)
+            else:
+                self._whole[place.name] = made
+
+    async def prepared(self, base: PreparedBase) -> None:
+        """Returns once all that tasks on `base` need besides its files is there.
+
+        A set-up that failed for an earlier task is tried again. Raises FailedPrecondition("environment"), Unavailable.
+        """
+        wanted = await self._sources.environment(base.repository_id, base.commit)
+        key = await self._key(wanted)
+        if key:
+            self._failed.pop(key, None)
+            await self._ready(key, wanted, base.repository_id)
+
+    async def entered(self, manifest: Manifest) -> Manifest:
+        """`manifest`, with the environment of its base, which stays until `left`. Raises as `prepared`; what failed
+        since the task began fails again."""
+        wish = manifest.wish
+        wanted = await self._sources.environment(wish.repository_id, wish.tree.base)
+        key = await self._key(wanted)
+        if key:
+            if key in self._failed:
+                raise self._failed[key]
+            self._used[wish.workspace_id] = key
+            try:
+                await self._ready(key, wanted, wish.repository_id)
+            except BaseException:
+                self.left(wish.workspace_id)
+                raise
+        return msgspec.structs.replace(manifest, environment=key)
+
+    def resumed(self, manifest: Manifest) -> bool:
+        """Whether a predecessor's workspace still has its environment, which then stays."""
+        if manifest.environment and manifest.environment not in self._whole:
+            return False
+        if manifest.environment:
+            self._used[manifest.wish.workspace_id] = manifest.environment
+        return True
+
+    def left(self, ident: WorkspaceId) -> None:
+        self._used.pop(ident, None)
+
+    def over(self, plain: Profile, key: str) -> Profile:
+        """A kind of sandbox, with the environment of that key in it; the same for none."""
+        if not key:
+            return plain
+        made = self._whole[key]
+        frozen = Mount(kind="ro", source=str(self._shown / key / "root"), target=profile.TARGET)
+        modules = Mount(kind="link", source=profile.NODE_MODULES, target="/node_modules")
+        return msgspec.structs.replace(
+            plain,
+            mounts=(*plain.mounts, frozen, modules),
+            environment=profile.seen(plain.environment, venv=made.venv),
+        )
+
+    def stop(self) -> None:
+        """Whoever waits hears that the runner ends; the next one begins anew."""
+        self._stopped = True
+        for task in self._running.values():
+            task.cancel()
+
+    # --- keys -----------------------------------------------------------------------------------------------------
+
+    async def _key(self, wanted: Wanted) -> str:
+        """Empty where nothing has to be made. Raises FailedPrecondition for what cannot be had here."""
+        if wanted.config.digest:
+            raise FailedPrecondition(
+                "environment",
+                "environment.image names a container image, and workspaces on this machine are no containers: name a "
+                "library set (environment.set), or run workspaces in a cluster (FOLKMOOT_RUNNER_BACKEND=kubernetes)",
+            )
+        await self._check.require(wanted)
+        return wanted.key(self._platform, map(str, self._hosts(wanted))) if wanted.made else ""
+
+    def _hosts(self, wanted: Wanted) -> frozenset[Host]:
+        try:
+            return self._policy.granted(wanted.config.allow_hosts)
+        except ValueError as error:
+            problem = f"environment.allow_hosts names what this installation does not allow: {error}"
+            raise FailedPrecondition("environment", f"{problem}; see FOLKMOOT_RUNNER_SETUP_HOSTS") from error
+
+    # --- making ---------------------------------------------------------------------------------------------------
+
+    async def _ready(self, key: str, wanted: Wanted, repository_id: RepositoryId) -> None:
+        """All who want the same key wait for the one run; whoever is called off meanwhile does not end it."""
+        if key in self._whole and (self._folder / key / "root").is_dir():
+            os.utime(self._folder / key)
+            return
+        task = self._running.get(key)
+        if task is None:
+            if self._stopped:
+                raise Unavailable("this runner ends")
+            task = self._group.create_task(self._outcome(key, wanted, repository_id), name=f"set-up {key}")
+            self._running[key] = task
+            task.add_done_callback(lambda _: self._running.pop(key, None))
+        await asyncio.wait([task])
+        if task.cancelled():
+            raise Unavailable("the set-up was ended: this runner ends")
+        if (error := task.result()) is not None:
+            raise error
+
+    async def _outcome(self, key: str, wanted: Wanted, repository_id: RepositoryId) -> FolkmootError | None:
+        """As a value: an error would end everything else of this runner."""
+        try:
+            async with self._slots:
+                await self._made(key, wanted, repository_id)
+        except FailedPrecondition as error:
+            self._failed[key] = error
+            while len(self._failed) > _REMEMBERED:
+                del self._failed[next(iter(self._failed))]
+            log.warning("set-up %s: %s", key, error, extra={"action": "setup"})
+            return error
+        except FolkmootError as error:
+            return error
+        except OSError as error:
+            return Unavailable(f"the set-up could not be run: {error.strerror}")
+        return None
+
+    async def _made(self, key: str, wanted: Wanted, repository_id: RepositoryId) -> None:
+        contents = await self._sources.contents(repository_id, [file.object_id for file in wanted.files])
+        draft = Path(tempfile.mkdtemp(prefix=_DRAFT, dir=self._folder))
+        try:
+            made = await self._maker.make(draft, wanted, contents, self._hosts(wanted), self._policy.private)
+            (draft / _NOTE).write_bytes(msgspec.json.encode(made))
+            draft.rename(self._folder / key)
+        except BaseException:
+            await folders.remove(draft)
+            raise
+        self._whole[key] = made
+        log.info("environment %s: set up in %.1f s", key, made.seconds, extra={"action": "setup"})
+        await self._make_room(spare=key)
+
+    async def _make_room(self, *, spare: str) -> None:
+        """The least recently used go first; none that a workspace has, or that was just made."""
+        kept = {*self._used.values(), spare}
+        for key in sorted(self._whole, key=self._last_used):
+            if not self._too_much():
+                return
+            if key not in kept:
+                del self._whole[key]
+                await folders.remove(self._folder / key)
+
+    def _too_much(self) -> bool:
+        size = sum(made.bytes for made in self._whole.values())
+        return len(self._whole) > self._settings.environments or size > self._settings.environments_bytes
+
+    def _last_used(self, key: str) -> float:
+        with contextlib.suppress(FileNotFoundError):
+            return (self._folder / key).stat().st_mtime
+        return 0.0
+
+
+async def environments(
+    folder: Path,
+    toolchains: Toolchains,
+    *,
+    shown: Toolchains,
+    stage: Stage,
+    sources: Sources,
+    settings: RunnerSettings,
+    group: asyncio.TaskGroup,
+    resolve: Resolve = resolved,
+) -> Environments:
+    """`shown` is `toolchains` as sandboxes find it. Raises InvalidInput naming a setting."""
+    folder.mkdir(parents=True, exist_ok=True)
+    folder.chmod(0o711)
+    place = (await stage.shown([folder]))[folder]
+    made = Environments(
+        folder,
+        maker=Maker(folder, place, stage=stage, toolchains=shown, settings=settings, resolve=resolve),
+        shown=place,
+        check=Toolcheck(folder, shown, stage),
+        platform=toolcheck.platform_of(toolchains),
+        sources=sources,
+        settings=settings,
+        policy=policy_of(settings),
+        group=group,
+    )
+    await made.resume()
+    return made
+
+
+def policy_of(settings: RunnerSettings) -> Policy:
+    """Raises InvalidInput."""
+    try:
+        return Policy.of(settings.setup_hosts, settings.setup_private_hosts)
+    except ValueError as error:
+        raise InvalidInput("runner.setup_hosts", str(error)) from error
+
+
+def _noted(place: Path) -> Made | None:
+    """None for what is not whole."""
+    if place.name.startswith("."):
+        return None
+    try:
+        return msgspec.json.decode((place / _NOTE).read_bytes(), type=Made)
+    except (OSError, msgspec.DecodeError):
+        return None
