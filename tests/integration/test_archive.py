@@ -372,6 +372,27 @@ async def test_a_task_goes_with_its_story(nats_server: NatsServer) -> None:
         await forgotten(nats_server, story.story_id, " ")
 
 
+async def test_a_continuation_goes_with_its_story(
+    nats_server: NatsServer, elsewhere: NatsServer, tmp_path: Path
+) -> None:
+    """Exported, imported and forgotten together, under the id of the story."""
+    story = await kept.story(nats_server, "two", accept=False, abstains=True)
+    new = await kept.continuation(nats_server, story, "t-again", heard=True)
+    body = await exported(nats_server, story.story_id)
+    assert (await imported(elsewhere, body, tmp_path)).tasks == (story.task_id, new)
+    with pytest.raises(FailedPrecondition, match="part: t-again is a task of s-two"):
+        await forgotten(nats_server, new)
+    assert (await forgotten(nats_server, story.story_id)).tasks == (story.task_id, new)
+
+
+async def test_a_continuation_that_its_story_does_not_name_is_forgotten_alone(nats_server: NatsServer) -> None:
+    """The story was called off before it heard of it: nothing else names it."""
+    story = await kept.story(nats_server, "two")
+    new = await kept.continuation(nats_server, story, "t-again", heard=False)
+    assert (await forgotten(nats_server, new)).tasks == (new,)
+    assert (await forgotten(nats_server, story.story_id)).tasks == (story.task_id,)
+
+
 async def test_a_gap_without_a_tombstone_is_a_broken_chain(nats_server: NatsServer) -> None:
     """Nobody takes an event away unnoticed, the admin neither."""
     story = await kept.story(nats_server, "one")

@@ -161,7 +161,7 @@ async def test_a_story_that_cannot_be_read_is_listed(platform: Platform) -> None
 STORY_KEYS = {
     *("story_id", "title", "state", "text", "repository", "base_ref", "checks", "rigor", "planning", "autopilot"),
     *("round", "revision", "assessment", "threshold", "plan", "problem", "reason", "result_commit", "result_task_id"),
-    *("task_ids", "carried_from", "carried_into", "usage", "created_at", "tasks"),
+    *("task_ids", "carried_from", "carried_into", "usage", "created_at", "superseded", "tasks"),
 }
 
 
@@ -269,6 +269,25 @@ async def test_a_plan_is_made_approved_and_rejected(platform: Platform) -> None:
     assert (rejected.code, request.reason) == (0, "one task will do")
     approved = await platform.moot("plan", "approve", "s-planned", "--json")
     assert (approved.code, json.loads(approved.out)["state"]) == (0, "approved")
+
+
+async def test_tests_that_the_coach_proposes_are_confirmed_with_the_plan(platform: Platform) -> None:
+    """By name, or all of them; shown with the reason first, and told in the steps that may follow."""
+    proposed = pb.Assessment(score=90, threshold=75, superseded=[pb.SupersededTest(test="t::old", why="it cuts")])
+    story = wire("s-proposed", "planned", plan=PLAN, plan_revision=1, assessment=proposed)
+    platform.planning.stories["s-proposed"] = Canned(story=story)
+    shown = (await platform.moot("story", "show", "s-proposed")).out
+    assert "test of base that it would make wrong: t::old: it cuts" in shown
+    assert "moot plan approve s-proposed --revision 1 --superseded-as-proposed" in shown
+    asked = ("plan", "approve", "s-proposed", "--superseded", "t::mine", "--superseded-as-proposed")
+    assert (await platform.moot(*asked)).code == 0
+    request = platform.planning.requests[-1]
+    assert isinstance(request, pb.ApprovePlanRequest)
+    assert list(request.superseded) == ["t::mine", "t::old"]
+    await platform.moot("story", "revise", "s-unclear", "--superseded", "t::old")
+    revised = platform.planning.requests[-1]
+    assert isinstance(revised, pb.TransitionStoryRequest)
+    assert list(revised.superseded) == ["t::old"]
 
 
 async def test_a_word_may_name_the_plan_or_the_round_that_it_is_for(platform: Platform) -> None:

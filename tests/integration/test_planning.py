@@ -21,6 +21,7 @@ from folkmoot.kernel.facts import CouncilCreated, TaskReleased
 from folkmoot.kernel.fleet import Council
 from folkmoot.kernel.ids import AgentId, CommitId
 from folkmoot.kernel.task import Role
+from folkmoot.planning.basetests import Examined
 from folkmoot.planning.councils import Councils
 from folkmoot.planning.journal import Journal
 from folkmoot.planning.maker import Maker
@@ -99,7 +100,8 @@ async def planning(server: NatsServer, cast: Mapping[str, str]) -> AsyncIterator
         server.connect("planning") as bus,
         model_client(ModelSettings(attempts=1), asyncio.sleep) as model,
     ):
-        maker = Maker(model, OneRepository(), ModelSettings(), repairs=2)
+        tests = Examined(bus.log, bus.artifacts)
+        maker = Maker(model, OneRepository(), tests, ModelSettings(), repairs=2)
         journal = Journal(bus.log, maker, Limits(tasks_in_flight=4))
         councils = Councils(Registered(bus.log, SHIPPED))
         stories = Stories(bus.log, bus.queues, journal, maker, councils, ModelSettings(), max_deliver=5)

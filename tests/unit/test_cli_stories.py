@@ -26,10 +26,11 @@ from folkmoot.kernel.facts import (
     StepFailed,
     StoryPlanned,
     StorySentBack,
+    TaskContinued,
     TaskDecided,
     TaskReleased,
 )
-from folkmoot.kernel.ids import StoryId
+from folkmoot.kernel.ids import StoryId, TaskId
 from folkmoot.kernel.plan import Plan as KernelPlan
 from folkmoot.kernel.plan import PlannedTask as KernelTask
 from folkmoot.kernel.task import TaskSpec
@@ -295,6 +296,20 @@ def test_a_log_from_before_plans_has_its_one_task() -> None:
     facts, names = life("s-1")
     view = folded([facts[0], StoryPlanned(tasks=(next(iter(names)),), how="single"), *facts[4:6]])
     assert [(t.name, t.title.strip(), t.state) for t in view.tasks] == [("task", "Count both", "decided")]
+
+
+def test_a_view_shows_the_task_that_takes_anothers_place() -> None:
+    """By the same name, without the outcome of the earlier one; what that blocked waits again."""
+    facts, names = life("s-1")
+    ledger = next(iter(names))
+    blocked = [*facts[:5], TaskDecided(task_id=ledger, state="abstained", reason="none is right")]
+    assert [t.state for t in folded(blocked).tasks] == ["abstained", "blocked"]
+    goes_on = TaskContinued(task_id=TaskId("t-new"), continues=ledger)
+    view = folded([*blocked, goes_on])
+    assert [(t.name, t.state, t.reason) for t in view.tasks] == [("ledger", "released", ""), ("report", "waiting", "")]
+    assert (view.state, view.name("t-new"), view.name(ledger)) == ("released", "ledger", "")
+    told = event(goes_on, 1, SUBJECT)
+    assert words.sentence(told, view.name_in(told)) == f"ledger goes on as t-new, with the candidates of {ledger}"
 
 
 def test_every_event_of_a_life_has_its_sentence() -> None:

@@ -7,7 +7,8 @@ from folkmoot.api.orchestrator.v1 import orchestrator_pb2 as pb
 from folkmoot.kernel import subjects
 from folkmoot.kernel.errors import AlreadyExists, FailedPrecondition, InvalidInput, NotFound
 from folkmoot.kernel.events import START, Fact
-from folkmoot.kernel.facts import DeliberationRequested
+from folkmoot.kernel.facts import DeliberationRequested, StoryCancelled, StoryPlanned, TaskDecided, TaskReleased
+from folkmoot.kernel.ids import CommitId
 from folkmoot.kernel.replay import EARLY
 from folkmoot.kernel.result import State
 from folkmoot.kernel.task import Budget, TaskSpec
@@ -19,7 +20,7 @@ from folkmoot.orchestrator.ledger import Ledger
 from folkmoot.runtime.clock import VirtualClock
 from folkmoot.runtime.log.memory import MemoryBus
 from folkmoot.runtime.settings import ModelSettings
-from tests.fixtures.history import base, commit, deliberation, spec
+from tests.fixtures.history import base, commit, deliberation, spec, submitted
 
 MODEL = ModelSettings(url="http://127.0.0.1:1/v1", name="m")
 OLD = spec("t-old", "s-1", checks=("make check",), superseded=("t::old",), agents=3, paths=("a.py",))
@@ -65,6 +66,38 @@ async def test_it_takes_over_the_task_from_the_same_commit(bus: MemoryBus, desk:
     assert (new.checks, new.superseded) == (("make check", "true"), ("t::old", "t::b"))
     assert (new.rigor, new.model.name, new.agents, new.max_agents, new.paths) == ("L0", "other", 3, 0, ("a.py",))
     assert new.story_id == ""
+
+
+async def in_its_story(bus: MemoryBus, *facts: Fact, commit_: str = "") -> None:
+    """A story of which t-old is the one task, decided."""
+    told_ = submitted(title="t", text="x")
+    ended = TaskDecided(
+        task_id=OLD.task_id, state="decided" if commit_ else "abstained", commit=CommitId(commit_) or None
+    )
+    head = START
+    for fact in (told_, StoryPlanned(tasks=(OLD.task_id,), how="single"), TaskReleased(spec=OLD), ended, *facts):
+        head = (await bus.log.append("agile.events.s-1", fact, after=head)).head
+
+
+async def test_it_stays_in_its_story(bus: MemoryBus, desk: Desk) -> None:
+    """As long as that waits for it; the same call again is the same task, also when the story has gone on."""
+    await told(bus, *life())
+    await in_its_story(bus)
+    asked = pb.Task(continues="t-old", checks=["true"])
+    first = await desk.submit(asked, "k")
+    assert (await requested(bus, first)).story_id == "s-1"
+    last = await bus.log.last("agile.events.s-1")
+    assert last is not None
+    await bus.log.append("agile.events.s-1", StoryCancelled(actor="ann"), after=last.head)
+    assert await desk.submit(asked, "k") == first
+    assert (await requested(bus, await desk.submit(asked, "later"))).story_id == ""
+
+
+async def test_it_leaves_a_story_that_has_what_it_needs(bus: MemoryBus, desk: Desk) -> None:
+    """A task that was decided keeps its place, whatever comes of looking at its candidates again."""
+    await told(bus, *deliberation(OLD, ("a.py",), State.DECIDED, "c", ("it passes",)))
+    await in_its_story(bus, commit_=commit("c"))
+    assert (await requested(bus, await desk.submit(pb.Task(continues="t-old", checks=["true"]), ""))).story_id == ""
 
 
 async def test_its_limits_are_the_earlier_ones_unless_said(bus: MemoryBus, desk: Desk) -> None:

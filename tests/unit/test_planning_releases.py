@@ -2,6 +2,7 @@
 
 import asyncio
 
+import msgspec
 import pytest
 
 from folkmoot.api.orchestrator.v1 import orchestrator_pb2 as orchestrator
@@ -9,9 +10,8 @@ from folkmoot.kernel import subjects
 from folkmoot.kernel.due import Limits
 from folkmoot.kernel.errors import FailedPrecondition
 from folkmoot.kernel.events import START
-from folkmoot.kernel.facts import (
-    DeliberationRequested,
-)
+from folkmoot.kernel.facts import DeliberationEnded, DeliberationRequested
+from folkmoot.kernel.ids import TaskId
 from folkmoot.kernel.lifecycle import Story, StoryState
 from folkmoot.kernel.plan import Planning
 from folkmoot.kernel.result import State
@@ -19,7 +19,7 @@ from folkmoot.kernel.task import TaskKind, digest
 from folkmoot.kernel.wishes import Wish
 from folkmoot.planning.watch import Watch
 from folkmoot.runtime.telemetry.context import derived, within
-from tests.fixtures.planning import DIAMOND, READY, TASK, World, commit_of, names, plan, task
+from tests.fixtures.planning import DIAMOND, READY, TASK, World, commit_of, names, plan, result, task
 
 
 async def test_tasks_start_when_and_from_what_they_build_on() -> None:
@@ -118,6 +118,21 @@ async def test_a_watch_tells_of_tasks_before_their_decisions_and_ends_with_the_s
     await world.stories.transition(story.story_id, Wish.ACCEPT, actor="ann", reason="")
     assert await watched(world, story, tasks=True) == [*once, "story.accepted"]
     assert "deliberation.ended" not in await watched(world, story)
+
+
+async def test_a_watch_follows_the_task_that_takes_anothers_place() -> None:
+    """From its beginning to its end, which is told before the story's word of it."""
+    world = World()
+    story = await world.create()
+    (old,) = await world.released()
+    await world.end(old.task_id, State.ABSTAINED)
+    new = msgspec.structs.replace(old, task_id=TaskId("t-new"), continues=old.task_id)
+    subject = subjects.deliberation(new.task_id)
+    first = await world.bus.log.append(subject, DeliberationRequested(spec=new, digest=digest(new)), after=START)
+    await world.bus.log.append(subject, DeliberationEnded(result=result(new, State.DECIDED, 1)), after=first.head)
+    await world.hear()
+    told = await watched(world, story, tasks=True, once=True)
+    assert told[-4:] == ["story.task-continued", "deliberation.requested", "deliberation.ended", "story.task-decided"]
 
 
 async def test_a_watch_once_does_not_wait_for_what_still_runs() -> None:

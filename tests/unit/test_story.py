@@ -24,6 +24,7 @@ from folkmoot.kernel.facts import (
     StoryRevised,
     StorySentBack,
     StorySubmitted,
+    TaskContinued,
     TaskDecided,
     TaskReleased,
 )
@@ -58,6 +59,8 @@ def planned(round_: int = 1, how: str = "model") -> StoryPlanned:
 
 PLANNED = planned()
 T1, T2 = PLANNED.tasks
+T3 = TaskId("t-3")
+"""Goes on with another."""
 APPROVED = PlanApproved(actor="ann")
 COMMIT = CommitId("c" * 40)
 
@@ -81,6 +84,7 @@ DECIDED = (
     released(T2),
     decided(T2),
 )
+ABSTAINED = (*DECIDED[:5], decided(T1, "abstained"))
 ACCEPTED = StoryAccepted(actor="ann")
 SENT_BACK = StorySentBack(actor="ann", reason="no")
 CANCELLED = StoryCancelled(actor="ann")
@@ -131,7 +135,10 @@ def chain(facts: Sequence[Fact]) -> list[Stored]:
         ((*DECIDED[:5], SPENT), StoryState.RELEASED),
         ((*DECIDED[:5], SPENT, decided(T1)), StoryState.DECIDED),
         (DECIDED[:6], StoryState.RELEASED),
-        ((*DECIDED[:5], decided(T1, "abstained")), StoryState.DECIDED),
+        (ABSTAINED, StoryState.DECIDED),
+        ((*ABSTAINED, TaskContinued(task_id=T3, continues=T1)), StoryState.RELEASED),
+        ((*ABSTAINED, TaskContinued(task_id=T3, continues=T1), decided(T3, "abstained")), StoryState.DECIDED),
+        ((*ABSTAINED, TaskContinued(task_id=T3, continues=T1), decided(T3)), StoryState.RELEASED),
         (DECIDED, StoryState.DECIDED),
         ((*DECIDED, ACCEPTED), StoryState.ACCEPTED),
         ((*DECIDED, SENT_BACK), StoryState.SENT_BACK),
@@ -170,6 +177,12 @@ def test_the_state_follows_the_facts(facts: tuple[Fact, ...], state: StoryState)
         (DECIDED[:5], decided(T2), "not_released"),
         (DECIDED[:5], decided(TaskId("t-9")), "not_in_plan"),
         (DECIDED[:6], decided(T1), "once"),
+        (DECIDED[:5], TaskContinued(task_id=T3, continues=T1), "continues"),
+        (DECIDED[:6], TaskContinued(task_id=T3, continues=T1), "continues"),
+        (DECIDED[:6], TaskContinued(task_id=T3, continues=TaskId("t-9")), "continues"),
+        (ABSTAINED, TaskContinued(task_id=T1, continues=T1), "once"),
+        (ABSTAINED[:4], TaskContinued(task_id=T3, continues=T1), "life_cycle"),
+        ((*ABSTAINED, TaskContinued(task_id=T3, continues=T1)), ACCEPTED, "life_cycle"),
         (DECIDED[:6], ACCEPTED, "life_cycle"),
         ((*DECIDED[:7], decided(T2, "abstained")), ACCEPTED, "nothing_to_accept"),
         ((*DECIDED, ACCEPTED), CANCELLED, "life_cycle"),
@@ -306,7 +319,7 @@ def test_the_table_has_every_fact_of_a_story() -> None:
     """A new fact cannot be forgotten."""
     told: set[type[Fact]] = {StoryAssessed, StoryRevised, StoryPlanned, PlanApproved, PlanRejected, StepFailed}
     words: set[type[Fact]] = {StoryAccepted, StorySentBack, StoryCancelled, StoryCarriedOver}
-    assert told | {TaskReleased, TaskDecided} | words == set(LIFE_CYCLE)
+    assert told | {TaskReleased, TaskContinued, TaskDecided} | words == set(LIFE_CYCLE)
 
 
 def test_nothing_follows_the_end() -> None:

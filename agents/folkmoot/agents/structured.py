@@ -94,8 +94,13 @@ def _spent(tokens: Tokens) -> Usage:
 
 
 def schema_of(form: Any) -> dict[str, Any]:
-    """With the form itself at the root: some servers take no reference there."""
+    """With the form itself at the root: some servers take no reference there. It asks for every field, as strict ones
+    want it, also for those without which an answer can be read."""
     (root,), parts = msgspec.json.schema_components([form], ref_template="#/$defs/{name}")
+    for part in parts.values():
+        if fields := part.get("properties"):
+            part["required"] = list(fields)
+            part["properties"] = {name: {k: v for k, v in f.items() if k != "default"} for name, f in fields.items()}
     own: dict[str, Any] = parts.pop(root["$ref"].rpartition("/")[2])
     return own | {"$defs": parts} if parts else own
 

@@ -24,6 +24,7 @@ from folkmoot.kernel.facts import (
     StoryRevised,
     StorySentBack,
     StorySubmitted,
+    TaskContinued,
     TaskDecided,
     TaskReleased,
 )
@@ -66,6 +67,7 @@ LIFE_CYCLE: dict[type[Fact], tuple[StoryState, ...]] = {
     PlanRejected: (StoryState.PLANNED,),
     StepFailed: (*_OPEN, *UNDER_WAY),
     TaskReleased: UNDER_WAY,
+    TaskContinued: (StoryState.RELEASED, StoryState.DECIDED),
     TaskDecided: (StoryState.RELEASED,),
     StoryAccepted: (StoryState.DECIDED,),
     StorySentBack: (StoryState.DECIDED,),
@@ -92,6 +94,8 @@ class Story(msgspec.Struct, frozen=True, kw_only=True):
     text: str
     checks: tuple[str, ...]
     """As last revised."""
+    superseded: tuple[str, ...] = ()
+    """Ids of base's tests that people named as made wrong by the story: they gate none of its tasks."""
     assessed: StoryAssessed | None = None
     """Of the text as it is now."""
     planned: StoryPlanned | None = None
@@ -105,6 +109,8 @@ class Story(msgspec.Struct, frozen=True, kw_only=True):
     released: tuple[TaskId, ...] = ()
     decided: dict[TaskId, TaskDecided] = {}
     """Both of this round."""
+    continued: dict[TaskId, TaskId] = {}
+    """By the task that took its place, one that ended without a commit; also of this round."""
     usage: Usage = Usage()
     """Of all rounds, coach and planner included."""
     told: tuple[str, ...] = ()
@@ -120,7 +126,7 @@ class Story(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def tasks(self) -> tuple[TaskId, ...]:
-        """Of the plan as it is now, merges included."""
+        """Of the plan as it is now, merges included; of those that were continued, the last."""
         return tuple(step.task_id for step in self.steps)
 
     @property
@@ -149,6 +155,11 @@ class Story(msgspec.Struct, frozen=True, kw_only=True):
         """What `task` was decided with; None before, and when it ended without one."""
         end = self.decided.get(task)
         return end.commit if end is not None and end.state == State.DECIDED else None
+
+    def may_continue(self, task: TaskId) -> bool:
+        """Whether a task that goes on with the candidates of `task`, which has ended, takes its place: nothing was
+        released that builds on it."""
+        return self.state in LIFE_CYCLE[TaskContinued] and task in self.tasks and not self._ended_well(task)
 
     def blocked(self) -> frozenset[TaskId]:
         """Tasks that build on something that did not come about."""
@@ -182,6 +193,8 @@ def check(story: Story, fact: Fact) -> None:
             _guard_failure(story, fact)
         case TaskReleased():
             _guard_release(story, fact.spec.task_id)
+        case TaskContinued():
+            _guard_continuation(story, fact)
         case TaskDecided():
             _guard_decision(story, fact.task_id)
         case StoryAccepted() if story.result is None:
@@ -260,6 +273,15 @@ def _guard_release(story: Story, task: TaskId) -> None:
     for source in step.starts_from:
         if not story.commit(source):
             raise FailedPrecondition("not_ready", f"task {task} starts from task {source}, which has no commit")
+
+
+def _guard_continuation(story: Story, fact: TaskContinued) -> None:
+    if fact.task_id in story.released:
+        raise FailedPrecondition("once", f"task {fact.task_id} was released before")
+    if not story.may_continue(fact.continues):
+        raise FailedPrecondition("continues", f"task {fact.continues} is not in the plan, or has a commit")
+    if fact.continues not in story.decided:
+        raise FailedPrecondition("continues", f"task {fact.continues} has not ended")
 
 
 def _guard_decision(story: Story, task: TaskId) -> None:

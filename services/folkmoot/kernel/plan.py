@@ -38,6 +38,13 @@ class Planning(StrEnum):
     """Its plan was submitted with it; no model is asked."""
 
 
+class Superseded(msgspec.Struct, frozen=True, kw_only=True):
+    """A test of base that the coach takes to be wrong once the story is done. It gates until a person confirms it."""
+
+    test: str
+    why: str
+
+
 class Assessment(msgspec.Struct, frozen=True, kw_only=True):
     """The coach's view of a story; scores are from 0 to 100."""
 
@@ -54,6 +61,7 @@ class Assessment(msgspec.Struct, frozen=True, kw_only=True):
     """Commands or facts that would show that it is done."""
     questions: tuple[str, ...] = ()
     """To the product owner."""
+    superseded: tuple[Superseded, ...] = ()
 
 
 class PlannedTask(msgspec.Struct, frozen=True, kw_only=True):

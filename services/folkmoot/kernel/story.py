@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from folkmoot.kernel.course import course
+from folkmoot.kernel.course import Step, course
 from folkmoot.kernel.errors import BrokenChain, NotFound
 from folkmoot.kernel.events import START, Fact, Stored, follows
 from folkmoot.kernel.facts import (
@@ -19,12 +19,13 @@ from folkmoot.kernel.facts import (
     StoryRevised,
     StorySentBack,
     StorySubmitted,
+    TaskContinued,
     TaskDecided,
     TaskReleased,
 )
-from folkmoot.kernel.ids import StoryId
+from folkmoot.kernel.ids import StoryId, TaskId
 from folkmoot.kernel.lifecycle import UNDER_WAY, Story, StoryState, refusal
-from folkmoot.kernel.plan import Plan, PlannedTask, Planning
+from folkmoot.kernel.plan import Plan, PlannedTask, Planning, united
 
 
 def fold(events: Iterable[Stored]) -> Story:
@@ -56,6 +57,7 @@ def begin(stored: Stored) -> Story:
         title=fact.title,
         text=fact.text,
         checks=fact.checks,
+        superseded=fact.superseded,
         traceparent=stored.event.traceparent,
     )
 
@@ -78,13 +80,15 @@ def after(story: Story, fact: Fact) -> Story:
         case StoryPlanned():
             return _planned(story, fact)
         case PlanApproved():
-            state = StoryState.APPROVED
-            return change(story, approved=fact, round=story.round + 1, state=state, failed=None)
+            approved = change(story, approved=fact, round=story.round + 1, state=StoryState.APPROVED, failed=None)
+            return _superseding(approved, fact.superseded)
         case StepFailed():
             return _rested(change(story, failed=fact, usage=story.usage.plus(fact.usage)))
         case TaskReleased():
             released = (*story.released, fact.spec.task_id)
             return change(story, released=released, state=StoryState.RELEASED)
+        case TaskContinued():
+            return _continued(story, fact)
         case TaskDecided():
             decided = story.decided | {fact.task_id: fact}
             return _rested(change(story, decided=decided, usage=story.usage.plus(fact.usage)))
@@ -98,7 +102,7 @@ def _spoken(story: Story, fact: Fact) -> Story:
         case StoryRevised():
             story = _unplanned(_told(story, "The story was revised", fact.reason), StoryState.SUBMITTED)
             words = {"title": fact.title, "text": fact.text, "checks": fact.checks}
-            return change(story, **words, assessed=None, waits=False, word=None)
+            return _superseding(change(story, **words, assessed=None, waits=False, word=None), fact.superseded)
         case PlanRejected():
             state = StoryState.ASSESSED if story.assessed else StoryState.SUBMITTED
             story = _unplanned(_told(story, "A plan was rejected", fact.reason), state)
@@ -135,8 +139,35 @@ def _of_old(story: Story, fact: StoryPlanned) -> Plan:
 
 def _unplanned(story: Story, state: StoryState) -> Story:
     return msgspec.structs.replace(
-        story, state=state, planned=None, approved=None, steps=(), released=(), decided={}, failed=None
+        story, state=state, planned=None, approved=None, steps=(), released=(), decided={}, continued={}, failed=None
     )
+
+
+def _continued(story: Story, fact: TaskContinued) -> Story:
+    """What waited for the earlier task waits for the one that took its place."""
+    return msgspec.structs.replace(
+        story,
+        state=StoryState.RELEASED,
+        steps=tuple(_with(step, fact.continues, fact.task_id) for step in story.steps),
+        released=(*story.released, fact.task_id),
+        continued=story.continued | {fact.task_id: fact.continues},
+    )
+
+
+def _with(step: Step, old: TaskId, new: TaskId) -> Step:
+    def named(task: TaskId) -> TaskId:
+        return new if task == old else task
+
+    return msgspec.structs.replace(
+        step,
+        task_id=named(step.task_id),
+        starts_from=tuple(map(named, step.starts_from)),
+        depends_on=tuple(map(named, step.depends_on)),
+    )
+
+
+def _superseding(story: Story, tests: tuple[str, ...]) -> Story:
+    return msgspec.structs.replace(story, superseded=united(story.superseded, tests)) if tests else story
 
 
 def _told(story: Story, what: str, reason: str) -> Story:

@@ -7,7 +7,14 @@ import msgspec
 
 from folkmoot.kernel import ids
 from folkmoot.kernel.errors import InvalidInput
-from folkmoot.kernel.facts import StoryAccepted, StoryCancelled, StoryCarriedOver, StoryRevised, StorySentBack
+from folkmoot.kernel.facts import (
+    PlanApproved,
+    StoryAccepted,
+    StoryCancelled,
+    StoryCarriedOver,
+    StoryRevised,
+    StorySentBack,
+)
 from folkmoot.kernel.facts import StorySubmitted as Submitted
 from folkmoot.kernel.ids import StoryId, TaskId
 from folkmoot.kernel.lifecycle import Story, Word, check
@@ -64,20 +71,37 @@ def checked_reason(reason: str, *, required: bool) -> str:
 
 
 def revision(
-    story: Story, *, actor: str, reason: str = "", title: str = "", text: str = "", checks: tuple[str, ...] = ()
+    story: Story,
+    *,
+    actor: str,
+    reason: str = "",
+    title: str = "",
+    text: str = "",
+    checks: tuple[str, ...] = (),
+    superseded: tuple[str, ...] = (),
 ) -> StoryRevised:
-    """Empty fields stay as they are; checks are added. Raises FailedPrecondition, InvalidInput."""
-    if not (title or text or checks):
-        raise InvalidInput("text", "nothing is revised: give a text, a title or checks")
+    """Empty fields stay as they are; checks and superseded tests are added. Raises FailedPrecondition, InvalidInput."""
+    if not (title or text or checks or superseded):
+        raise InvalidInput("text", "nothing is revised: give a text, a title, checks or superseded tests")
     fact = StoryRevised(
         actor=actor,
         title=title or story.title,
         text=text or story.text,
         checks=united(story.checks, checks),
         reason=checked_reason(reason, required=False),
+        superseded=superseded,
     )
     check(story, fact)
-    validated(msgspec.structs.replace(inherited(story), title=fact.title, text=fact.text, checks=fact.checks))
+    told = {"title": fact.title, "text": fact.text, "checks": fact.checks}
+    validated(msgspec.structs.replace(inherited(story), **told, superseded=united(story.superseded, superseded)))
+    return fact
+
+
+def approval(story: Story, *, actor: str, reason: str = "", superseded: tuple[str, ...] = ()) -> PlanApproved:
+    """With the tests of base that the person confirms as superseded. Raises FailedPrecondition, InvalidInput."""
+    fact = PlanApproved(actor=actor, reason=checked_reason(reason, required=False), superseded=superseded)
+    check(story, fact)
+    validated(msgspec.structs.replace(inherited(story), superseded=united(story.superseded, superseded)))
     return fact
 
 
@@ -88,16 +112,17 @@ def as_one(story_id: StoryId) -> TaskId:
 
 def inherited(story: Story) -> TaskSpec:
     """The story as one task: what its tasks take over unless the plan says otherwise."""
-    return _as_task(story.submitted, story.story_id, story.title, story.text, story.checks)
+    return _as_task(story, story.story_id, story.text)
 
 
-def _as_task(told: Submitted, story_id: StoryId, title: str, text: str, checks: tuple[str, ...]) -> TaskSpec:
+def _as_task(story: Story, story_id: StoryId, text: str) -> TaskSpec:
+    told = story.submitted
     return TaskSpec(
         task_id=as_one(story_id),
         story_id=story_id,
-        title=title,
+        title=story.title,
         text=text,
-        checks=checks,
+        checks=story.checks,
         repository=told.repository,
         base_ref=told.base_ref,
         agents=told.agents,
@@ -108,7 +133,7 @@ def _as_task(told: Submitted, story_id: StoryId, title: str, text: str, checks: 
         role=told.role,
         council=told.council,
         max_agents=told.max_agents,
-        superseded=told.superseded,
+        superseded=story.superseded,
         total=told.total,
         kind=told.kind,
     )
@@ -187,7 +212,7 @@ def successor(story: Story, word: StoryCarriedOver) -> Submitted:
 def _following(story: Story, word: StoryCarriedOver, text: str) -> Submitted:
     told = story.submitted
     return submission(
-        _as_task(told, word.into, story.title, text, story.checks),
+        _as_task(story, word.into, text),
         actor=word.actor,
         planning=told.planning,
         autopilot=told.autopilot and told.planning is not Planning.GIVEN,

@@ -32,9 +32,9 @@ _NEWS = ("checks", "superseded", "model", "budget", "total")
 _NEEDED = "give a further check, a superseded test, more rigor, another model or other limits"
 
 
-def continued(earlier: Deliberation, task: pb.Task, task_id: TaskId) -> TaskSpec:
+def continued(earlier: Deliberation, task: pb.Task, task_id: TaskId, story_id: StoryId) -> TaskSpec:
     """`earlier`'s task from the same commit, with further checks and superseded tests, and what `task` says of rigor,
-    model and limits. It belongs to no story: the story has heard how the earlier one ended.
+    model and limits. `story_id`: of the story in which it takes the place of `earlier`; empty where none waits for it.
 
     Raises FailedPrecondition (`running`, `no_candidates`), InvalidInput naming the field, also where nothing is new.
     """
@@ -43,7 +43,7 @@ def continued(earlier: Deliberation, task: pb.Task, task_id: TaskId) -> TaskSpec
     spec = msgspec.structs.replace(
         old,
         task_id=task_id,
-        story_id=StoryId(""),
+        story_id=story_id,
         base_ref=base.origin or base.commit,
         checks=united(old.checks, task.checks),
         superseded=united(old.superseded, task.superseded),

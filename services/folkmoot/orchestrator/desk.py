@@ -4,11 +4,13 @@ import secrets
 
 from folkmoot.api.orchestrator.v1 import orchestrator_pb2 as pb
 from folkmoot.kernel import ids, subjects
+from folkmoot.kernel import story as stories
 from folkmoot.kernel.deliberation import Deliberation, apply, fold
 from folkmoot.kernel.errors import AlreadyExists, Conflict, FailedPrecondition, InvalidInput, NotFound
 from folkmoot.kernel.events import Stored
 from folkmoot.kernel.facts import CancelRequested, DeliberationQueued, DeliberationRequested
-from folkmoot.kernel.ids import TaskId
+from folkmoot.kernel.ids import StoryId, TaskId
+from folkmoot.kernel.result import State
 from folkmoot.kernel.task import TaskSpec, digest
 from folkmoot.orchestrator.continuing import continued
 from folkmoot.orchestrator.councils import Councils
@@ -50,8 +52,23 @@ class Desk:
 
     async def _specified(self, task: pb.Task, task_id: TaskId) -> TaskSpec:
         if task.continues:
-            return continued(await self.find(ids.token(task.continues, "continues")), task, task_id)
+            earlier = await self.find(ids.token(task.continues, "continues"))
+            return continued(earlier, task, task_id, await self._story_of(earlier, task_id))
         return spec_from_wire(task, task_id, backend=self._backend)
+
+    async def _story_of(self, earlier: Deliberation, task_id: TaskId) -> StoryId:
+        """The story in which `task_id` takes the place of `earlier`. Empty where there is none, where it is over, or
+        where `earlier` has a commit."""
+        nowhere, story_id = StoryId(""), earlier.spec.story_id
+        if not story_id or earlier.state is State.DECIDED:
+            return nowhere
+        if await self._log.last(subjects.deliberation(task_id)) is not None:
+            return (await self.find(task_id)).spec.story_id  # asked for again: as it was then
+        try:
+            story = stories.fold(await self._log.read(subjects.story(story_id)))
+        except NotFound:
+            return nowhere
+        return story_id if story.may_continue(earlier.task_id) else nowhere
 
     async def accept(self, spec: TaskSpec) -> None:
         """Into the queue, then into the log; a worker that gets it first writes the log itself. Idempotent.

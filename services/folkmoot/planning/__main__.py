@@ -8,6 +8,7 @@ from folkmoot.agents.structured import Model
 from folkmoot.api.planning.v1 import planning_pb2_grpc as rpc
 from folkmoot.kernel.due import Limits
 from folkmoot.kernel.errors import Misconfigured
+from folkmoot.planning.basetests import Examined
 from folkmoot.planning.councils import Councils
 from folkmoot.planning.journal import Journal
 from folkmoot.planning.maker import Maker
@@ -54,7 +55,8 @@ async def serve(settings: Settings, announcement: Announcement, stop: asyncio.Ev
 
 def _stories(settings: Settings, bus: NatsBus, model: Model, runner: Repositories) -> Stories:
     planning = settings.planning
-    maker = Maker(model, runner, settings.model, repairs=planning.repairs)
+    tests = Examined(bus.log, bus.artifacts)
+    maker = Maker(model, runner, tests, settings.model, repairs=planning.repairs)
     limits = Limits(tasks_in_flight=planning.tasks_in_flight, story_tokens=planning.story_tokens)
     journal = Journal(bus.log, maker, limits)
     councils = Councils(Registered(bus.log, SHIPPED))

@@ -6,18 +6,29 @@ import msgspec
 
 from folkmoot.agents.prompts import filled
 from folkmoot.agents.structured import Model, Question, ask
+from folkmoot.kernel.errors import InvalidInput
 from folkmoot.kernel.facts import StoryAssessed
 from folkmoot.kernel.lifecycle import Story
-from folkmoot.kernel.plan import THRESHOLD, Assessment
-from folkmoot.planning.asking import endpoint, of_story
+from folkmoot.kernel.plan import THRESHOLD, Assessment, Superseded
+from folkmoot.kernel.task import MAX_TEST_CHARS
+from folkmoot.planning.asking import endpoint, of_story, section
 from folkmoot.runtime.settings import ModelSettings
 
 MAX_POINTS = 12
 """Questions, and missing checks, that are kept: an assessment is one event."""
 POINT_CHARS = 300
 SUMMARY_CHARS = 2_000
+WHY_CHARS = 200
+"""Of a superseded test."""
+TESTS_CHARS = 20_000
+"""Of the list of base's tests that the coach is shown."""
 
 Score = Annotated[int, msgspec.Meta(ge=0, le=100)]
+
+
+class SupersededForm(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    test: str
+    why: str
 
 
 class AssessmentForm(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -30,14 +41,22 @@ class AssessmentForm(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     score: Score
     missing_checks: list[str]
     questions: list[str]
+    superseded: list[SupersededForm] = []
+    """Asked for by the schema; an answer without it names none."""
 
 
 async def assess(
-    story: Story, *, model: Model, configured: ModelSettings, repairs: int, actor: str = "coach"
+    story: Story,
+    tests: frozenset[str],
+    *,
+    model: Model,
+    configured: ModelSettings,
+    repairs: int,
+    actor: str = "coach",
 ) -> StoryAssessed:
-    """Raises InvalidInput without a model, ModelError, Unusable."""
+    """`tests` are base's, as far as they are known. Raises InvalidInput without a model, ModelError, Unusable."""
     place = endpoint(story.submitted.model, configured)
-    answer = await ask(model, place, _question(story), repairs=repairs)
+    answer = await ask(model, place, _question(story, tests), repairs=repairs)
     threshold = THRESHOLD[story.submitted.rigor]
     return StoryAssessed(
         actor=actor,
@@ -49,7 +68,7 @@ async def assess(
     )
 
 
-def _question(story: Story) -> Question[Assessment]:
+def _question(story: Story, tests: frozenset[str]) -> Question[Assessment]:
     system = filled("assess", {"threshold": str(THRESHOLD[story.submitted.rigor])})
     return Question(
         name="assessment",
@@ -57,14 +76,23 @@ def _question(story: Story) -> Question[Assessment]:
         user=f"{story.story_id}/coach",
         messages=(
             {"role": "system", "content": system},
-            {"role": "user", "content": "\n".join(filter(None, of_story(story)))},
+            {"role": "user", "content": "\n".join(filter(None, [*of_story(story), _listed(tests)]))},
         ),
         form=AssessmentForm,
-        accept=_accept,
+        accept=lambda form: _accepted(form, tests),
     )
 
 
-def _accept(form: AssessmentForm) -> Assessment:
+def _listed(tests: frozenset[str]) -> str:
+    names = "\n".join(sorted(tests))
+    return section("Tests of base" + (" (not all of them)" if len(names) > TESTS_CHARS else ""), names[:TESTS_CHARS])
+
+
+def _accepted(form: AssessmentForm, tests: frozenset[str]) -> Assessment:
+    """Raises InvalidInput for a test that base does not have, where its tests are known."""
+    for i, said in enumerate(form.superseded):
+        if (tests and said.test not in tests) or not 0 < len(said.test.strip()) <= MAX_TEST_CHARS:
+            raise InvalidInput(f"assessment.superseded[{i}].test", f"{said.test[:200]!r} is none of base's tests")
     return Assessment(
         clarity=form.clarity,
         testability=form.testability,
@@ -73,6 +101,7 @@ def _accept(form: AssessmentForm) -> Assessment:
         summary=form.summary[:SUMMARY_CHARS],
         missing_checks=_points(form.missing_checks),
         questions=_points(form.questions),
+        superseded=tuple(Superseded(test=s.test, why=s.why[:WHY_CHARS]) for s in form.superseded)[:MAX_POINTS],
     )
 
 

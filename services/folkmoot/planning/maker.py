@@ -14,6 +14,7 @@ from folkmoot.kernel.plan import Plan, Planning, sound
 from folkmoot.kernel.result import Usage
 from folkmoot.kernel.wishes import inherited
 from folkmoot.planning import coach, planner
+from folkmoot.planning.basetests import BaseTests
 from folkmoot.planning.repository import Outline, Repositories
 from folkmoot.runtime.settings import ModelSettings
 from folkmoot.runtime.supervise import patiently
@@ -28,9 +29,18 @@ log = logging.getLogger(__name__)
 class Maker:
     """Asks models and the runner. Holds nothing of any story."""
 
-    def __init__(self, model: Model, repositories: Repositories, configured: ModelSettings, *, repairs: int) -> None:
+    def __init__(
+        self,
+        model: Model,
+        repositories: Repositories,
+        tests: BaseTests,
+        configured: ModelSettings,
+        *,
+        repairs: int,
+    ) -> None:
         self._model = model
         self._repositories = repositories
+        self._tests = tests
         self._configured = configured
         self._repairs = repairs
 
@@ -55,6 +65,7 @@ class Maker:
     async def _assessed(self, story: Story, actor: str) -> Fact:
         return await coach.assess(
             story,
+            await self._tests.known(story.submitted.repository),
             model=self._model,
             configured=self._configured,
             repairs=self._repairs,

@@ -59,10 +59,11 @@ class PlanningServicer(rpc.PlanningServiceServicer):
                 title=request.title,
                 text=request.text,
                 checks=tuple(request.checks),
+                superseded=tuple(request.superseded),
                 seen_round=seen_round,
             )
-        elif request.title or request.text or request.checks:
-            raise InvalidInput("transition", f"{wish} changes neither title, text nor checks; revise does")
+        elif request.title or request.text or request.checks or request.superseded:
+            raise InvalidInput("transition", f"{wish} changes nothing that the story says; revise does")
         else:
             story = await self._stories.transition(
                 request.story_id, wish, actor=request.actor, reason=request.reason, seen_round=seen_round
@@ -82,7 +83,11 @@ class PlanningServicer(rpc.PlanningServiceServicer):
 
     async def ApprovePlan(self, request: pb.ApprovePlanRequest, context: Context) -> pb.ApprovePlanResponse:
         story = await self._stories.approve(
-            request.story_id, actor=request.actor, reason=request.reason, seen_revision=_seen_revision(request)
+            request.story_id,
+            actor=request.actor,
+            reason=request.reason,
+            superseded=tuple(request.superseded),
+            seen_revision=_seen_revision(request),
         )
         return pb.ApprovePlanResponse(story=wire.story_to_wire(story))
 

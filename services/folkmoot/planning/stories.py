@@ -1,15 +1,24 @@
 """What callers may do with stories, and what carries stories on: the reader of their events, and of decisions."""
 
 import secrets
+from contextlib import aclosing
 
 from folkmoot.kernel import ids, lifecycle, subjects, wishes
 from folkmoot.kernel.due import Ask
 from folkmoot.kernel.errors import Conflict, FailedPrecondition, InvalidInput
 from folkmoot.kernel.events import Fact, Stored
-from folkmoot.kernel.facts import DeliberationEnded, PlanApproved, PlanRejected, StoryAssessed, TaskDecided
+from folkmoot.kernel.facts import (
+    DeliberationEnded,
+    DeliberationRequested,
+    PlanRejected,
+    StoryAssessed,
+    TaskContinued,
+    TaskDecided,
+)
 from folkmoot.kernel.ids import StoryId
 from folkmoot.kernel.lifecycle import Story
 from folkmoot.kernel.plan import Plan, Planning, sound
+from folkmoot.kernel.result import Result
 from folkmoot.kernel.task import TaskKind, TaskSpec
 from folkmoot.kernel.wishes import Wish, checked_reason
 from folkmoot.planning.asking import endpoint
@@ -118,6 +127,7 @@ class Stories:
         title: str,
         text: str,
         checks: tuple[str, ...],
+        superseded: tuple[str, ...] = (),
         seen_round: int | None = None,
     ) -> Story:
         """Raises FailedPrecondition naming the guard, NotFound, InvalidInput."""
@@ -125,21 +135,31 @@ class Stories:
 
         def decision(current: Story) -> Fact:
             lifecycle.expect_round(current, seen_round)
-            return wishes.revision(current, checks=checks, **words)
+            return wishes.revision(current, checks=checks, superseded=superseded, **words)
 
         return await self._decided(story_id, decision)
 
-    async def approve(self, story_id: str, *, actor: str, reason: str, seen_revision: int | None = None) -> Story:
-        """Raises FailedPrecondition naming the guard, NotFound, InvalidInput."""
-        fact = PlanApproved(actor=_person(actor), reason=checked_reason(reason, required=False))
-        return await self._on_plan(story_id, fact, seen_revision)
+    async def approve(
+        self,
+        story_id: str,
+        *,
+        actor: str,
+        reason: str,
+        superseded: tuple[str, ...] = (),
+        seen_revision: int | None = None,
+    ) -> Story:
+        """`superseded` joins the story's. Raises FailedPrecondition naming the guard, NotFound, InvalidInput."""
+
+        def decision(current: Story) -> Fact:
+            lifecycle.expect_revision(current, seen_revision)
+            return wishes.approval(current, actor=_person(actor), reason=reason, superseded=superseded)
+
+        return await self._decided(story_id, decision)
 
     async def reject(self, story_id: str, *, actor: str, reason: str, seen_revision: int | None = None) -> Story:
         """Raises FailedPrecondition naming the guard, NotFound, InvalidInput without a reason."""
         fact = PlanRejected(actor=_person(actor), reason=checked_reason(reason, required=True))
-        return await self._on_plan(story_id, fact, seen_revision)
 
-    async def _on_plan(self, story_id: str, fact: Fact, seen_revision: int | None) -> Story:
         def decision(current: Story) -> Fact:
             lifecycle.expect_revision(current, seen_revision)
             return fact
@@ -217,7 +237,8 @@ class Stories:
                 await self._journal.carried_on(await self.find(story_id), asking=True)
 
     async def follow_decisions(self) -> None:
-        """A deliberation's end becomes an event of its story; for ever."""
+        """A deliberation's end becomes an event of its story, and so does the beginning of one that goes on with
+        another; for ever."""
         deliveries = self._queues.deliveries("planning-decisions")
         await consume(deliveries, self._on_decision, max_deliver=self._max_deliver)
 
@@ -235,12 +256,26 @@ class Stories:
         await self._decide_by(delivery.stored)
 
     async def _decide_by(self, stored: Stored) -> None:
-        end = stored.event.data
-        if not isinstance(end, DeliberationEnded) or not end.result.story_id:
+        match stored.event.data:
+            case DeliberationRequested(spec=spec) if spec.story_id and spec.continues:
+                await self._hear(spec.story_id, TaskContinued(task_id=spec.task_id, continues=spec.continues))
+            case DeliberationEnded() as end if end.result.story_id:
+                await self._hear_beginning(end.result)
+                await self._hear(end.result.story_id, _decision(end))
+
+    async def _hear_beginning(self, result: Result) -> None:
+        """Of a continuation, where it is delivered after the end."""
+        if result.task_id in (await self.find(result.story_id)).tasks:
             return
-        fact = _decision(end)
+        async with aclosing(self._log.follow(subjects.deliberation(result.task_id), once=True)) as events:
+            async for stored in events:
+                if isinstance(stored.event.data, DeliberationRequested):
+                    await self._decide_by(stored)
+                break
+
+    async def _hear(self, story_id: StoryId, fact: Fact) -> None:
         while True:
-            current = await self.find(end.result.story_id)
+            current = await self.find(story_id)
             if lifecycle.refusal(current, fact):
                 return  # folded before, or nobody waits for it any more
             try:

@@ -12,6 +12,7 @@ from folkmoot.kernel.facts import (
     StoryAccepted,
     StoryCancelled,
     StoryCarriedOver,
+    TaskContinued,
     TaskDecided,
     TaskReleased,
 )
@@ -77,10 +78,15 @@ class Watch:
             return
         match stored.event.data:
             case TaskReleased(spec=spec):
-                self._ended[spec.task_id] = asyncio.Event()
-                await self._stack.enter_async_context(beside(self._of_task(spec.task_id), name=spec.task_id))
+                await self._follow(spec.task_id)
+            case TaskContinued(task_id=task_id):
+                await self._follow(task_id)
             case TaskDecided(task_id=task_id) if task_id in self._ended:
                 await self._ended[task_id].wait()
+
+    async def _follow(self, task_id: TaskId) -> None:
+        self._ended[task_id] = asyncio.Event()
+        await self._stack.enter_async_context(beside(self._of_task(task_id), name=task_id))
 
     async def _of_task(self, task_id: TaskId) -> None:
         try:

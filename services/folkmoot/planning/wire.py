@@ -117,6 +117,7 @@ def story_to_wire(story: Story) -> pb.Story:
         usage=_usage(story),
         rigor=told.rigor,
         plan_revision=story.revision,
+        superseded=story.superseded,
     )
 
 
@@ -141,6 +142,7 @@ def _task(story: Story, step: Step, *, blocked: bool) -> pb.StoryTask:
         outcome=end.state if end else "",
         commit=story.commit(step.task_id) or "",
         reason=end.reason if end else "",
+        continues=story.continued.get(step.task_id, ""),
     )
 
 
@@ -163,6 +165,7 @@ def _assessment(fact: StoryAssessed) -> pb.Assessment:
         summary=said.summary,
         missing_checks=said.missing_checks,
         questions=said.questions,
+        superseded=[pb.SupersededTest(test=s.test, why=s.why) for s in said.superseded],
     )
 
 

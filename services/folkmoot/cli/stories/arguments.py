@@ -18,6 +18,11 @@ Round = Annotated[
     int | None, typer.Option("--round", help="Only of this round, as `moot story show` says.", min=1, metavar="N")
 ]
 
+Superseded = Annotated[
+    list[str] | None,
+    typer.Option(help="A test of base that the story makes wrong, by its id; repeatable.", metavar="TEST"),
+]
+
 story_app = typer.Typer(
     name="story", help="Stories: what a product owner wants.", rich_markup_mode=None, no_args_is_help=True
 )
@@ -117,13 +122,15 @@ def revise(
     text_file: Annotated[str, typer.Option(help="The new text; `-` is standard input.", metavar="FILE")] = "",
     title: Annotated[str, typer.Option(help="The new title.", metavar="TEXT")] = "",
     check: Annotated[list[str] | None, typer.Option(help="One more check; repeatable.", metavar="CMD")] = None,
+    superseded: Superseded = None,
     reason: Reason = "",
     as_json: Json = False,
 ) -> int:
     """Change what a story says; it is assessed anew."""
     from folkmoot.cli.stories import commands
 
-    return _end(commands.revise(story, title, text_file, list(check or ()), reason, as_json=as_json))
+    checks, tests = list(check or ()), list(superseded or ())
+    return _end(commands.revise(story, title, text_file, checks, tests, reason, as_json=as_json))
 
 
 @story_app.command()
@@ -171,11 +178,21 @@ def edit(
 
 
 @plan_app.command("approve")
-def approve_plan(story: Story, reason: Reason = "", revision: Revision = None, as_json: Json = False) -> int:
+def approve_plan(
+    story: Story,
+    reason: Reason = "",
+    revision: Revision = None,
+    superseded: Superseded = None,
+    as_proposed: Annotated[
+        bool, typer.Option("--superseded-as-proposed", help="All tests that the coach proposes as superseded.")
+    ] = False,
+    as_json: Json = False,
+) -> int:
     """Release the plan's tasks."""
     from folkmoot.cli.stories import commands
 
-    return _end(commands.approve_plan(story, reason, revision, as_json=as_json))
+    tests = list(superseded or ())
+    return _end(commands.approve_plan(story, reason, revision, tests, as_proposed=as_proposed, as_json=as_json))
 
 
 @plan_app.command()

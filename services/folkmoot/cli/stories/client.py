@@ -67,8 +67,12 @@ class Stories:
         request = pb.DerivePlanRequest(story_id=story_id, actor=actor, plan=wire, expected_revision=revision)
         return await self._asked(self._planning.DerivePlan, request, CALL_S if plan else MODEL_S)
 
-    async def approve_plan(self, story_id: str, actor: str, reason: str, revision: int | None) -> values.Story:
-        request = pb.ApprovePlanRequest(story_id=story_id, actor=actor, reason=reason, expected_revision=revision)
+    async def approve_plan(
+        self, story_id: str, actor: str, reason: str, revision: int | None, superseded: tuple[str, ...]
+    ) -> values.Story:
+        request = pb.ApprovePlanRequest(
+            story_id=story_id, actor=actor, reason=reason, expected_revision=revision, superseded=superseded
+        )
         return await self._asked(self._planning.ApprovePlan, request)
 
     async def reject_plan(self, story_id: str, actor: str, reason: str, revision: int | None) -> values.Story:

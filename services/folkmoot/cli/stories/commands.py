@@ -21,6 +21,7 @@ from folkmoot.cli.stories.values import Plan, Story
 from folkmoot.cli.stories.watching import follow
 from folkmoot.cli.text import line
 from folkmoot.kernel.errors import FolkmootError, InvalidInput
+from folkmoot.kernel.plan import united
 from folkmoot.runtime import settings as configuration
 
 # --- submit, list, show, watch -----------------------------------------------------------------------------------
@@ -97,12 +98,14 @@ async def move(
     return await _changed(lambda client: client.stories.transition(request), as_json=as_json)
 
 
-async def revise(story_id: str, title: str, file: str, checks: list[str], reason: str, *, as_json: bool) -> Code:
+async def revise(
+    story_id: str, title: str, file: str, checks: list[str], superseded: list[str], reason: str, *, as_json: bool
+) -> Code:
     text = documents.read_text(file) if file else ""
     if file and not text.strip():
         raise InvalidInput("--text-file", f"{file} is empty")
-    if not (text or title or checks):
-        raise InvalidInput("--text-file", "nothing to change: give --text-file, --title or --check")
+    if not (text or title or checks or superseded):
+        raise InvalidInput("--text-file", "nothing to change: give --text-file, --title, --check or --superseded")
     request = pb.TransitionStoryRequest(
         story_id=story_id,
         transition=pb.STORY_TRANSITION_REVISE,
@@ -111,6 +114,7 @@ async def revise(story_id: str, title: str, file: str, checks: list[str], reason
         title=title,
         text=text,
         checks=checks,
+        superseded=superseded,
     )
     return await _changed(lambda client: client.stories.transition(request), as_json=as_json)
 
@@ -216,8 +220,17 @@ async def _with_plan(client: Client, story: Story, *, as_json: bool) -> Code:
     return code if story.problem else Code.DONE
 
 
-async def approve_plan(story_id: str, reason: str, revision: int | None, *, as_json: bool) -> Code:
-    return await _changed(lambda c: c.stories.approve_plan(story_id, person(), reason, revision), as_json=as_json)
+async def approve_plan(
+    story_id: str, reason: str, revision: int | None, superseded: list[str], *, as_proposed: bool, as_json: bool
+) -> Code:
+    """`as_proposed`: all tests that the coach proposes are superseded, besides those that are named."""
+
+    async def approved(client: Client) -> Story:
+        proposed = (await client.stories.get(story_id)).proposed if as_proposed else ()
+        tests = united(superseded, proposed)
+        return await client.stories.approve_plan(story_id, person(), reason, revision, tests)
+
+    return await _changed(approved, as_json=as_json)
 
 
 async def reject_plan(story_id: str, reason: str, revision: int | None, *, as_json: bool) -> Code:

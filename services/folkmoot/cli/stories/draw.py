@@ -141,6 +141,7 @@ def _facts(found: Story) -> Table:
     facts = [("repository", found.repository), ("base", found.base_ref), ("rigor", found.rigor)]
     facts += [("plan", f"{how}, {approved}" + (f", round {found.round}" if found.round > 1 else ""))]
     facts += [("check", check) for check in found.checks]
+    facts += [("superseded", test) for test in found.superseded]
     facts += [("continues", found.carried_from)] if found.carried_from else []
     facts += [("result", f"{found.result_commit} (task {found.result_task_id})")] if found.result_commit else []
     return _pairs(facts)
@@ -162,6 +163,10 @@ def assessment(found: Assessment, threshold: int | None) -> RenderableType:
     parts: list[RenderableType] = [head, Text(f"  {line(found.summary, 600)}")]
     parts += [Text(f"  check that is missing: {line(check, 300)}") for check in found.missing_checks]
     parts += [Text(f"  ? {line(question, 400)}", style="yellow") for question in found.questions]
+    parts += [
+        Text(f"  ? test of base that it would make wrong: {line(s.test, 200)}: {line(s.why, 200)}", style="yellow")
+        for s in found.superseded
+    ]
     return Group(*parts)
 
 
@@ -175,6 +180,8 @@ def task_table(tasks: tuple[Task, ...]) -> Table:
         word = task.outcome or task.state
         mark, style = _OUTCOMES.get(word, ("?", ""))
         title = Text(line(task.title, 200))
+        if task.continues:
+            title.append(f"\ngoes on with the candidates of {line(task.continues, 40)}", "dim")
         if task.reason:
             title.append(f"\n{line(task.reason, 300)}", "dim")
         table.add_row(

@@ -8,7 +8,7 @@ import msgspec
 from folkmoot.api.planning.v1 import planning_pb2 as pb
 from folkmoot.cli.text import headline
 from folkmoot.kernel.events import timestamp
-from folkmoot.kernel.plan import Assessment
+from folkmoot.kernel.plan import Assessment, Superseded
 from folkmoot.kernel.result import Usage
 
 _STORY = "s-"
@@ -80,6 +80,8 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     """The deliberation's last state; empty before."""
     commit: str | None
     reason: str
+    continues: str | None = None
+    """The task in the same place that ended without a commit, whose candidates this one has."""
 
 
 class Story(msgspec.Struct, frozen=True, kw_only=True):
@@ -112,6 +114,14 @@ class Story(msgspec.Struct, frozen=True, kw_only=True):
     carried_into: str | None
     usage: Usage
     created_at: str
+    superseded: tuple[str, ...] = ()
+    """Tests of base that people named as made wrong by the story."""
+
+    @property
+    def proposed(self) -> tuple[str, ...]:
+        """Tests that the coach proposes as superseded, and nobody has confirmed yet."""
+        found = self.assessment.superseded if self.assessment else ()
+        return tuple(s.test for s in found if s.test not in self.superseded)
 
     @property
     def rests(self) -> bool:
@@ -163,6 +173,7 @@ def story(wire: pb.Story) -> Story:
         carried_into=wire.carried_into or None,
         usage=Usage(**{field.name: getattr(used, field.name) for field in msgspec.structs.fields(Usage)}),
         created_at=timestamp(wire.created_at.ToDatetime(tzinfo=UTC)) if wire.HasField("created_at") else "",
+        superseded=tuple(wire.superseded),
     )
 
 
@@ -181,6 +192,7 @@ def task(wire: pb.StoryTask) -> Task:
         outcome=wire.outcome,
         commit=wire.commit or None,
         reason=wire.reason,
+        continues=wire.continues or None,
     )
 
 
@@ -213,6 +225,7 @@ def _assessment(wire: pb.Assessment) -> Assessment:
         summary=wire.summary,
         missing_checks=tuple(wire.missing_checks),
         questions=tuple(wire.questions),
+        superseded=tuple(Superseded(test=s.test, why=s.why) for s in wire.superseded),
     )
 
 

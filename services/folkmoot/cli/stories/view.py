@@ -22,6 +22,7 @@ from folkmoot.kernel.facts import (
     StoryRevised,
     StorySentBack,
     StorySubmitted,
+    TaskContinued,
     TaskDecided,
     TaskReleased,
 )
@@ -67,7 +68,7 @@ class StoryView(msgspec.Struct, frozen=True, kw_only=True):
         match event.data:
             case TaskReleased(spec=spec):
                 return self.name(spec.task_id)
-            case TaskDecided(task_id=task_id):
+            case TaskContinued(task_id=task_id) | TaskDecided(task_id=task_id):
                 return self.name(task_id)
             case _:
                 return ""
@@ -104,6 +105,8 @@ def _moved(view: StoryView, event: Event) -> StoryView:
             return change(view, state="approved", round=view.round + 1)
         case TaskReleased(spec=spec):
             return change(view, state="released", tasks=_released(view.tasks, spec))
+        case TaskContinued() as continued:
+            return change(view, state="released", tasks=_continued(view.tasks, continued))
         case TaskDecided() as decided:
             return _decided(view, decided)
         case _:
@@ -133,6 +136,14 @@ def _released(tasks: tuple[TaskView, ...], spec: TaskSpec) -> tuple[TaskView, ..
     if all(t.task_id != spec.task_id for t in tasks):
         tasks = (*tasks, TaskView(task_id=spec.task_id, name=f"task-{len(tasks) + 1}", title=spec.title))
     return tuple(msgspec.structs.replace(t, state="released") if t.task_id == spec.task_id else t for t in tasks)
+
+
+def _continued(tasks: tuple[TaskView, ...], fact: TaskContinued) -> tuple[TaskView, ...]:
+    """Another task in the same place; what it blocked waits for it."""
+    change = msgspec.structs.replace
+    new = {"task_id": fact.task_id, "state": "released", "commit": "", "reason": "", "view": lanes.View()}
+    waiting = (change(t, state="waiting") if t.state == "blocked" else t for t in tasks)
+    return _blocked(tuple(change(t, **new) if t.task_id == fact.continues else t for t in waiting))
 
 
 def _decided(view: StoryView, fact: TaskDecided) -> StoryView:

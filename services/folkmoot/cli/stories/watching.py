@@ -10,7 +10,7 @@ from folkmoot.cli.stories.screen import Screen
 from folkmoot.cli.stories.values import Story
 from folkmoot.cli.streams import Seen
 from folkmoot.cli.waiting import fresh
-from folkmoot.kernel.facts import TaskDecided, TaskReleased
+from folkmoot.kernel.facts import TaskContinued, TaskDecided, TaskReleased
 
 
 async def follow(client: Client, story_id: str, screen: Screen, *, to_the_end: bool = False) -> Story:
@@ -67,11 +67,16 @@ class _Follower:
             self._view = views.fold(self._view, seen.event)
         self._screen.show(self._view, seen, "")
         match seen.event.data if seen.event else None:
-            case TaskReleased(spec=spec) if spec.task_id not in self._tasks:
-                name = f"follow {spec.task_id}"
-                self._tasks[spec.task_id] = self._group.create_task(self._follow_task(spec.task_id), name=name)
+            case TaskReleased(spec=spec):
+                self._follow(spec.task_id)
+            case TaskContinued(task_id=task_id):
+                self._follow(task_id)
             case TaskDecided(task_id=task_id):
                 self._decided.add(task_id)
+
+    def _follow(self, task_id: str) -> None:
+        if task_id not in self._tasks:
+            self._tasks[task_id] = self._group.create_task(self._follow_task(task_id), name=f"follow {task_id}")
 
     async def _follow_task(self, task_id: str) -> None:
         async for seen in fresh(self._client, task_id):

@@ -17,6 +17,7 @@ from folkmoot.kernel.facts import (
     StoryRevised,
     StorySentBack,
     StorySubmitted,
+    TaskContinued,
     TaskDecided,
     TaskReleased,
 )
@@ -38,6 +39,8 @@ def sentence(event: Event, name: str = "") -> str:
             return f"{step} failed: {line(reason)}"
         case TaskReleased(spec=spec):
             return f"{name or spec.task_id} is released: {line(spec.title, 120)}"
+        case TaskContinued() as fact:
+            return f"{name or fact.continues} goes on as {fact.task_id}, with the candidates of {fact.continues}"
         case TaskDecided() as fact:
             commit = f" as {fact.commit[:12]}" if fact.commit else ""
             return f"{name or fact.task_id} {fact.state}{commit}{_because(fact.reason)}"
@@ -53,8 +56,10 @@ def _of_plan(event: Event) -> str:
             return _planned(fact)
         case PlanApproved(automatic=True):
             return "the plan is approved automatically: the story was submitted with autopilot"
-        case PlanApproved(actor=actor, reason=reason):
-            return f"{actor} approves the plan{_because(reason)}"
+        case PlanApproved(actor=actor, reason=reason) as fact:
+            tests = words.several(len(fact.superseded), "test")
+            without = f", with {tests} of base superseded" if fact.superseded else ""
+            return f"{actor} approves the plan{without}{_because(reason)}"
         case PlanRejected(actor=actor, reason=reason):
             return f"{actor} rejects the plan{_because(reason)}"
         case _:
@@ -82,6 +87,7 @@ def _because(reason: str) -> str:
 def _assessed(fact: StoryAssessed) -> str:
     found = fact.assessment
     asks = f", {words.several(len(found.questions), 'question')}" if found.questions else ""
+    asks += f", {words.several(len(found.superseded), 'test')} of base to supersede" if found.superseded else ""
     enough = "" if found.score >= fact.threshold else ", too little to plan it"
     return f"assessed: {found.score} of at least {fact.threshold}{enough}{asks}{_because(found.summary)}"
 
@@ -148,6 +154,11 @@ def _on_a_plan(story: Story) -> list[tuple[str, str]]:
     return [
         (f"moot plan show {name}", "the tasks, whole"),
         (f"moot plan approve {name}{this}", "release them"),
+        *(
+            [(f"moot plan approve {name}{this} --superseded-as-proposed", "and let those tests of base gate nothing")]
+            if story.proposed
+            else []
+        ),
         (f"moot plan edit {name}", "change them in your editor"),
         (f"moot plan reject {name}{this} --reason TEXT", "have another plan made"),
     ]

@@ -19,6 +19,7 @@ from folkmoot.kernel.facts import (
     StoryRevised,
     StorySentBack,
     StorySubmitted,
+    TaskContinued,
     TaskDecided,
     TaskReleased,
 )
@@ -46,7 +47,7 @@ def change(story_id: StoryId, stored: Stored, known: Mapping[str, str]) -> Chang
             return _approved(story_id, fact, known)
         case StepFailed():
             return Change(nodes=(story(story_id, problem=f"{fact.step}: {fact.reason}"),))
-        case TaskReleased() | TaskDecided():
+        case TaskReleased() | TaskContinued() | TaskDecided():
             return _went_on(story_id, fact, known)
     if isinstance(fact, Spoken):
         return both(_said(story_id, fact, stored.seq, known), _after_word(story_id, fact, known))
@@ -162,12 +163,12 @@ def _plan(known: Mapping[str, str], **properties: str) -> tuple[Node, ...]:
     return (node(known["plan"], "Plan", **properties),) if known.get("plan") else ()
 
 
-def _went_on(story_id: StoryId, fact: TaskReleased | TaskDecided, known: Mapping[str, str]) -> Change:
+def _went_on(story_id: StoryId, fact: TaskReleased | TaskContinued | TaskDecided, known: Mapping[str, str]) -> Change:
     """Decided, when nothing runs; a further release takes that back."""
     released, decided = int(known.get("released", "0")), int(known.get("decided", "0"))
-    if isinstance(fact, TaskReleased):
+    if not isinstance(fact, TaskDecided):
         current = story(story_id, state="released", released=str(released + 1))
-        return linked(current, "RELEASED", task(fact.spec.task_id))
+        return linked(current, "RELEASED", task(fact.spec.task_id if isinstance(fact, TaskReleased) else fact.task_id))
     state = "decided" if decided + 1 >= released else "released"
     return linked(story(story_id, state=state, decided=str(decided + 1)), "DECIDED", task(fact.task_id))
 

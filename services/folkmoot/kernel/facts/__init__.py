@@ -20,6 +20,7 @@ from folkmoot.kernel.facts.agile import (
     StoryRevised,
     StorySentBack,
     StorySubmitted,
+    TaskContinued,
     TaskDecided,
     TaskReleased,
 )
@@ -104,6 +105,7 @@ __all__ = [
     "StoryRevised",
     "StorySentBack",
     "StorySubmitted",
+    "TaskContinued",
     "TaskDecided",
     "TaskReleased",
     "TestsWritten",
@@ -123,6 +125,7 @@ CODEC = Codec(
     PlanRejected,
     StepFailed,
     TaskReleased,
+    TaskContinued,
     TaskDecided,
     StoryAccepted,
     StorySentBack,

@@ -65,6 +65,8 @@ class StoryRevised(Fact, frozen=True, kw_only=True):
     text: str
     checks: tuple[str, ...] = ()
     reason: str = ""
+    superseded: tuple[str, ...] = ()
+    """As in `StorySubmitted`: they join those of before."""
 
 
 class StoryPlanned(Fact, frozen=True, kw_only=True):
@@ -88,6 +90,8 @@ class PlanApproved(Fact, frozen=True, kw_only=True):
     automatic: bool = False
     """By the autopilot that the story was submitted with."""
     reason: str = ""
+    superseded: tuple[str, ...] = ()
+    """Tests of base that the person confirms as made wrong by the story: they join those of before."""
 
 
 class PlanRejected(Fact, frozen=True, kw_only=True):
@@ -113,6 +117,15 @@ class TaskReleased(Fact, frozen=True, kw_only=True):
 
     type_name: ClassVar[str] = "folkmoot.story.task-released.v1"
     spec: TaskSpec
+
+
+class TaskContinued(Fact, frozen=True, kw_only=True):
+    """A task that ended without a commit is gone on with, with the same candidates, by another one: that takes its
+    place in the plan."""
+
+    type_name: ClassVar[str] = "folkmoot.story.task-continued.v1"
+    task_id: TaskId
+    continues: TaskId
 
 
 class TaskDecided(Fact, frozen=True, kw_only=True):

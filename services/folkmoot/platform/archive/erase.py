@@ -71,7 +71,7 @@ async def erase(
     root = await _root(keeper, of)
     if not await _begun(keeper, root):
         found = await collected(keeper, of)
-        _require_whole(found)
+        await _require_whole(keeper, found)
         # First of all: from its tombstone on nobody appends to a story, and nobody releases a task of it.
         await _bury(keeper, found.subjects[-1], actor=actor, reason=reason, at=at)
     told = subject_of(await keeper.raw(root))
@@ -104,11 +104,14 @@ async def _subjects(keeper: Keeper, task: TaskId) -> list[str]:
     return [*await keeper.names(results_of(task)), *([own] if await keeper.bus.log.last(own) else [])]
 
 
-def _require_whole(found: Record) -> None:
+async def _require_whole(keeper: Keeper, found: Record) -> None:
     """A task of a story goes with its story, whose log names it."""
     for subject in found.subjects:
         first = subject.events[0].event.data
-        if isinstance(first, DeliberationRequested) and first.spec.story_id not in ("", found.of):
+        if not isinstance(first, DeliberationRequested) or first.spec.story_id in ("", found.of):
+            continue
+        told = await keeper.raw(subjects.story(first.spec.story_id))
+        if not first.spec.continues or (told and first.spec.task_id in released(subject_of(told).events)):
             raise FailedPrecondition("part", f"{found.of} is a task of {first.spec.story_id}: forget the story")
 
 

@@ -9,7 +9,7 @@ from folkmoot.kernel import deliberation, ids, story, subjects
 from folkmoot.kernel.errors import BrokenChain, FailedPrecondition, InvalidInput, NotFound
 from folkmoot.kernel.events import Fact, Stored
 from folkmoot.kernel.evidence import ArtifactRef, Examination
-from folkmoot.kernel.facts import AgentFinished, Examined, TaskReleased
+from folkmoot.kernel.facts import AgentFinished, Examined, TaskContinued, TaskReleased
 from folkmoot.kernel.ids import StoryId, TaskId
 from folkmoot.kernel.lifecycle import Story, StoryState
 from folkmoot.runtime.log.jetstream import Raw
@@ -96,9 +96,17 @@ def record(of: str, found: Mapping[str, Subject]) -> Record:
 
 
 def released(events: Sequence[Stored]) -> tuple[TaskId, ...]:
-    """The tasks of a story that ever ran, in order."""
-    specs = [s.event.data.spec for s in events if isinstance(s.event.data, TaskReleased)]
-    return tuple(dict.fromkeys(spec.task_id for spec in specs))
+    """The tasks of a story that ever ran, in order; those that went on with another one's candidates too."""
+    return tuple(dict.fromkeys(task for s in events if (task := _begun(s.event.data))))
+
+
+def _begun(fact: Fact) -> TaskId | None:
+    match fact:
+        case TaskReleased(spec=spec):
+            return spec.task_id
+        case TaskContinued(task_id=task_id):
+            return task_id
+    return None
 
 
 def results_of(task: TaskId) -> str:

@@ -46,8 +46,9 @@ def _spec(subject: str, fact: object) -> TaskSpec:
 
 
 async def _known(keeper: Keeper, spec: TaskSpec) -> bool:
-    """A task of no story is nobody's but its own."""
-    if not spec.story_id:
+    """A task of no story is nobody's but its own. One that goes on with another's candidates was released by nobody:
+    its story hears of it by its own log."""
+    if not spec.story_id or spec.continues:
         return True
     told = await keeper.raw(subjects.story(StoryId(spec.story_id)))
     return bool(told) and spec.task_id in released(subject_of(told).events)

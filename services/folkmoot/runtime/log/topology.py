@@ -239,6 +239,8 @@ USERS = (
         reads=("AGILE", "FLEET"),
         follows=("deliberation.events.*",),
         readers=("planning-stories", "planning-decisions", "planning-replays"),
+        # Of what was examined: which tests a repository has.
+        artifacts="r",
     ),
     UserSpec(
         name="orchestrator",

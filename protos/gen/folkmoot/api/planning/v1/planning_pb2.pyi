@@ -345,6 +345,7 @@ class Assessment(_message.Message):
     SUMMARY_FIELD_NUMBER: _builtins.int
     MISSING_CHECKS_FIELD_NUMBER: _builtins.int
     QUESTIONS_FIELD_NUMBER: _builtins.int
+    SUPERSEDED_FIELD_NUMBER: _builtins.int
     clarity: _builtins.int
     """clarity is how clearly it says what is wanted."""
     testability: _builtins.int
@@ -365,6 +366,12 @@ class Assessment(_message.Message):
     def questions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """questions are for the product owner."""
 
+    @_builtins.property
+    def superseded(self) -> _containers.RepeatedCompositeFieldContainer[Global___SupersededTest]:
+        """superseded are tests of base that the coach takes to be wrong once the story is done; they gate until somebody
+        confirms them, in ApprovePlan or on revising.
+        """
+
     def __init__(
         self,
         *,
@@ -376,14 +383,41 @@ class Assessment(_message.Message):
         summary: _builtins.str = ...,
         missing_checks: _abc.Iterable[_builtins.str] | None = ...,
         questions: _abc.Iterable[_builtins.str] | None = ...,
+        superseded: _abc.Iterable[Global___SupersededTest] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["clarity", b"clarity", "missing_checks", b"missing_checks", "questions", b"questions", "score", b"score", "size", b"size", "summary", b"summary", "testability", b"testability", "threshold", b"threshold"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["clarity", b"clarity", "missing_checks", b"missing_checks", "questions", b"questions", "score", b"score", "size", b"size", "summary", b"summary", "superseded", b"superseded", "testability", b"testability", "threshold", b"threshold"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Assessment: _TypeAlias = Assessment  # noqa: Y015
+
+@_typing.final
+class SupersededTest(_message.Message):
+    """SupersededTest is a test of base that a story makes wrong."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TEST_FIELD_NUMBER: _builtins.int
+    WHY_FIELD_NUMBER: _builtins.int
+    test: _builtins.str
+    """test is its id, as tests of base are named in results."""
+    why: _builtins.str
+    """why says what of the story contradicts it."""
+    def __init__(
+        self,
+        *,
+        test: _builtins.str = ...,
+        why: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["test", b"test", "why", b"why"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SupersededTest: _TypeAlias = SupersededTest  # noqa: Y015
 
 @_typing.final
 class StoryTask(_message.Message):
@@ -397,6 +431,7 @@ class StoryTask(_message.Message):
     OUTCOME_FIELD_NUMBER: _builtins.int
     COMMIT_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
+    CONTINUES_FIELD_NUMBER: _builtins.int
     task_id: _builtins.str
     """task_id names its deliberation."""
     state: Global___TaskState.ValueType
@@ -407,6 +442,8 @@ class StoryTask(_message.Message):
     """commit is what it ended with; empty when there is none."""
     reason: _builtins.str
     """reason is the first of the decision's."""
+    continues: _builtins.str
+    """continues is the task of the same place in the plan, which ended without a commit, whose candidates this one has."""
     @_builtins.property
     def task(self) -> Global___PlannedTask:
         """task is what was planned; a merge task has the name `merge-N`."""
@@ -420,10 +457,11 @@ class StoryTask(_message.Message):
         outcome: _builtins.str = ...,
         commit: _builtins.str = ...,
         reason: _builtins.str = ...,
+        continues: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["task", b"task"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["commit", b"commit", "outcome", b"outcome", "reason", b"reason", "state", b"state", "task", b"task", "task_id", b"task_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["commit", b"commit", "continues", b"continues", "outcome", b"outcome", "reason", b"reason", "state", b"state", "task", b"task", "task_id", b"task_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -482,6 +520,7 @@ class Story(_message.Message):
     USAGE_FIELD_NUMBER: _builtins.int
     RIGOR_FIELD_NUMBER: _builtins.int
     PLAN_REVISION_FIELD_NUMBER: _builtins.int
+    SUPERSEDED_FIELD_NUMBER: _builtins.int
     story_id: _builtins.str
     """story_id names it."""
     title: _builtins.str
@@ -540,6 +579,10 @@ class Story(_message.Message):
     def usage(self) -> _orchestrator_pb2.Usage:
         """usage is the sum over all its tasks."""
 
+    @_builtins.property
+    def superseded(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """superseded are tests of base that a person named as made wrong by the story: they gate none of its tasks."""
+
     def __init__(
         self,
         *,
@@ -566,10 +609,11 @@ class Story(_message.Message):
         usage: _orchestrator_pb2.Usage | None = ...,
         rigor: _builtins.str = ...,
         plan_revision: _builtins.int = ...,
+        superseded: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["assessment", b"assessment", "created_at", b"created_at", "plan", b"plan", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["assessment", b"assessment", "autopilot", b"autopilot", "base_ref", b"base_ref", "carried_from", b"carried_from", "carried_into", b"carried_into", "checks", b"checks", "created_at", b"created_at", "plan", b"plan", "plan_revision", b"plan_revision", "planning", b"planning", "problem", b"problem", "reason", b"reason", "repository", b"repository", "result_commit", b"result_commit", "result_task_id", b"result_task_id", "rigor", b"rigor", "round", b"round", "state", b"state", "story_id", b"story_id", "task_ids", b"task_ids", "text", b"text", "title", b"title", "usage", b"usage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["assessment", b"assessment", "autopilot", b"autopilot", "base_ref", b"base_ref", "carried_from", b"carried_from", "carried_into", b"carried_into", "checks", b"checks", "created_at", b"created_at", "plan", b"plan", "plan_revision", b"plan_revision", "planning", b"planning", "problem", b"problem", "reason", b"reason", "repository", b"repository", "result_commit", b"result_commit", "result_task_id", b"result_task_id", "rigor", b"rigor", "round", b"round", "state", b"state", "story_id", b"story_id", "superseded", b"superseded", "task_ids", b"task_ids", "text", b"text", "title", b"title", "usage", b"usage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -689,6 +733,7 @@ class TransitionStoryRequest(_message.Message):
     TEXT_FIELD_NUMBER: _builtins.int
     CHECKS_FIELD_NUMBER: _builtins.int
     EXPECTED_ROUND_FIELD_NUMBER: _builtins.int
+    SUPERSEDED_FIELD_NUMBER: _builtins.int
     story_id: _builtins.str
     """story_id names the story."""
     transition: Global___StoryTransition.ValueType
@@ -707,6 +752,10 @@ class TransitionStoryRequest(_message.Message):
     def checks(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """checks are added to the story's, on revising."""
 
+    @_builtins.property
+    def superseded(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """superseded are ids of base's tests that join those of the story, on revising."""
+
     def __init__(
         self,
         *,
@@ -718,10 +767,11 @@ class TransitionStoryRequest(_message.Message):
         text: _builtins.str = ...,
         checks: _abc.Iterable[_builtins.str] | None = ...,
         expected_round: _builtins.int | None = ...,
+        superseded: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_expected_round", b"_expected_round", "expected_round", b"expected_round"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_expected_round", b"_expected_round", "actor", b"actor", "checks", b"checks", "expected_round", b"expected_round", "reason", b"reason", "story_id", b"story_id", "text", b"text", "title", b"title", "transition", b"transition"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_expected_round", b"_expected_round", "actor", b"actor", "checks", b"checks", "expected_round", b"expected_round", "reason", b"reason", "story_id", b"story_id", "superseded", b"superseded", "text", b"text", "title", b"title", "transition", b"transition"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__expected_round: _TypeAlias = _typing.Literal["expected_round"]  # noqa: Y015
     _WhichOneofArgType__expected_round: _TypeAlias = _typing.Literal["_expected_round", b"_expected_round"]  # noqa: Y015
@@ -875,6 +925,7 @@ class ApprovePlanRequest(_message.Message):
     ACTOR_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     EXPECTED_REVISION_FIELD_NUMBER: _builtins.int
+    SUPERSEDED_FIELD_NUMBER: _builtins.int
     story_id: _builtins.str
     """story_id names it."""
     actor: _builtins.str
@@ -883,6 +934,12 @@ class ApprovePlanRequest(_message.Message):
     """reason is kept in the log."""
     expected_revision: _builtins.int
     """expected_revision is the plan_revision that the caller saw; at another one the call is refused (`plan_changed`)."""
+    @_builtins.property
+    def superseded(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """superseded are ids of base's tests that the story makes wrong, such as the coach proposed: they join those of the
+        story, and gate none of its tasks.
+        """
+
     def __init__(
         self,
         *,
@@ -890,10 +947,11 @@ class ApprovePlanRequest(_message.Message):
         actor: _builtins.str = ...,
         reason: _builtins.str = ...,
         expected_revision: _builtins.int | None = ...,
+        superseded: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_expected_revision", b"_expected_revision", "expected_revision", b"expected_revision"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_expected_revision", b"_expected_revision", "actor", b"actor", "expected_revision", b"expected_revision", "reason", b"reason", "story_id", b"story_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_expected_revision", b"_expected_revision", "actor", b"actor", "expected_revision", b"expected_revision", "reason", b"reason", "story_id", b"story_id", "superseded", b"superseded"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__expected_revision: _TypeAlias = _typing.Literal["expected_revision"]  # noqa: Y015
     _WhichOneofArgType__expected_revision: _TypeAlias = _typing.Literal["_expected_revision", b"_expected_revision"]  # noqa: Y015
