@@ -1,7 +1,7 @@
 """`make bench`: what the platform costs over the parts that it is made of. A figure never fails anything.
 
     python -m tests.bench [up] [solve] [workspaces] [deliberations] [matrix] [fanout] [log] [kernel] [crowd]
-        [--crowd N] [--tasks N]
+        [kubernetes] [--crowd N] [--tasks N]
 
 Each ratio is taken in one run, ours and the floor in turn. Run it on a quiet machine, and more than once.
 """
@@ -17,12 +17,12 @@ from tempfile import TemporaryDirectory
 
 from folkmoot.kernel import subjects
 from folkmoot.runner.local import toolchain
-from tests.bench import commands, crowd, deliberations, fanout, logs, matrix, pure, stage, workspaces
+from tests.bench import commands, crowd, deliberations, fanout, kubernetes, logs, matrix, pure, stage, workspaces
 from tests.bench.bare import Bare
 from tests.bench.measure import Row, table
 from tests.fixtures.platform import Moot
 
-SECTIONS = ("up", "solve", "workspaces", "deliberations", "matrix", "fanout", "log", "kernel", "crowd")
+SECTIONS = ("up", "solve", "workspaces", "deliberations", "matrix", "fanout", "log", "kernel", "crowd", "kubernetes")
 
 
 def main() -> None:
@@ -49,7 +49,9 @@ async def _bench(folder: Path, chosen: frozenset[str], many: int, tasks: int) ->
             rows.append(await commands.solve(stage.moot(folder / "solve"), place, instant, running=False))
         if "crowd" in chosen:
             rows += await _crowd(folder / "crowd", place, many)
-        if chosen - {"up", "crowd"}:
+        if "kubernetes" in chosen:
+            rows += await kubernetes.rows(folder / "kubernetes")
+        if chosen - {"up", "crowd", "kubernetes"}:
             with stage.standing(folder / "data") as command:
                 rows += await _on_platform(command, folder, chosen, (instant, slow), tasks)
     _say("\n" + table(rows))

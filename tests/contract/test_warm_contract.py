@@ -9,28 +9,18 @@ from folkmoot.runner.local.toolchain import Toolchains
 from folkmoot.runtime.settings import RunnerSettings
 from folkmoot.runtime.workspace.client import GrpcWorkspace
 from tests.contract.test_workspace_contract import (
-    test_background_processes_die,
     test_bundle_out_and_in,
     test_closed,
-    test_exit_status,
     test_git_is_ready,
-    test_listing,
-    test_stdin_environment_folder,
-    test_what_cannot_be_read,
 )
 from tests.fixtures.backends import BACKENDS, cluster_bench
 from tests.fixtures.warming import ClockAhead, demanded, ready
 from tests.fixtures.workspace import Bench, bench, toolchains
 
 __all__ = [
-    "test_background_processes_die",
     "test_bundle_out_and_in",
     "test_closed",
-    "test_exit_status",
     "test_git_is_ready",
-    "test_listing",
-    "test_stdin_environment_folder",
-    "test_what_cannot_be_read",
     "toolchains",
 ]
 
