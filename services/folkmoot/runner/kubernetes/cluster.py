@@ -237,7 +237,8 @@ class Cluster:
     # --- before anybody asks
 
     def kind(self, manifest: Manifest) -> Kind | None:
-        return None if manifest.environment else self.standing
+        image = manifest.environment
+        return Kind(words=job.template(self.jobs.plan_with(image)), environment=image)
 
     async def left(self) -> list[Warm]:
         return self._left
@@ -246,7 +247,7 @@ class Cluster:
         name, room = job.warm_name(), self.room()
         self._present.add(name)
         try:
-            made = await self.jobs.make_warm(name, lives_s=WARM_S)
+            made = await self.jobs.make_warm(name, kind.environment, lives_s=WARM_S)
             pod = await self._up(room, made)
             await self.jobs.keep_warm(name)
         except BaseException:

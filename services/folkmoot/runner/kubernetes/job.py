@@ -73,6 +73,7 @@ def is_warm_name(name: str) -> bool:
     return name.startswith("moot-warm-")
 
 
+@cache
 def template(plan: Plan) -> str:
     """Two pods of one template are as good as each other, and as those that would be made now."""
     return hashlib.sha256(json.dumps(_pod(plan), sort_keys=True).encode()).hexdigest()[:32]

@@ -75,6 +75,10 @@ class Jobs:
     def named(self, ident: WorkspaceId) -> str:
         return job.name(ident, self.runner)
 
+    def plan_with(self, image: str) -> Plan:
+        """Empty: the installation's own."""
+        return msgspec.structs.replace(self._plan, image=image or self._plan.image)
+
     async def listed(self) -> list[Found]:
         answer = await self._api.get(*_JOBS, query={"labelSelector": self.selector})
         return [read(found) for found in answer["items"]]
@@ -85,7 +89,7 @@ class Jobs:
         Raises FailedPrecondition when another runner has one of this name, and what the API server refuses.
         """
         began = self._clock.now()
-        plan = msgspec.structs.replace(self._plan, image=manifest.environment or self._plan.image)
+        plan = self.plan_with(manifest.environment)
         body = job.job(manifest, plan, self.runner, now=began)
         body["metadata"]["annotations"][BEGAN] = began.isoformat()
         return await self._created(body, manifest.nonce)
@@ -95,9 +99,9 @@ class Jobs:
         body = job.of(name, labels, self._plan, self.runner, annotations={}, deadline_s=deadline_s)
         return await self._created(body, "")
 
-    async def make_warm(self, name: str, *, lives_s: float) -> Found:
+    async def make_warm(self, name: str, image: str, *, lives_s: float) -> Found:
         began = self._clock.now()
-        body = job.warm(name, self._plan, self.runner, lives_s=lives_s)
+        body = job.warm(name, self.plan_with(image), self.runner, lives_s=lives_s)
         body["metadata"]["annotations"][BEGAN] = began.isoformat()
         return await self._created(body, "")
 
