@@ -126,7 +126,7 @@ def test_a_data_folder_that_cannot_be_used(tmp_path: Path) -> None:
         ("[tests\n", ".moot.toml: is no TOML"),
         ("[tests]\ncomand = 'x'\n", "tests.comand: is no key"),
         ("[tests]\ntimeout_s = 'soon'\n", "tests.timeout_s"),
-        ("[environment]\nsetup = 'uv sync'\n", "this version has no set-up phase"),
+        ("[environment]\nset = 'base'\nsetup = 'echo no such package; exit 7'\n", "it said: no such package"),
     ],
 )
 def test_a_configuration_that_cannot_be_used(case: Case, toml: str, says: str) -> None:

@@ -63,6 +63,34 @@ def test_from_a_url(case: Case, tmp_path: Path) -> None:
     assert "cannot be reached" in dead.json["reasons"][0]
 
 
+def test_an_environment(case: Case) -> None:
+    """What base's set-up made is there for the agent, for base's tests and for checks; the result says what it was made
+    from."""
+    at = "$FOLKMOOT_ENVIRONMENT/lib"
+    tested = SMALL["test_calc.py"]
+    assert isinstance(tested, str)
+    files = {
+        **SMALL,
+        "test_calc.py": f"import helper\n\n{tested}",
+        "requirements.txt": "helper\n",
+        ".moot.toml": f"""
+            [tests]
+            command = 'PYTHONPATH="{at}" python -m pytest -q'
+            report = "junit"
+            [environment]
+            set = "base"
+            setup = 'mkdir {at}; touch {at}/$(cat requirements.txt).py'
+            """,
+    }
+    look = run_tool(f"test -r {at}/helper.py && echo x >>seen.txt; touch {at}/more.py || echo x >>seen.txt")
+    done = case.solve(
+        files, [look, *MEND], "--check", CHECK, "--check", f"test -e {at}/helper.py && grep -c x seen.txt"
+    )
+    assert done.code == 0, done
+    assert {failed for _, failed in suite_counts(case, done)} == {0}
+    assert any("set up from base's 1 file (requirements.txt)" in reason for reason in done.json["reasons"]), done
+
+
 def test_traps_in_a_repository_do_not_spring(case: Case, tmp_path: Path) -> None:
     """Hooks, fsmonitor, filters, drivers, helpers: none runs on the host, from `moot solve` to `moot apply`."""
     marker = tmp_path / "sprung"

@@ -57,6 +57,7 @@ class Proxy:
             async with self._slots:
                 await self._answered(client, reader, writer)
         except Refused as refusal:
+            self._note(str(refusal))
             with contextlib.suppress(OSError, h11.LocalProtocolError):
                 await _say(client, writer, 403, str(refusal))
         except h11.RemoteProtocolError as error:
@@ -87,18 +88,17 @@ class Proxy:
     async def _connected(self, host: Host) -> "_Streams":
         """Raises Refused, OSError."""
         if host not in self._allowed:
-            raise self._refusal(f"{host} is not among the allowed hosts")
+            raise Refused(f"{host} is not among the allowed hosts")
         async with asyncio.timeout(_CONNECT_S):
             addresses = await self._resolve(host.name, host.port)
             if host.name not in self._private and not hosts.public(addresses):
-                raise self._refusal(f"{host} has an address that is not public")
+                raise Refused(f"{host} has an address that is not public")
             return await _first(addresses, host.port)
 
-    def _refusal(self, words: str) -> Refused:
+    def _note(self, words: str) -> None:
         if len(self._refusals) < _MOST_REFUSALS:
             self._refusals[words] = None
         log.info("a set-up was refused: %s", words, extra={"action": "setup"})
-        return Refused(words)
 
 
 _Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]

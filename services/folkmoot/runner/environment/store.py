@@ -28,6 +28,7 @@ from folkmoot.runner.local.toolchain import Toolchains
 from folkmoot.runner.stock import Sources
 from folkmoot.runner.workspace import Manifest
 from folkmoot.runtime.settings import RunnerSettings
+from folkmoot.runtime.workspace.port import WorkspaceLost
 
 log = logging.getLogger(__name__)
 
@@ -188,6 +189,8 @@ class Environments:
                 del self._failed[next(iter(self._failed))]
             log.warning("set-up %s: %s", key, error, extra={"action": "setup"})
             return error
+        except WorkspaceLost as error:
+            return Unavailable(f"the set-up was lost: {error}")
         except FolkmootError as error:
             return error
         except OSError as error:
