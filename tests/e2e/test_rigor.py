@@ -4,17 +4,21 @@ model, all tests really run."""
 from __future__ import annotations  # the stub types exist for the checker only
 
 import asyncio
+import re
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from folkmoot.api.orchestrator.v1 import orchestrator_pb2 as pb
 from folkmoot.api.orchestrator.v1 import orchestrator_pb2_grpc as rpc
 from folkmoot.kernel.ids import AgentId
+from folkmoot.kernel.replay import EARLY
 from folkmoot.platform.demo.material import write_repository
-from folkmoot.rehearsal.script import compose
+from folkmoot.rehearsal.script import Call, Script, Turn, compose
 from folkmoot.rehearsal.server import serving
 from folkmoot.runtime.grpc.client import channel, credentials
-from tests.fixtures.platform import Moot
+from tests.fixtures.platform import Moot, composed
 from tests.fixtures.rehearsal import book, repository
 
 HELPERS = {"tester-1": "sealed", "tester-2": "sealed", "splitter-1": "splits", "judge-1": "judges"}
@@ -59,7 +63,7 @@ def test_writers_who_saw_no_candidate_decide_between_two_camps(moot: Moot, tmp_p
 
 def test_two_camps_of_equal_weight_are_no_decision(moot: Moot, tmp_path: Path) -> None:
     """L2 has only the authors' word against each other's: it says so, and what would settle it. With a check for that,
-    the same candidates are judged again, and nobody works anew."""
+    the same candidates are judged again, and nobody works anew; the story has its result, and can be accepted."""
     cast = {"dev-1": "insists", "dev-2": "right"}
     done = moot.solve("tally", cast, tmp_path, "--rigor", "L2")
     assert done.code == 3, done.out + done.err
@@ -70,6 +74,40 @@ def test_two_camps_of_equal_weight_are_no_decision(moot: Moot, tmp_path: Path) -
     again = moot.rehearsed("tally", cast, *argv, folder=tmp_path)
     assert again.code == 0, again.out + again.err
     assert again.json["winner"]["agent_id"] == "dev-2"
+    assert moot("story", "watch", again.json["story_id"]).code == 0
+    story = moot("story", "show", again.json["story_id"], "--json").json
+    assert (story["state"], story["result_commit"]) == ("decided", again.json["winner"]["commit"])
+    assert [t["continues"] for t in story["tasks"]] == [abstained["task_id"]]
+    assert moot("story", "approve", again.json["story_id"]).code == 0
+
+
+def wandering(cast: dict[str, str]) -> Script:
+    """Authors that review by reading at length, and never come to an end: each turn costs thousands of tokens."""
+    turns = tuple(
+        Turn(text=f"{n}. I wonder. " * 1_000, calls=(Call(tool="search", arguments={"pattern": f"share{n}"}),))
+        for n in range(80)
+    )
+    script = composed("tally", cast)
+    behaviours = {name: {**phases, "review": turns} for name, phases in script.behaviours.items()}
+    return msgspec.structs.replace(script, behaviours=behaviours)
+
+
+def test_a_token_limit_in_the_middle_of_a_task_ends_it_with_the_best_so_far(moot: Moot, tmp_path: Path) -> None:
+    """Counted by what the model says that each call took: reviewers are stopped in their tracks, and what there is of
+    candidates is decided on, with the limit as a stated reason."""
+    cast = {"dev-1": "right", "dev-2": "differs"}
+    limit = 400_000
+    argv = ("--rigor", "L2", "--max-tokens", str(limit))
+    done = moot.solve("tally", cast, tmp_path, *argv, script=wandering(cast))
+    assert done.code == 0, done.out + done.err
+    result = done.json
+    assert (result["state"], len(acceptable(result))) == ("decided", 2)
+    assert re.fullmatch(rf"the task's token limit is reached: \d+ of {limit}: {EARLY}", result["reasons"][-1])
+    spent = result["usage"]["prompt_tokens"] + result["usage"]["completion_tokens"]
+    assert limit <= spent < 1.5 * limit
+    told = moot("log", result["task_id"]).out
+    assert "token limit" in told
+    assert "revis" not in told
 
 
 async def test_the_same_by_grpc(moot: Moot, tmp_path: Path) -> None:
