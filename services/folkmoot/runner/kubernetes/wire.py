@@ -1,8 +1,6 @@
 """What the runner and `pod/run.py` say to each other. Pure: bytes in, bytes out."""
 
-import base64
 import errno
-import json
 import os
 import struct
 from collections.abc import Mapping
@@ -57,7 +55,7 @@ class Refused(msgspec.Struct, frozen=True, kw_only=True):
 
 def order(command: Command, limits: Limits, environment: Mapping[str, str]) -> bytes:
     """All that the watcher reads before it begins, the command's standard input last."""
-    body = json.dumps(
+    body = ascii(
         {
             "argv": [os.fsdecode(part) for part in command.argv],
             "cwd": os.fsdecode(command.cwd),
@@ -86,9 +84,9 @@ def order(command: Command, limits: Limits, environment: Mapping[str, str]) -> b
 
 
 @cache
-def _filters() -> dict[str, str]:
+def _filters() -> dict[str, bytes]:
     """By what the pod's machine calls itself: nodes may be of another kind than the runner."""
-    return {machine: base64.b64encode(seccomp.program(machine)).decode() for machine in seccomp.MACHINES}
+    return {machine: seccomp.program(machine) for machine in seccomp.MACHINES}
 
 
 class Frames:
