@@ -158,10 +158,11 @@ def test_commands_and_set_ups_have_variables_of_their_own() -> None:
     assert frozen["PATH"].endswith(":/usr/bin")
     assert (frozen["PIP_NO_INDEX"], frozen["GOPROXY"]) == ("1", "off")
     assert "HTTPS_PROXY" not in frozen
-    online = profile.setting_up(plain, venv=False, online=True)
+    online = profile.setting_up(plain, venv=False, online=True, trusted=False)
+    assert profile.setting_up(plain, venv=False, online=True, trusted=True)["PIP_CERT"] == profile.AUTHORITIES
     assert online["HTTPS_PROXY"] == online["http_proxy"] == "http://127.0.0.1:3128"
     assert not {"PIP_NO_INDEX", "GOPROXY", "UV_OFFLINE", "VIRTUAL_ENV"} & set(online)
-    assert "HTTPS_PROXY" not in profile.setting_up(plain, venv=False, online=False)
+    assert "HTTPS_PROXY" not in profile.setting_up(plain, venv=False, online=False, trusted=True)
 
 
 @pytest.mark.parametrize(

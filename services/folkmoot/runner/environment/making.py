@@ -138,7 +138,8 @@ class Maker:
         argv: tuple[str, ...] = ("sh", "-c", _RUN, "setup", wanted.config.setup, profile.VENV, *venv)
         if online:
             argv = (f"{PYTHON}/bin/python", "-I", "-S", "-c", _SOURCE, profile.SOCKET, str(profile.PORT), *argv)
-        variables = profile.setting_up(environment(self._toolchains), venv=bool(venv), online=online)
+        trusted = Path(profile.AUTHORITIES).is_file()
+        variables = profile.setting_up(environment(self._toolchains), venv=bool(venv), online=online, trusted=trusted)
         return _Step(argv=argv, environment=variables, timeout_s=self._settings.setup_s, online=online)
 
     async def _finish(self, draft: Path, proxy: Proxy) -> None:

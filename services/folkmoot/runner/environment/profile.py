@@ -14,6 +14,10 @@ NODE_MODULES = f"{TARGET}/node_modules"
 GO_MODULES = f"{TARGET}/go/pkg/mod"
 SOCKET = "/opt/way-out"
 PORT = 3128
+AUTHORITIES = "/etc/ssl/certs/ca-certificates.crt"
+"""On most systems, and inside."""
+_TRUST = ("PIP_CERT", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "NODE_EXTRA_CA_CERTS")
+"""Variables of programs that would bring their own."""
 _BINARIES = (f"{TARGET}/bin", f"{VENV}/bin", f"{NODE_MODULES}/.bin")
 _FROZEN = (
     *("PIP_NO_INDEX", "GOPROXY", "npm_config_offline", "UV_OFFLINE", "UV_NO_SYNC"),
@@ -36,8 +40,9 @@ def seen(environment: Mapping[str, str], *, venv: bool) -> dict[str, str]:
     return changed | ({"VIRTUAL_ENV": VENV} if venv else {})
 
 
-def setting_up(environment: Mapping[str, str], *, venv: bool, online: bool) -> dict[str, str]:
-    """The variables of a set-up, from those of commands that have no environment."""
+def setting_up(environment: Mapping[str, str], *, venv: bool, online: bool, trusted: bool) -> dict[str, str]:
+    """The variables of a set-up, from those of commands that have no environment. `trusted`: this machine says itself
+    whose certificates hold, as where a company has its own."""
     plain = {name: value for name, value in seen(environment, venv=venv).items() if name not in _FROZEN}
     proxy = f"http://127.0.0.1:{PORT}"
     proxies = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"), proxy)
@@ -52,4 +57,5 @@ def setting_up(environment: Mapping[str, str], *, venv: bool, online: bool) -> d
         "PIP_NO_INPUT": "1",
         "UV_LINK_MODE": "copy",
         **(proxies if online else {}),
+        **(dict.fromkeys(_TRUST, AUTHORITIES) if online and trusted else {}),
     }
