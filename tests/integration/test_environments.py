@@ -279,6 +279,27 @@ async def test_what_is_not_allowed_is_named(tmp_path: Path, toolchains: Toolchai
             await ready.registry.prepare(ready.base)
 
 
+async def test_there_is_no_other_way_out(tmp_path: Path, toolchains: Toolchains) -> None:
+    """The set-up's own loopback is the one network that it has, whatever its variables say."""
+    lines = [
+        "import socket, sys",
+        "for place in (('127.0.0.1', int(sys.argv[1])), ('8.8.8.8', 53), ('169.254.169.254', 80)):",
+        "    try:",
+        "        socket.create_connection(place, 2)",
+        "    except OSError as error:",
+        "        print(place[0], error.strerror)",
+        "print(sorted(name for _, name in socket.if_nameindex()))",
+    ]
+    ask = "\n".join(lines)
+    setup = f"echo {{index}} | cut -d: -f3 >port; python3 - $(cat port) >{TARGET}/said <<END\n{ask}\nEND"
+    async with indexed(tmp_path, toolchains, {}, setup, "base") as (ready, index):
+        await ready.registry.prepare(ready.base)
+        refused, *unreachable, interfaces = (await shell(ready, f"cat {TARGET}/said")).splitlines()
+        assert (refused, interfaces) == ("127.0.0.1 Connection refused", "['lo']")
+        assert unreachable == ["8.8.8.8 Network is unreachable", "169.254.169.254 Network is unreachable"]
+        assert index.asked == []
+
+
 async def test_the_repository_itself_is_not_installed_as_a_copy(tmp_path: Path, toolchains: Toolchains) -> None:
     """Its tests would run that, whatever a candidate changed."""
     note = '{"url": "file:///workspace", "dir_info": {%s}}'

@@ -6,10 +6,12 @@ What is inside of a CONNECT is not looked at. What was refused is remembered, fo
 
 import asyncio
 import contextlib
+import functools
 import logging
 import os
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -24,6 +26,8 @@ Resolve = Callable[[str, int], Awaitable[list[str]]]
 """Host name and port to addresses. Raises OSError."""
 _AT_ONCE = 64
 """Connections; more wait."""
+_LOOKUPS = 2
+"""Of names, at once."""
 _CONNECT_S = 20.0
 _HEAD_S = 30.0
 _PIECE = 64 * 1024
@@ -144,10 +148,16 @@ def _bound(path: Path) -> Iterator[socket.socket]:
         os.close(folder)
 
 
-async def resolved(name: str, port: int) -> list[str]:
-    """By this machine's resolver."""
-    found = await asyncio.get_running_loop().getaddrinfo(name, port, type=socket.SOCK_STREAM)
-    return list(dict.fromkeys(str(address[0]) for *_, address in found))
+class Resolver:
+    """This machine's, on threads of its own: a name server that is slow on purpose keeps nothing else waiting."""
+
+    def __init__(self) -> None:
+        self._threads = ThreadPoolExecutor(_LOOKUPS, "resolver")
+
+    async def __call__(self, name: str, port: int) -> list[str]:
+        ask = functools.partial(socket.getaddrinfo, name, port, type=socket.SOCK_STREAM)
+        found = await asyncio.get_running_loop().run_in_executor(self._threads, ask)
+        return list(dict.fromkeys(str(address[0]) for *_, address in found))
 
 
 async def _first(addresses: Collection[str], port: int) -> _Streams:

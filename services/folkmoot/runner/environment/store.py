@@ -18,7 +18,7 @@ from folkmoot.kernel.ids import RepositoryId, WorkspaceId
 from folkmoot.runner.environment import profile, toolcheck
 from folkmoot.runner.environment.hosts import Host, Policy
 from folkmoot.runner.environment.making import Made, Maker
-from folkmoot.runner.environment.proxy import Resolve, resolved
+from folkmoot.runner.environment.proxy import Resolve, Resolver
 from folkmoot.runner.environment.toolcheck import Toolcheck
 from folkmoot.runner.environment.wanted import Wanted
 from folkmoot.runner.local import folders
@@ -240,7 +240,7 @@ async def environments(
     sources: Sources,
     settings: RunnerSettings,
     group: asyncio.TaskGroup,
-    resolve: Resolve = resolved,
+    resolve: Resolve | None = None,
 ) -> Environments:
     """`shown` is `toolchains` as sandboxes find it. Raises InvalidInput naming a setting."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -248,7 +248,7 @@ async def environments(
     place = (await stage.shown([folder]))[folder]
     made = Environments(
         folder,
-        maker=Maker(folder, place, stage=stage, toolchains=shown, settings=settings, resolve=resolve),
+        maker=Maker(folder, place, stage=stage, toolchains=shown, settings=settings, resolve=resolve or Resolver()),
         shown=place,
         check=Toolcheck(folder, shown, stage),
         platform=toolcheck.platform_of(toolchains),

@@ -6,7 +6,7 @@ import logging
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from folkmoot.runner.environment.proxy import Resolve, resolved
+from folkmoot.runner.environment.proxy import Resolve
 from folkmoot.runner.environment.store import environments
 from folkmoot.runner.local import orphans
 from folkmoot.runner.local.gocache import GoCache
@@ -26,10 +26,10 @@ async def local(
     *,
     sources: Sources,
     settings: RunnerSettings,
-    resolve: Resolve = resolved,
+    resolve: Resolve | None = None,
 ) -> AsyncIterator[Places]:
     """Workspaces under `folder`, which nobody else has. What a dead predecessor left running there is ended first.
-    `resolve` finds the hosts of set-ups."""
+    `resolve` finds the hosts of set-ups; this machine does by default."""
     places = folder / "workspaces"
     places.mkdir(parents=True, exist_ok=True)
     places.chmod(0o711)
