@@ -32,12 +32,13 @@ from folkmoot.kernel.facts import (
     StoryCancelled,
 )
 from folkmoot.kernel.ids import StoryId, TaskId
+from folkmoot.kernel.limits import Prices
 from folkmoot.kernel.result import Result, State, Usage
 from folkmoot.kernel.task import Budget
 from folkmoot.orchestrator.councils import Councils
 from folkmoot.orchestrator.desk import Desk
 from folkmoot.orchestrator.fleet import Fleet
-from folkmoot.orchestrator.gate import Gate
+from folkmoot.orchestrator.gate import Gate, quota_of
 from folkmoot.orchestrator.ledger import Ledger
 from folkmoot.orchestrator.operations import Operations
 from folkmoot.orchestrator.parked import ParkedMessages
@@ -79,7 +80,7 @@ def servicer(bus: MemoryBus, ledger: Ledger) -> OrchestratorServicer:
     """As the process composes it, but for what carries deliberations."""
     clock, fleet = SystemClock(), Fleet(bus.log, SHIPPED)
     councils = Councils(fleet, MODEL)
-    gate = Gate(bus.queues, ledger, clock, queue=SETTINGS.queue, tokens_per_day=SETTINGS.fleet_tokens_per_day)
+    gate = Gate(bus.queues, ledger, clock, queue=SETTINGS.queue, quota=quota_of(SETTINGS))
     desk = Desk(bus.log, bus.queues, councils, gate)
     operations = Operations(
         fleet=fleet,
@@ -95,7 +96,7 @@ def servicer(bus: MemoryBus, ledger: Ledger) -> OrchestratorServicer:
 @pytest.fixture
 async def call() -> AsyncIterator[Caller]:
     bus = MemoryBus(SystemClock())
-    ledger = Ledger(bus.log, SystemClock())
+    ledger = Ledger(bus.log, SystemClock(), Prices())
     service = Service(
         name="folkmoot.api.orchestrator.v1.OrchestratorService",
         servicer=servicer(bus, ledger),

@@ -24,6 +24,7 @@ from folkmoot.kernel.facts import (
     TaskReleased,
 )
 from folkmoot.kernel.ids import StoryId, TaskId
+from folkmoot.kernel.limits import Prices, Quota, Spent
 from folkmoot.kernel.result import Result, State, Usage
 from folkmoot.kernel.task import TaskSpec
 from folkmoot.orchestrator.councils import Councils
@@ -41,21 +42,24 @@ from tests.fixtures.orchestrator import MODEL, parts
 TASK = pb.Task(title="Add it", text="Please add it.", repository="/repo")
 SPEC = TaskSpec(task_id=TaskId("t-1"), title="Add it", text="Please.", repository="/repo", agents=3)
 DAY_S = 24 * 3600.0
+NO_QUOTA = Quota()
+PRICES = Prices(completion_usd=1_000_000.0)
+"""A task of this file costs a dollar: its one token of completion."""
 
 
 class Bench:
     """A desk with room for `queue` tasks and a quota, on the log in memory; time stands still."""
 
-    def __init__(self, *, queue: int = 100, quota: int = 0) -> None:
+    def __init__(self, *, queue: int = 100, quota: Quota = NO_QUOTA) -> None:
         self.clock = VirtualClock()
         self.bus = MemoryBus(self.clock)
-        self.ledger = Ledger(self.bus.log, self.clock)
-        self.gate = Gate(self.bus.queues, self.ledger, self.clock, queue=queue, tokens_per_day=quota)
+        self.ledger = Ledger(self.bus.log, self.clock, PRICES)
+        self.gate = Gate(self.bus.queues, self.ledger, self.clock, queue=queue, quota=quota)
         self.councils = Councils(Fleet(self.bus.log, SHIPPED), MODEL)
         self.desk = Desk(self.bus.log, self.bus.queues, self.councils, self.gate)
 
-    async def ended(self, task: str, tokens: int) -> None:
-        usage = Usage(prompt_tokens=tokens - 1, completion_tokens=1)
+    async def ended(self, task: str, tokens: int, agent_s: float = 0.0) -> None:
+        usage = Usage(prompt_tokens=tokens - 1, completion_tokens=1, wall_s=agent_s)
         result = Result(task_id=TaskId(task), story_id=StoryId(""), state=State.FAILED, usage=usage)
         await self.bus.log.append(subjects.deliberation(TaskId(task)), DeliberationEnded(result=result), after=START)
 
@@ -71,7 +75,7 @@ class Bench:
 
     async def counted(self, tokens: int) -> None:
         await self.ledger.counted()
-        await self.until(lambda: self.ledger.tokens == tokens)
+        await self.until(lambda: self.ledger.spent.tokens == tokens)
 
     async def until(self, true: Callable[[], bool]) -> None:
         """Let everybody run until they have nothing left to do but wait for the clock."""
@@ -158,7 +162,7 @@ async def test_a_known_task_is_answered_whatever_the_queue() -> None:
 async def test_what_others_put_in_is_seen() -> None:
     """Replicas share the queue; a look holds for half a second only."""
     bench = Bench(queue=1)
-    other = Gate(bench.bus.queues, bench.ledger, bench.clock, queue=1, tokens_per_day=0)
+    other = Gate(bench.bus.queues, bench.ledger, bench.clock, queue=1, quota=NO_QUOTA)
     await bench.desk.submit(TASK, "a")
     with pytest.raises(ResourceExhausted):
         await other.require_room()
@@ -166,7 +170,7 @@ async def test_what_others_put_in_is_seen() -> None:
 
 async def test_a_spent_quota_refuses_until_the_day_is_over() -> None:
     """Tokens of tasks that ended in the last 24 hours count, older ones no more."""
-    bench = Bench(quota=100)
+    bench = Bench(quota=Quota(tokens=100))
     async with bench.counting():
         await bench.ended("t-1", 60)
         await bench.counted(60)
@@ -178,13 +182,39 @@ async def test_a_spent_quota_refuses_until_the_day_is_over() -> None:
             await bench.desk.submit(TASK, "b")
     assert refused.value.retry_after_s == pytest.approx(DAY_S - 3600, abs=61)
     await bench.clock.advance(refused.value.retry_after_s)
-    assert bench.ledger.tokens == 50
+    assert bench.ledger.spent.tokens == 50
     await bench.desk.submit(TASK, "b")
+
+
+@pytest.mark.parametrize(
+    ("quota", "words"),
+    [
+        (Quota(usd=2), "2.00 USD in 24 hours, of 2"),
+        (Quota(agent_hours=1.5), "1.50 hours of agents in 24 hours, of 1.5"),
+        (Quota(tokens=1_000, usd=9, agent_hours=1), "1.50 hours of agents in 24 hours, of 1"),
+    ],
+)
+async def test_money_and_time_of_agents_have_quotas_too(quota: Quota, words: str) -> None:
+    """Any of them that is spent refuses, until enough of it is older than a day."""
+    bench = Bench(quota=quota)
+    async with bench.counting():
+        await bench.ended("t-1", 60, agent_s=1_800)
+        await bench.counted(60)
+        await bench.desk.submit(TASK, "a")
+        await bench.clock.advance(3600)
+        await bench.ended("t-2", 50, agent_s=3_600)
+        await bench.counted(110)
+        with pytest.raises(ResourceExhausted, match=words) as refused:
+            await bench.desk.submit(TASK, "b")
+    await bench.clock.advance(refused.value.retry_after_s - 120)
+    assert await bench.gate.refusal() is not None
+    await bench.clock.advance(120)
+    await bench.gate.require_room()
 
 
 async def test_only_the_last_day_is_read() -> None:
     """A replica that starts does not read the whole history."""
-    bench = Bench(quota=100)
+    bench = Bench(quota=Quota(tokens=100))
     await bench.ended("t-1", 90)
     await bench.clock.advance(DAY_S + 60)
     await bench.ended("t-2", 7)
@@ -199,14 +229,14 @@ async def test_nothing_is_read_until_somebody_asks() -> None:
     async with bench.counting():
         for _ in range(20):
             await asyncio.sleep(0)
-        assert bench.ledger.tokens == 0
+        assert bench.ledger.spent.tokens == 0
         await bench.ledger.counted()
-        assert bench.ledger.tokens == 90
+        assert bench.ledger.spent.tokens == 90
 
 
 async def test_an_event_that_nobody_can_read_is_passed_by() -> None:
     """Of a newer version, say: the ledger goes on behind it."""
-    bench = Bench(quota=100)
+    bench = Bench(quota=Quota(tokens=100))
     bench.bus.store.inject("deliberation.events.t-9", b"hello")
     await bench.ended("t-1", 90)
     async with bench.counting():
@@ -217,10 +247,10 @@ def test_uses_of_a_minute_are_one_entry() -> None:
     """A busy day takes no more memory than a quiet one."""
     bench = Bench()
     for second in range(60):
-        bench.ledger.add(bench.clock.now() + timedelta(seconds=second), 2)
-    assert bench.ledger.tokens == 120
+        bench.ledger.add(bench.clock.now() + timedelta(seconds=second), Spent(tokens=2))
+    assert bench.ledger.spent.tokens == 120
     assert len(bench.ledger._used) == 1
-    assert bench.ledger.below_in_s(121) == 0.0
+    assert bench.ledger.below_in_s(Quota(tokens=121)) == 0.0
 
 
 async def test_a_released_task_waits_for_room_and_is_never_lost() -> None:

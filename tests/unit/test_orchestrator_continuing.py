@@ -9,6 +9,7 @@ from folkmoot.kernel.errors import AlreadyExists, FailedPrecondition, InvalidInp
 from folkmoot.kernel.events import START, Fact
 from folkmoot.kernel.facts import DeliberationRequested, StoryCancelled, StoryPlanned, TaskDecided, TaskReleased
 from folkmoot.kernel.ids import CommitId
+from folkmoot.kernel.limits import Prices, Quota
 from folkmoot.kernel.replay import EARLY
 from folkmoot.kernel.result import State
 from folkmoot.kernel.task import Budget, TaskSpec
@@ -34,7 +35,7 @@ def bus() -> MemoryBus:
 @pytest.fixture
 def desk(bus: MemoryBus) -> Desk:
     clock = VirtualClock()
-    gate = Gate(bus.queues, Ledger(bus.log, clock), clock, queue=100, tokens_per_day=0)
+    gate = Gate(bus.queues, Ledger(bus.log, clock, Prices()), clock, queue=100, quota=Quota())
     return Desk(bus.log, bus.queues, Councils(Fleet(bus.log, SHIPPED), MODEL), gate)
 
 

@@ -8,6 +8,7 @@ from folkmoot.kernel import subjects
 from folkmoot.kernel.errors import AlreadyExists, Conflict, FailedPrecondition, InvalidInput, NotFound
 from folkmoot.kernel.events import START, Head, Stored
 from folkmoot.kernel.facts import CancelRequested, DeliberationEnded, DeliberationQueued, OwnerTook
+from folkmoot.kernel.limits import Prices, Quota
 from folkmoot.kernel.result import Result, State
 from folkmoot.orchestrator.councils import Councils
 from folkmoot.orchestrator.desk import Desk
@@ -36,7 +37,7 @@ def desk(bus: MemoryBus) -> Desk:
 
 def opened(bus: MemoryBus, model: ModelSettings) -> Desk:
     clock = VirtualClock()
-    gate = Gate(bus.queues, Ledger(bus.log, clock), clock, queue=100, tokens_per_day=0)
+    gate = Gate(bus.queues, Ledger(bus.log, clock, Prices()), clock, queue=100, quota=Quota())
     return Desk(bus.log, bus.queues, Councils(Fleet(bus.log, SHIPPED), model), gate)
 
 

@@ -15,12 +15,13 @@ from folkmoot.agents.structured import Model
 from folkmoot.api.orchestrator.v1 import orchestrator_pb2_grpc as rpc
 from folkmoot.kernel.errors import InvalidInput, Misconfigured
 from folkmoot.kernel.jury.policy import POLICY, Policy, policy_from
+from folkmoot.kernel.limits import Prices
 from folkmoot.orchestrator.councils import Councils
 from folkmoot.orchestrator.desk import Desk
 from folkmoot.orchestrator.earlier import Earlier, earlier_work
 from folkmoot.orchestrator.examiner import Examiner
 from folkmoot.orchestrator.fleet import Fleet
-from folkmoot.orchestrator.gate import Gate
+from folkmoot.orchestrator.gate import Gate, quota_of
 from folkmoot.orchestrator.ledger import Ledger
 from folkmoot.orchestrator.operations import Operations
 from folkmoot.orchestrator.parked import ParkedMessages
@@ -33,7 +34,7 @@ from folkmoot.runtime.clock import SystemClock
 from folkmoot.runtime.grpc.server import Service, serving
 from folkmoot.runtime.log.nats import NatsBus, connect
 from folkmoot.runtime.process import Announcement, instance, main
-from folkmoot.runtime.settings import LogSettings, OrchestratorSettings, Settings
+from folkmoot.runtime.settings import LogSettings, ModelSettings, OrchestratorSettings, Settings
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +58,7 @@ async def serve(settings: Settings, announcement: Announcement, stop: asyncio.Ev
         RayPool(settings) as pool,
         model_client(settings.model, clock.sleep) as judge,
     ):
-        fleet, ledger = Fleet(bus.log, SHIPPED), Ledger(bus.log, clock)
+        fleet, ledger = Fleet(bus.log, SHIPPED), Ledger(bus.log, clock, _prices(settings.model))
         parts = _parts(settings, bus, runner, pool, fleet, earlier, clock, judge)
         gate = _gate(settings.orchestrator, bus, ledger, clock)
         desk = Desk(bus.log, bus.queues, parts.councils, gate, backend=settings.runner.backend)
@@ -113,7 +114,11 @@ async def _end_with_cluster(pool: RayPool, address: str) -> None:
 
 
 def _gate(settings: OrchestratorSettings, bus: NatsBus, ledger: Ledger, clock: SystemClock) -> Gate:
-    return Gate(bus.queues, ledger, clock, queue=settings.queue, tokens_per_day=settings.fleet_tokens_per_day)
+    return Gate(bus.queues, ledger, clock, queue=settings.queue, quota=quota_of(settings))
+
+
+def _prices(model: ModelSettings) -> Prices:
+    return Prices(prompt_usd=model.price_prompt_usd, completion_usd=model.price_completion_usd)
 
 
 def _parts(

@@ -1,9 +1,11 @@
 """Back-pressure: a new task is refused, with a time to come back, when the queue or the fleet's quota is full."""
 
 from folkmoot.kernel.errors import ResourceExhausted
+from folkmoot.kernel.limits import Quota
 from folkmoot.orchestrator.ledger import Ledger
 from folkmoot.runtime.clock import Clock
 from folkmoot.runtime.log.port import Load, Queues
+from folkmoot.runtime.settings import OrchestratorSettings
 
 READER = "orchestrator-requests"
 LOOK_S = 0.5
@@ -13,14 +15,14 @@ QUEUE_RETRY_S = 5.0
 
 
 class Gate:
-    """`queue` is the most tasks that may wait or run, `tokens_per_day` the quota; 0 is none."""
+    """`queue` is the most tasks that may wait or run."""
 
-    def __init__(self, queues: Queues, ledger: Ledger, clock: Clock, *, queue: int, tokens_per_day: int) -> None:
+    def __init__(self, queues: Queues, ledger: Ledger, clock: Clock, *, queue: int, quota: Quota) -> None:
         self._queues = queues
         self._ledger = ledger
         self._clock = clock
         self._queue = queue
-        self._quota = tokens_per_day
+        self._quota = quota
         self._looked_at = float("-inf")
         self._held = 0
 
@@ -50,10 +52,10 @@ class Gate:
         if not self._quota:
             return None
         await self._ledger.counted()
-        if self._ledger.tokens < self._quota:
+        reached = self._quota.reached(self._ledger.spent)
+        if not reached:
             return None
-        problem = f"the fleet's quota is spent: {self._ledger.tokens} tokens in 24 hours, of {self._quota}"
-        return ResourceExhausted(problem, self._ledger.below_in_s(self._quota))
+        return ResourceExhausted(f"the fleet's quota is spent: {reached}", self._ledger.below_in_s(self._quota))
 
     async def _look(self) -> None:
         now = self._clock.monotonic()
@@ -61,3 +63,11 @@ class Gate:
             return
         load = await self.load()
         self._looked_at, self._held = now, load.waiting + load.taken
+
+
+def quota_of(settings: OrchestratorSettings) -> Quota:
+    return Quota(
+        tokens=settings.fleet_tokens_per_day,
+        usd=settings.fleet_usd_per_day,
+        agent_hours=settings.fleet_agent_hours_per_day,
+    )

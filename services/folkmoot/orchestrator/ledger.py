@@ -1,6 +1,7 @@
 """What all tasks together used in the last 24 hours, followed from the log: no history is kept, and none is read."""
 
 import asyncio
+import functools
 import logging
 import math
 from contextlib import aclosing, suppress
@@ -10,6 +11,7 @@ from folkmoot.kernel import subjects
 from folkmoot.kernel.errors import InvalidInput
 from folkmoot.kernel.events import Stored
 from folkmoot.kernel.facts import DeliberationEnded
+from folkmoot.kernel.limits import Prices, Quota, Spent
 from folkmoot.runtime.clock import Clock
 from folkmoot.runtime.log.port import Log
 
@@ -25,14 +27,15 @@ STEP_S = 60
 class Ledger:
     """Counts while `follow` runs."""
 
-    def __init__(self, log_: Log, clock: Clock) -> None:
+    def __init__(self, log_: Log, clock: Clock, prices: Prices) -> None:
         self._log = log_
+        self._prices = prices
         self._clock = clock
         self._wanted = asyncio.Event()
         self._counted = asyncio.Event()
         self._seq = 0
-        self._used: dict[int, int] = {}
-        """Tokens by minute since the epoch."""
+        self._used: dict[int, Spent] = {}
+        """By minute since the epoch."""
 
     async def follow(self) -> None:
         """For ever, once it is wanted; before that nothing is read. What cannot be read is not counted."""
@@ -65,31 +68,27 @@ class Ledger:
 
     def _count(self, stored: Stored) -> None:
         if isinstance(stored.event.data, DeliberationEnded):
-            usage = stored.event.data.result.usage
-            self.add(stored.event.time, usage.prompt_tokens + usage.completion_tokens)
+            self.add(stored.event.time, Spent.by(stored.event.data.result.usage, self._prices))
 
-    def add(self, at: datetime, tokens: int) -> None:
+    def add(self, at: datetime, spent: Spent) -> None:
         minute = int(at.timestamp()) // STEP_S
-        self._used[minute] = self._used.get(minute, 0) + tokens
+        self._used[minute] = self._used.get(minute, Spent()).plus(spent)
 
     @property
-    def tokens(self) -> int:
-        """Of the last 24 hours, to the minute."""
+    def spent(self) -> Spent:
+        """In the last 24 hours, to the minute."""
         oldest = self._oldest()
         for minute in [m for m in self._used if m < oldest]:
             del self._used[minute]
-        return sum(self._used.values())
+        return functools.reduce(Spent.plus, self._used.values(), Spent())
 
-    def below_in_s(self, limit: int) -> float:
-        """Seconds until less than `limit` was used in the last 24 hours, if nothing more is used; 0 when it is so."""
-        left, now = self.tokens, self._clock.now().timestamp()
-        for minute in sorted(self._used):
-            if left < limit:
-                break
-            left -= self._used[minute]
-            gone_at = (minute + 1) * STEP_S + WINDOW.total_seconds()
-            if left < limit:
-                return max(1.0, gone_at - now)
+    def below_in_s(self, quota: Quota) -> float:
+        """Seconds until `quota` is not reached, if nothing more is used; 0 when it is not now."""
+        kept, now = Spent(), self._clock.now().timestamp()
+        for minute in sorted(self._used, reverse=True):
+            kept = kept.plus(self._used[minute])
+            if quota.reached(kept):  # without this minute it would not be
+                return max(1.0, (minute + 1) * STEP_S + WINDOW.total_seconds() - now)
         return 0.0
 
     def _oldest(self) -> int:

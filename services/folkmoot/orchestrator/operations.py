@@ -11,6 +11,7 @@ from folkmoot.kernel import ids
 from folkmoot.kernel.errors import InvalidInput, NotFound
 from folkmoot.kernel.facts import AgentRegistered, AgentUnregistered, CouncilCreated, CouncilDeleted
 from folkmoot.kernel.fleet import NO_LIMIT, AgentProfile, Council
+from folkmoot.kernel.limits import HOUR_S
 from folkmoot.kernel.registry import Registry
 from folkmoot.kernel.task import Budget, ModelChoice, Role
 from folkmoot.orchestrator.fleet import Fleet
@@ -90,14 +91,18 @@ class OperationsServicer(rpc.OrchestratorServiceServicer):
 
     async def GetStatus(self, request: pb.GetStatusRequest, context: Context) -> pb.GetStatusResponse:
         await self._on.ledger.counted()
-        full = await self._on.gate.refusal()
+        full, spent, settings = await self._on.gate.refusal(), self._on.ledger.spent, self._on.settings
         return pb.GetStatusResponse(
             waiting=(await self._on.gate.load()).waiting,
             running=self._on.worker.running,
-            capacity=self._on.settings.deliberations,
+            capacity=settings.deliberations,
             parked=await self._on.parked.waiting(),
-            tokens_today=self._on.ledger.tokens,
-            tokens_per_day=self._on.settings.fleet_tokens_per_day,
+            tokens_today=spent.tokens,
+            tokens_per_day=settings.fleet_tokens_per_day,
+            usd_today=spent.usd,
+            usd_per_day=settings.fleet_usd_per_day,
+            agent_hours_today=spent.agent_s / HOUR_S,
+            agent_hours_per_day=settings.fleet_agent_hours_per_day,
             refusing=full.problem if full else "",
             retry_after_s=full.retry_after_s if full else 0,
         )

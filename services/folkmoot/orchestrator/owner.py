@@ -236,12 +236,8 @@ class Owner:
         total, model = self._state.spec.total, self._parts.model
         if total is None:
             return ""
-        return limits.reached(
-            total,
-            self._state.usage,
-            price_prompt_usd=model.price_prompt_usd,
-            price_completion_usd=model.price_completion_usd,
-        )
+        prices = limits.Prices(prompt_usd=model.price_prompt_usd, completion_usd=model.price_completion_usd)
+        return limits.reached(total, self._state.usage, prices)
 
     def _cut(self) -> str:
         """The limit for which there was no further stage, in words; empty: none."""

@@ -203,6 +203,10 @@ class OrchestratorSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Tasks that may wait or run; a further one is refused (RESOURCE_EXHAUSTED, with a time to come back)."""
     fleet_tokens_per_day: CountOrAuto = 0
     """Quota of all tasks together, over the last 24 hours; when it is spent, new ones are refused. 0: none."""
+    fleet_usd_per_day: Price = 0.0
+    """The same in US dollars, at the model's prices. 0: none."""
+    fleet_agent_hours_per_day: Price = 0.0
+    """The same in hours of agents: three that work for twenty minutes use one. 0: none."""
     context_tokens: CountOrAuto = 4_000
     """Of what an agent is told of earlier work; 0: nothing."""
     context_timeout_s: Seconds = 2.0

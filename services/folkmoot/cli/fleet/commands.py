@@ -169,9 +169,21 @@ def _described(found: Status) -> list[tuple[str, str]]:
         ("waiting", f"{found.waiting} tasks that nobody works on yet"),
         ("running", f"{found.running} deliberations, {found.capacity} at once at most"),
         ("tokens", f"{count(found.tokens_today)}{quota} in the last 24 hours"),
+        *_money(found),
+        ("agents", f"{found.agent_hours_today:.1f}{_of(found.agent_hours_per_day)} hours in the last 24 hours"),
         ("parked", parked),
         *_refusing(found),
     ]
+
+
+def _money(found: Status) -> list[tuple[str, str]]:
+    if not (found.usd_today or found.usd_per_day):
+        return []
+    return [("cost", f"{found.usd_today:.2f}{_of(found.usd_per_day)} US dollars in the last 24 hours")]
+
+
+def _of(quota: float) -> str:
+    return f" of {quota:g}" if quota else ""
 
 
 def _refusing(found: Status) -> list[tuple[str, str]]:

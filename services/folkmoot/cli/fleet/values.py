@@ -62,6 +62,10 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     tokens_today: int
     tokens_per_day: int
     """0: no quota."""
+    usd_today: float = 0.0
+    usd_per_day: float = 0.0
+    agent_hours_today: float = 0.0
+    agent_hours_per_day: float = 0.0
     refusing: str = ""
     """Why a new task would be refused now, and one of a story waits; empty while there is room."""
     retry_after_s: float = 0

@@ -1527,6 +1527,10 @@ class GetStatusResponse(_message.Message):
     TOKENS_PER_DAY_FIELD_NUMBER: _builtins.int
     REFUSING_FIELD_NUMBER: _builtins.int
     RETRY_AFTER_S_FIELD_NUMBER: _builtins.int
+    USD_TODAY_FIELD_NUMBER: _builtins.int
+    USD_PER_DAY_FIELD_NUMBER: _builtins.int
+    AGENT_HOURS_TODAY_FIELD_NUMBER: _builtins.int
+    AGENT_HOURS_PER_DAY_FIELD_NUMBER: _builtins.int
     waiting: _builtins.int
     """waiting counts tasks in the queue that nobody has begun."""
     running: _builtins.int
@@ -1543,6 +1547,14 @@ class GetStatusResponse(_message.Message):
     """refusing says why a new task would be refused now, and one of a story waits; empty while there is room."""
     retry_after_s: _builtins.float
     """retry_after_s is when that may have changed, in seconds."""
+    usd_today: _builtins.float
+    """usd_today is what all tasks that ended in the last 24 hours cost, in US dollars at the configured prices."""
+    usd_per_day: _builtins.float
+    """usd_per_day is the quota; 0 for none."""
+    agent_hours_today: _builtins.float
+    """agent_hours_today is the time of the agents of all tasks that ended in the last 24 hours."""
+    agent_hours_per_day: _builtins.float
+    """agent_hours_per_day is the quota; 0 for none."""
     def __init__(
         self,
         *,
@@ -1554,10 +1566,14 @@ class GetStatusResponse(_message.Message):
         tokens_per_day: _builtins.int = ...,
         refusing: _builtins.str = ...,
         retry_after_s: _builtins.float = ...,
+        usd_today: _builtins.float = ...,
+        usd_per_day: _builtins.float = ...,
+        agent_hours_today: _builtins.float = ...,
+        agent_hours_per_day: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["capacity", b"capacity", "parked", b"parked", "refusing", b"refusing", "retry_after_s", b"retry_after_s", "running", b"running", "tokens_per_day", b"tokens_per_day", "tokens_today", b"tokens_today", "waiting", b"waiting"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_hours_per_day", b"agent_hours_per_day", "agent_hours_today", b"agent_hours_today", "capacity", b"capacity", "parked", b"parked", "refusing", b"refusing", "retry_after_s", b"retry_after_s", "running", b"running", "tokens_per_day", b"tokens_per_day", "tokens_today", b"tokens_today", "usd_per_day", b"usd_per_day", "usd_today", b"usd_today", "waiting", b"waiting"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
