@@ -2,41 +2,48 @@
 
 import asyncio
 import contextlib
-import os
-import secrets
-import socket
-import sys
-from collections.abc import AsyncIterator, Callable
-from pathlib import Path
+from collections.abc import AsyncIterator, Sequence
+from functools import partial
 
+from folkmoot.api.workspace.v1 import workspace_pb2 as pb
 from folkmoot.kernel.errors import FolkmootError
 from folkmoot.kernel.evidence import Admission, Refusal
 from folkmoot.kernel.ids import AgentId, TaskId
 from folkmoot.runtime.workspace.client import GrpcWorkspace
 from tests.fixtures.workspace import Bench
+from tests.security.abuse import together
 from tests.security.abuse.attack import Attack, Verdict, judged
-from tests.security.abuse.tripwire import Marked, Tripwire
+from tests.security.abuse.lures import Lures
+from tests.security.abuse.spare import Spare
 
-SECRET = "a secret of this machine"
 _PATIENCE_S = 200.0
 _LEASE_S = 7_200.0
 _LOOKS, _LOOK_S = 100, 0.05
 """For processes that are being ended: five seconds."""
+_TOGETHER = 16
 
 
 class Arena:
-    """One backend under attack. Attacks share a workspace; those that would spoil it, or use it up, have their own."""
+    """One backend under attack. Attacks share a workspace; those that would spoil it, or use it up, have their own.
 
-    def __init__(self, bench: Bench, small: Bench, lures: "Lures", folder: Path) -> None:
+    `spares`: where opening takes seconds, these come one after the other into a workspace that is put back between
+    them, and scripts are tried several at a time.
+    """
+
+    def __init__(self, backend: str, bench: Bench, small: Bench, lures: Lures, *, spares: bool = False) -> None:
+        self.backend = backend
         self.bench = bench
         self.nonce = lures.nonce
         self.canaries = lures.canaries
         self.environment = lures.environment
-        self.folder = folder
         self._small = small
-        self._lures = lures
         self._shared: GrpcWorkspace | None = None
+        self._granted: dict[str, pb.OpenWorkspaceResponse] = {}
+        self._together = _TOGETHER if spares else 1
+        self._spares = {each: Spare(partial(self.fresh, small=each)) for each in (False, True) if spares}
         self.wire = lures.wire((bench.repo.folder,))
+
+    # --- workspaces
 
     async def workspace(self) -> GrpcWorkspace:
         """The shared one."""
@@ -45,10 +52,45 @@ class Arena:
         return self._shared
 
     async def fresh(self, *, small: bool = False) -> GrpcWorkspace:
-        return await (self._small if small else self.bench).workspace(ttl_s=_LEASE_S)
+        bench = self._small if small else self.bench
+        opened = await bench.opened(ttl_s=_LEASE_S)
+        if not small:  # names are the same in both
+            self._granted[opened.workspace_id] = opened
+        return bench.holding(opened)
 
-    async def tried(self, attack: Attack) -> Verdict:
+    @contextlib.asynccontextmanager
+    async def lent(self, *, small: bool = False) -> AsyncIterator[GrpcWorkspace]:
+        """As if it were fresh, to one attack alone."""
+        if spare := self._spares.get(small):
+            async with spare.lent() as workspace:
+                yield workspace
+            return
+        workspace = await self.fresh(small=small)
+        yield workspace
+        await workspace.close()
+
+    async def pair(self) -> tuple[pb.OpenWorkspaceResponse, pb.OpenWorkspaceResponse]:
+        """Two that work, each with its token."""
+        spare = self._spares.get(False)
+        both = await self.workspace(), await (spare.there() if spare else self.fresh())
+        return self._granted[both[0].id], self._granted[both[1].id]
+
+    # --- attempts
+
+    async def tried(self, attacks: Sequence[Attack]) -> list[Verdict]:
+        """In the same order."""
+        found = {id(attack): _meaningless(attack, self.backend) for attack in attacks}
+        alike = [a for a in attacks if not (found[id(a)] or a.small or a.alone or a.act)]
+        if self._together > 1:
+            for start in range(0, len(alike), self._together):
+                part = alike[start : start + self._together]
+                found |= {id(a): verdict for a, verdict in zip(part, await self._at_once(part), strict=True)}
+        return [found[id(attack)] or await self.alone(attack) for attack in attacks]
+
+    async def alone(self, attack: Attack) -> Verdict:
         """The attempt, and whether anything outside has changed by it."""
+        if meaningless := _meaningless(attack, self.backend):
+            return meaningless
         self.wire.set()
         try:
             async with asyncio.timeout(_PATIENCE_S):
@@ -58,6 +100,14 @@ class Arena:
         if changed := await self._changed():
             return Verdict(refused=False, seen=f"changed outside: {', '.join(changed)}; {verdict.seen}")
         return verdict
+
+    async def _at_once(self, attacks: Sequence[Attack]) -> list[Verdict | None]:
+        """None for those that are to be tried alone: something had changed, or one had ended them all."""
+        self.wire.set()
+        verdicts = await together.tried(await self.workspace(), attacks, self.environment)
+        if verdicts is None or await self._changed():
+            return [None] * len(attacks)
+        return [verdict if verdict.refused else None for verdict in verdicts]
 
     async def _changed(self) -> list[str]:
         """A command whose caller went away is ended soon after, not at once."""
@@ -72,26 +122,16 @@ class Arena:
         if attack.act is not None:
             through = await attack.act(self)
             return Verdict(refused=not through, seen=through)
-        workspace = await (self.fresh(small=True) if attack.small else self.workspace())
+        if not attack.small:
+            return await self._by(await self.workspace(), attack)
+        async with self.lent(small=True) as workspace:
+            return await self._by(workspace, attack)
+
+    async def _by(self, workspace: GrpcWorkspace, attack: Attack) -> Verdict:
         environment = {**self.environment, **attack.environment}
         done = await workspace.run(attack.argv, env=environment, timeout_s=attack.timeout_s)
-        if attack.small:
-            await workspace.close()
         said = (done.stdout + done.stderr).decode("utf-8", "replace")
         return judged(attack, ok=done.end.ok, output=f"{said}\nlimit={done.end.limit} signal={done.end.signal}")
-
-    async def unconfined(self, attack: Attack) -> Verdict:
-        """The same script on this machine, as ourselves."""
-        process = await asyncio.create_subprocess_exec(
-            *attack.argv,
-            cwd=self.folder,
-            env={"PATH": f"{Path(sys.executable).parent}:/usr/sbin:/usr/bin:/sbin:/bin", **self.environment},
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-        )
-        said, _ = await process.communicate()
-        return judged(attack, ok=process.returncode == 0, output=said.decode("utf-8", "replace"))
 
     async def admitted(self, bundle: bytes) -> Admission | Refusal:
         """What the border says to a bundle."""
@@ -105,113 +145,15 @@ class Arena:
         )
 
 
-class Lures:
-    """What attacks aim at: files that anybody may write, a process, sockets that count who comes."""
-
-    def __init__(self, canaries: Path, pid: int, port: int, visits: Callable[[], int]) -> None:
-        self.nonce = secrets.token_hex(8)
-        self.canaries = canaries
-        self.pid = pid
-        self.port = port
-        self._visits = visits
-
-    @property
-    def environment(self) -> dict[str, str]:
-        return {
-            "CANARY": str(self.canaries),
-            "NONCE": self.nonce,
-            "HOST": address(),
-            "PORT": str(self.port),
-            "HOSTPID": str(self.pid),
-        }
-
-    def wire(self, repositories: tuple[Path, ...]) -> Tripwire:
-        marked = Marked(nonce=self.nonce, canaries=self.canaries, repositories=repositories, pid=self.pid)
-        return Tripwire(marked, self._visits)
+def _meaningless(attack: Attack, backend: str) -> Verdict | None:
+    reason = attack.nowhere.get(backend)
+    return Verdict(refused=False, tried=False, seen=reason) if reason else None
 
 
-@contextlib.asynccontextmanager
-async def lures(folder: Path) -> AsyncIterator[Lures]:
-    canaries = folder / "canaries"
-    (canaries / "open").mkdir(parents=True)
-    (canaries / "secret").write_text(SECRET)
-    for path in (canaries, canaries / "open"):
-        path.chmod(0o777)
-    (canaries / "secret").chmod(0o666)
-    visits: list[str] = []
-    async with contextlib.AsyncExitStack() as stack:
-        process = await asyncio.create_subprocess_exec("sleep", "3600")
-        stack.push_async_callback(_ended, process)
-        port = await stack.enter_async_context(_listening(visits))
-        made = Lures(canaries, process.pid, port, lambda: len(visits))
-        await stack.enter_async_context(_local(made.nonce, canaries, visits))
-        yield made
-
-
-@contextlib.asynccontextmanager
-async def _listening(visits: list[str]) -> AsyncIterator[int]:
-    """One port of loopback, by TCP and UDP, and by IPv6 where there is any."""
-
-    def visited(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        visits.append("tcp")
-        writer.close()
-
-    with socket.create_server(("127.0.0.1", 0)) as first, socket.socket(socket.AF_INET6, socket.SOCK_STREAM) as second:
-        port = int(first.getsockname()[1])
-        listeners = [first]
-        with contextlib.suppress(OSError):  # no IPv6 here, or somebody has the port: one is enough
-            second.bind(("::1", port))
-            listeners.append(second)
-        loop = asyncio.get_running_loop()
-        transport, _ = await loop.create_datagram_endpoint(lambda: _Counting(visits), local_addr=("127.0.0.1", port))
-        async with contextlib.AsyncExitStack() as stack:
-            for listener in listeners:
-                await stack.enter_async_context(await asyncio.start_server(visited, sock=listener))
-            yield port
-        transport.close()
-
-
-@contextlib.asynccontextmanager
-async def _local(nonce: str, canaries: Path, visits: list[str]) -> AsyncIterator[None]:
-    """Sockets with names: an abstract one, and one in the canaries' folder."""
-
-    def visited(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        visits.append("unix")
-        writer.close()
-
-    path = canaries / "socket"
-    async with (
-        await asyncio.start_unix_server(visited, f"\0moot-{nonce}"),
-        await asyncio.start_unix_server(visited, path),
-    ):
-        path.chmod(0o777)
-        yield
-    path.unlink(missing_ok=True)
-
-
-class _Counting(asyncio.DatagramProtocol):
-    def __init__(self, visits: list[str]) -> None:
-        self._visits = visits
-
-    def datagram_received(self, data: bytes, addr: object) -> None:
-        self._visits.append("udp")
-
-
-async def _ended(process: asyncio.subprocess.Process) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        process.kill()
-    await process.wait()
-
-
-def address() -> str:
-    """Of this machine, by which its neighbours know it; loopback where it has no network."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.connect(("192.0.2.1", 9))
-        except OSError:
-            return "127.0.0.1"
-        return str(probe.getsockname()[0])
-
-
-def root() -> bool:
-    return os.getuid() == 0
+async def on(workspace: GrpcWorkspace) -> str:
+    """The address by which others would reach what listens in it: that of its interface, or loopback."""
+    ask = (
+        "import socket\ns = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n"
+        "try: s.connect(('192.0.2.1', 9)); print(s.getsockname()[0])\nexcept OSError: print('127.0.0.1')"
+    )
+    return (await workspace.run(["python3", "-c", ask])).stdout.decode().strip()

@@ -5,7 +5,7 @@ what the kernel or the platform says to it: a program that is missing, or a slip
 """
 
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -35,6 +35,10 @@ class Attack(msgspec.Struct, frozen=True, kw_only=True):
     """As it stands it gets through on this machine, outside of any workspace, and does no harm there (as root)."""
     small: bool = False
     """In a workspace of small limits."""
+    alone: bool = False
+    """A command of its own also where others are tried together: it is about the command, or its keeper."""
+    nowhere: Mapping[str, str] = {}
+    """Backends where it has no meaning, and why."""
     timeout_s: float = 100.0
     environment: dict[str, str] = {}
 
@@ -48,6 +52,13 @@ class Attack(msgspec.Struct, frozen=True, kw_only=True):
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     refused: bool
     seen: str
+    tried: bool = True
+    """False where it has no meaning; `seen` is the reason."""
+
+    @property
+    def stands(self) -> bool:
+        """It did not get through."""
+        return self.refused or not self.tried
 
 
 def judged(attack: Attack, *, ok: bool, output: str) -> Verdict:
@@ -66,6 +77,7 @@ HEAD = '''
 import ctypes, errno, os, platform, resource, socket, struct, sys, time
 HOST, PORT, PID = os.environ["HOST"], int(os.environ["PORT"]), int(os.environ["HOSTPID"])
 CANARY, NONCE = os.environ["CANARY"], os.environ["NONCE"]
+NODE, SERVICE, BYSTANDER = os.environ["NODE"], os.environ["SERVICE"], os.environ["BYSTANDER"]
 LIBC = ctypes.CDLL(None, use_errno=True)
 ARM = platform.machine() == "aarch64"
 def kernel(x86, arm, *arguments):

@@ -8,8 +8,10 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 
 from folkmoot.kernel.errors import InvalidInput, NotFound
-from tests.security.abuse.arena import SECRET, Arena
+from folkmoot.runtime.workspace.client import GrpcWorkspace
+from tests.security.abuse.arena import Arena
 from tests.security.abuse.attack import ABSENT, PERMISSION, READ_ONLY, Attack
+from tests.security.abuse.lures import SECRET
 
 _SYSTEM = {
     "write beside the system's programs": 'touch "/usr/bin/moot-$NONCE"',
@@ -70,8 +72,11 @@ _KERNEL_FILES = {
     "the virtual machine monitor": "head -c1 /dev/kvm",
     "user file systems": "head -c1 /dev/fuse",
     "tunnels": "head -c1 /dev/net/tun",
-    "/sys": "ls /sys/kernel /sys/class",
+    "change what /sys shows": "for f in /sys/kernel/mm/ksm/run /sys/class/net/lo/mtu; do cat $f >$f || exit 1; done",
     "control groups' release agent": "echo /bin/sh >/sys/fs/cgroup/release_agent",
+    "its own control group": (
+        "for f in /sys/fs/cgroup/pids/pids.max /sys/fs/cgroup/pids.max; do echo max >$f && exit 0; done; false"
+    ),
 }
 _MOUNTS = {
     "mount a file system": 'mount -t tmpfs "moot-$NONCE" /tmp',
@@ -119,7 +124,11 @@ async def _file_calls(arena: Arena) -> str:
 
 async def _swapped(arena: Arena) -> str:
     """A file is read and written while its folder is exchanged for a link to the host's, and back."""
-    workspace = await arena.fresh()
+    async with arena.lent() as workspace:
+        return await _raced(workspace, arena)
+
+
+async def _raced(workspace: GrpcWorkspace, arena: Arena) -> str:
     await workspace.run(["sh", "-c", 'mkdir real; echo mine >real/secret; ln -s "$1" link', "sh", str(arena.canaries)])
     swap = "while :; do mv -T real d; mv -T d real; mv -T link d; mv -T d link; done"
     seen = []
@@ -131,12 +140,19 @@ async def _swapped(arena: Arena) -> str:
             with contextlib.suppress(NotFound, InvalidInput):
                 await workspace.write("d/open", b"evil")
         swapping.cancel()
-    await workspace.close()
     return "read" if SECRET.encode() in seen else ""
 
 
 def _family(table: dict[str, str], says: str, *, outside: bool = False) -> list[Attack]:
-    return [Attack(name=name, family="files", sh=script, says=says, outside=outside) for name, script in table.items()]
+    return [
+        Attack(name=name, family="files", sh=script, says=says, outside=outside, nowhere=_NOWHERE.get(name, {}))
+        for name, script in table.items()
+    ]
+
+
+_NOWHERE = {
+    "write to base's objects": {"kubernetes": "a pod has its own copy of base's objects, in its own repository"},
+}
 
 
 ATTACKS = [
@@ -145,6 +161,13 @@ ATTACKS = [
     *_family(_PRIVATE, f"{ABSENT}|{PERMISSION}"),
     *_family(_DEVICES, PERMISSION, outside=True),
     *_family(_KERNEL_FILES, f"{ABSENT}|{READ_ONLY}"),
+    Attack(
+        name="/sys",
+        family="files",
+        sh="ls /sys/kernel /sys/class",
+        says=ABSENT,
+        nowhere={"kubernetes": "every container has /sys, read-only: runtimes find their limits there"},
+    ),
     *_family(_MOUNTS, f"{PERMISSION}|{ABSENT}"),
     *(Attack(name=name, family="files", python=program) for name, program in _CALLS.items()),
     Attack(name="ways out of the file calls", family="files", act=_file_calls),

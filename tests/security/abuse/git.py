@@ -8,8 +8,9 @@ from folkmoot.kernel.errors import FolkmootError
 from folkmoot.kernel.evidence import Admission
 from folkmoot.runtime.workspace.client import GrpcWorkspace
 from folkmoot.runtime.workspace.port import WorkspaceLost
-from tests.security.abuse.arena import SECRET, Arena
+from tests.security.abuse.arena import Arena
 from tests.security.abuse.attack import Attack
+from tests.security.abuse.lures import SECRET
 
 _EVIL = 'evil="touch $CANARY/open/ran"'
 _HOSTILE = {
@@ -42,11 +43,10 @@ def _acted_upon(script: str) -> Callable[[Arena], Awaitable[str]]:
     """The platform then does all that it does with a workspace; the tripwire sees what ran outside."""
 
     async def act(arena: Arena) -> str:
-        workspace = await arena.fresh()
         commit = "echo x >new; git add -A; git commit -qm new --no-verify"
-        await workspace.run(["sh", "-c", f"{_EVIL}; {commit}; {script}; {commit}; true"], env=arena.environment)
-        said = await _handled(workspace, arena)
-        await workspace.close()
+        async with arena.lent() as workspace:
+            await workspace.run(["sh", "-c", f"{_EVIL}; {commit}; {script}; {commit}; true"], env=arena.environment)
+            said = await _handled(workspace, arena)
         return "the host's secret came out" if SECRET.encode() in said else ""
 
     return act
@@ -96,23 +96,21 @@ def _candidate(script: str) -> Callable[[Arena], Awaitable[str]]:
     """A commit with one more row in its root tree goes out as a bundle, and to the border."""
 
     async def act(arena: Arena) -> str:
-        workspace = await arena.fresh()
         made = (
             f"set -e; {_BLOB}; set -- {script}; "
             f't=$({{ git ls-tree HEAD; {_ROW} "$1" "$2" "$3" "$4"; }} | git mktree --missing); '
             "git update-ref refs/heads/work $(git commit-tree $t -p HEAD -m evil)"
         )
-        done = await workspace.run(["sh", "-c", made], env=arena.environment)
-        if not done.end.ok:
-            return f"not tried: {done.stderr.decode()}"
-        try:
-            bundle = await workspace.export_bundle(arena.bench.commit)
-        except WorkspaceLost:
-            raise
-        except FolkmootError:
-            return ""
-        finally:
-            await workspace.close()
+        async with arena.lent() as workspace:
+            done = await workspace.run(["sh", "-c", made], env=arena.environment)
+            if not done.end.ok:
+                return f"not tried: {done.stderr.decode()}"
+            try:
+                bundle = await workspace.export_bundle(arena.bench.commit)
+            except WorkspaceLost:
+                raise
+            except FolkmootError:
+                return ""
         answer = await arena.admitted(bundle)
         return "admitted" if isinstance(answer, Admission) else ""
 
@@ -121,10 +119,7 @@ def _candidate(script: str) -> Callable[[Arena], Awaitable[str]]:
 
 async def _forged(arena: Arena) -> str:
     """Bundles changed on their way: another prerequisite, two refs, another ref, half of it, endless, none at all."""
-    workspace = await arena.fresh()
-    await workspace.run(["sh", "-c", "echo x >new; git add -A; git commit -qm new"])
-    good = await workspace.export_bundle(arena.bench.commit)
-    await workspace.close()
+    good = await _committed(arena)
     head, _, pack = good.partition(b"\n\n")
     first, prerequisite, ref = head.split(b"\n")
     forged = {
@@ -143,11 +138,13 @@ async def _forged(arena: Arena) -> str:
 
 async def honest(arena: Arena) -> Admission | object:
     """The same way, with nothing evil on it."""
-    workspace = await arena.fresh()
-    await workspace.run(["sh", "-c", "echo x >new; git add -A; git commit -qm new"])
-    bundle = await workspace.export_bundle(arena.bench.commit)
-    await workspace.close()
-    return await arena.admitted(bundle)
+    return await arena.admitted(await _committed(arena))
+
+
+async def _committed(arena: Arena) -> bytes:
+    async with arena.lent() as workspace:
+        await workspace.run(["sh", "-c", "echo x >new; git add -A; git commit -qm new"])
+        return await workspace.export_bundle(arena.bench.commit)
 
 
 ATTACKS = [

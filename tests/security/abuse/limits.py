@@ -83,7 +83,11 @@ _SHELL: dict[str, tuple[str, str]] = {
     ),
     "the place for temporary files": (
         "i=0; while head -c 9000000 /dev/zero >/tmp/f$i; do i=$((i+1)); done; df /tmp; false",
-        "No space left|limit=memory",
+        "No space left|limit=memory|limit=disk",
+    ),
+    "a file that a cluster keeps beside the pod": (
+        "head -c 30000000 /dev/zero >/dev/termination-log",
+        r"File too large|signal=25|limit=disk|Read-only|Permission denied|cannot create",
     ),
     "a command that minds no end": ("trap '' TERM INT HUP; sleep 60 & sleep 60", "limit=time"),
 }
@@ -100,10 +104,37 @@ async def _output(arena: Arena) -> str:
     return ""
 
 
+_SEGMENTS = """import ctypes
+c = ctypes.CDLL(None)
+c.shmat.restype = ctypes.c_void_p
+for n in range(1000):
+    made = c.shmget(0, 65536, 0o1600)
+    assert made >= 0, n
+    at = c.shmat(made, None, 0)
+    ctypes.memset(at, 1, 65536)
+    c.shmdt(ctypes.c_void_p(at))
+open('/dev/shm/left', 'wb').write(bytes(9_000_000))
+"""
+
+
+async def _left_behind(arena: Arena) -> str:
+    """Memory of no process ends with the command that made it: shared segments, with and without a name."""
+    async with arena.lent(small=True) as workspace:
+        done = await workspace.run(["python3", "-c", _SEGMENTS])
+        if not done.end.ok:
+            return f"not tried: {done.stderr.decode()}"
+        look = "wc -l </proc/sysvipc/shm; ls /dev/shm"
+        seen = (await workspace.run(["sh", "-c", look])).stdout.decode().split()
+        return "" if seen == ["1"] else f"left behind: {seen}"
+
+
 async def _usable(arena: Arena) -> str:
     """After all bombs of its family its workspace, and another one, work."""
-    for workspace in (await arena.fresh(small=True), await arena.fresh()):
-        if not (await workspace.run(["true"])).end.ok:
+    for small in (True, False):
+        workspace = await arena.fresh(small=small)
+        works = (await workspace.run(["true"])).end.ok
+        await workspace.close()
+        if not works:
             return "a workspace does not work"
     return ""
 
@@ -118,5 +149,6 @@ ATTACKS = [
         for n, (s, says) in _SHELL.items()
     ),
     Attack(name="endless output", family="limits", act=_output),
+    Attack(name="memory that is left behind", family="limits", act=_left_behind),
     Attack(name="the others, by all of these", family="limits", act=_usable),
 ]

@@ -6,13 +6,14 @@ import asyncio
 from contextlib import aclosing
 
 from folkmoot.runtime.workspace.port import Chunk
-from tests.security.abuse.arena import Arena
+from tests.security.abuse.arena import Arena, on
 from tests.security.abuse.attack import ABSENT, PERMISSION, Attack
 
 UNREACHABLE = (
     r"ECONNREFUSED|ENETUNREACH|EHOSTUNREACH|EADDRNOTAVAIL|ETIMEDOUT|EAI_|unreachable|refused|timed out|"
     r"Could not resolve|onnect to|name resolution|Name or service not known|EAFNOSUPPORT|EPROTONOSUPPORT"
 )
+_ASKING = "s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.settimeout(1)"
 _LURES = {
     "TCP to the host's loopback": "socket.create_connection(('127.0.0.1', PORT), 2)",
     "UDP to the host's loopback": (
@@ -31,18 +32,22 @@ _FAR = {
     "the metadata service": "socket.create_connection(('169.254.169.254', 80), 2)",
     "the metadata service by IPv6": "socket.create_connection(('fd00:ec2::254', 80), 2)",
     "a container host's gateway": "socket.create_connection(('172.17.0.1', 2375), 2)",
-    "the kubelet": "socket.create_connection((HOST, 10250), 2)",
-    "the API server": "socket.create_connection((HOST, 6443), 2)",
+    "the kubelet": "socket.create_connection((NODE, 10250), 2)",
+    "the API server": "socket.create_connection((NODE, 6443), 2)",
+    "the API server's service": "socket.create_connection((SERVICE, 443), 2)",
+    "etcd": "socket.create_connection((NODE, 2379), 2)",
+    "the kubelet's open port": "socket.create_connection((NODE, 10255), 2)",
+    "the node's own services": "socket.create_connection((NODE, 10249), 1) and socket.create_connection((NODE, 10256), 1)",
+    "a pod of somebody else's": "socket.create_connection((BYSTANDER, 8000), 2)",
+    "a pod of somebody else's by UDP": (f"{_ASKING}; s.sendto(b'x', (BYSTANDER, 8000)); s.recv(1)"),
+    "UDP to the host's address": (f"{_ASKING}; s.sendto(b'x', (HOST, PORT)); s.recv(1)"),
     "NATS": "socket.create_connection((HOST, 4222), 2)",
     "Ray": "socket.create_connection((HOST, 6379), 2)",
-    "a name server by UDP": (
-        "s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.settimeout(1); s.sendto(b'x' * 12, ('8.8.8.8', 53)); s.recv(1)"
-    ),
+    "a name server by UDP": (f"{_ASKING}; s.sendto(b'x' * 12, ('8.8.8.8', 53)); s.recv(1)"),
     "a name": "socket.getaddrinfo('example.org', 80)",
-    "a broadcast": (
-        "s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.setsockopt(1, 6, 1); s.sendto(b'x', ('255.255.255.255', 67))"
-    ),
-    "a multicast": "socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b'x', ('224.0.0.251', 5353))",
+    "a broadcast": f"{_ASKING}; s.setsockopt(1, 6, 1); s.sendto(b'x', ('255.255.255.255', 8001)); s.recv(1)",
+    "a multicast": f"{_ASKING}; s.sendto(b'x', ('224.0.0.251', 8001)); s.recv(1)",
+    "a port of the node": "socket.create_connection((NODE, 8001), 2)",
 }
 _FAMILIES = {
     "raw packets": ("socket.socket(socket.AF_INET, socket.SOCK_RAW, 1)", True),
@@ -71,14 +76,15 @@ _SHELL = {
 async def _listener(arena: Arena) -> str:
     """What listens inside on all addresses is heard by nobody outside."""
     workspace = await arena.workspace()
-    serve = "import socket; s = socket.create_server(('', 0)); print(s.getsockname()[1], flush=True); s.settimeout(2); s.accept()"
+    serve = "import socket; s = socket.create_server(('', 0)); print(s.getsockname()[1], flush=True); s.settimeout(9); s.accept()"
+    host = await on(workspace)
     async with aclosing(workspace.stream(["python3", "-c", serve], env=arena.environment)) as parts:
         async for part in parts:
             port = int(part.data) if isinstance(part, Chunk) else 0
             break
         try:
-            _, writer = await asyncio.open_connection("127.0.0.1", port)
-        except OSError:
+            _, writer = await asyncio.wait_for(asyncio.open_connection(host, port), 2.0)
+        except OSError:  # TimeoutError is one
             return ""
         writer.close()
     return "a listener in the workspace was reached"

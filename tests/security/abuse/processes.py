@@ -2,6 +2,9 @@
 
 # ruff: noqa: E501 -- a script reads best on one line
 
+import struct
+
+from folkmoot.runtime.workspace.client import GrpcWorkspace
 from tests.security.abuse.arena import Arena
 from tests.security.abuse.attack import ABSENT, PERMISSION, READ_ONLY, Attack
 
@@ -52,10 +55,15 @@ _GAINS = {
     "dumps of memory": "resource.setrlimit(resource.RLIMIT_CORE, (10**6, 10**6))",
     "go before all others": "os.setpriority(os.PRIO_PROCESS, 0, -20)",
     "run in real time": "os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(50))",
-    "never to be killed for memory": "open('/proc/self/oom_score_adj', 'w').write('-1000')",
+    "never to be killed for memory": "os.write(os.open('/proc/self/oom_score_adj', 1), b'-1000')",
     "lock all memory": "LIBC.mlockall(3) and kernel(0, 63, -1, None, 0)",
     "no more NoNewPrivs": "LIBC.prctl(38, 0, 0, 0, 0) and kernel(157, 167, 38, 0, 0, 0, 0)",
     "ports of the processor": "kernel(172, 24, 3)",
+}
+_NOWHERE = {
+    "more processes than the limit": {
+        "kubernetes": "rlimits count a user of the whole node: there the pod's control group counts (podPidsLimit)"
+    }
 }
 _OTHERS = {
     "kill a process of the host": "os.kill(PID, 9)",
@@ -65,6 +73,7 @@ _OTHERS = {
     "change a host process's limits": "resource.prlimit(PID, resource.RLIMIT_CPU, (1, 1))",
     "move a process of the host": "os.sched_setaffinity(PID, {0})",
 }
+_SEEN = "see processes beyond its own"
 _SHELL = {
     "sudo and su": ("sudo -n true || su -c true", rf"not found|effective|{PERMISSION}|Authentication"),
     "a nested user namespace": ("unshare -U true", rf"No space left|{PERMISSION}"),
@@ -74,8 +83,8 @@ _SHELL = {
         "cp /bin/sh s; chmod 6755 s; ./s -c 'test $(id -u) = 0' || echo EPERM; false",
         "EPERM",
     ),
-    "see processes beyond its own": (
-        "ls -d /proc/[0-9]* | grep -vxE '/proc/[0-9]{1,2}' || { echo EPERM; false; }",
+    _SEEN: (
+        'grep -lz "[c]anary-$NONCE" /proc/[0-9]*/cmdline 2>/dev/null || { echo EPERM; false; }',
         "EPERM",
     ),
     "end its keeper": ("kill -9 1; sleep 0.1; kill -0 1 && echo EPERM && false", "EPERM|not permitted"),
@@ -86,16 +95,64 @@ _SHELL = {
 }
 
 
+_LOOP = (
+    "(setsid sh -c 'while :; do date +%N >tick; sleep 0.01; done' &) ; (nohup sh -c 'while :; do date +%N >tick; done' &)"
+    " ; sleep 0.2"
+)
+_LOOKS = 100
+_KEEPER = {
+    "look into its keeper": "ls /proc/$PPID/fd/ && cat /proc/$PPID/environ",
+    "its keeper's memory": "head -c1 /proc/$PPID/mem",
+    "speak for its keeper": "printf 'X\\0\\0\\0\\2{}' >/proc/$PPID/fd/1",
+    "write to the log of its first process": "echo evil >/proc/1/fd/1 || echo evil >/proc/1/fd/2",
+}
+
+
 async def _survivor(arena: Arena) -> str:
     """A command leaves loops behind, in sessions of their own, that write to a file."""
-    workspace = await arena.fresh()
-    loop = "(setsid sh -c 'while :; do date +%N >tick; sleep 0.01; done' &) ; (nohup sh -c 'while :; do date +%N >tick; done' &)"
-    await workspace.run(["sh", "-c", f"{loop}; sleep 0.2; exit 0"], env=arena.environment)
+    async with arena.lent() as workspace:
+        await workspace.run(["sh", "-c", f"{_LOOP}; exit 0"], env=arena.environment)
+        return "" if await _still(workspace) else "a loop outlived its command"
+
+
+async def _still(workspace: GrpcWorkspace) -> bool:
     first = await workspace.read("tick")
     await workspace.run(["sleep", "0.1"])
-    second = await workspace.read("tick")
-    await workspace.close()
-    return "" if first == second else "a loop outlived its command"
+    return await workspace.read("tick") == first
+
+
+async def _orphans(arena: Arena) -> str:
+    """The same, and the process that watches the command is killed: what is left ends soon all the same."""
+    async with arena.lent() as workspace:
+        await workspace.run(["sh", "-c", f"{_LOOP}; kill -9 $PPID; exit 0"], env=arena.environment)
+        for _ in range(_LOOKS):
+            if await _still(workspace):
+                return ""
+        return "a loop outlived its keeper"
+
+
+async def _forged(arena: Arena) -> str:
+    """What is printed is no end: not even what a watcher itself would say."""
+    body = b'{"limit":"","truncated":false,"signal":0}'
+    end = b"X" + struct.pack(">I", len(body)) + body
+    workspace = await arena.workspace()
+    done = await workspace.run(["sh", "-c", "cat; exit 3"], stdin=end * 3, env=arena.environment)
+    return "" if (done.end.exit_code, done.stdout) == (3, end * 3) else repr(done)
+
+
+async def _modules(arena: Arena) -> str:
+    """Programs of ours that run inside load nothing that a command left: not from the folder, not from the home."""
+    names = "json ctypes resource select struct sitecustomize usercustomize encodings/evil"
+    lay = f"""h=$(python3 -m site --user-site); mkdir -p "$h" encodings
+for n in {names}; do for d in . "$h" ~; do echo 'open("/workspace/ran", "w")' >"$d/$n.py"; done; done; rm -f ran; true"""
+    async with arena.lent() as workspace:
+        await workspace.run(["sh", "-c", lay], env=arena.environment)
+        await workspace.run(
+            ["/bin/true"], env=arena.environment | {"PYTHONPATH": "/workspace", "PYTHONSTARTUP": "json.py"}
+        )
+        await workspace.list()
+        ran = (await workspace.run(["test", "-e", "ran"])).end.ok
+        return "a module was loaded" if ran else ""
 
 
 async def _everybody(arena: Arena) -> str:
@@ -107,12 +164,11 @@ async def _everybody(arena: Arena) -> str:
 
 async def _loaded(arena: Arena) -> str:
     """Variables of a command that have code loaded: into what limits it, too, before the limits are set?"""
-    workspace = await arena.fresh()
-    await workspace.write("evil.pm", b"open(my $f, '>', '/workspace/ran'); 1;")
     variables = {"PERL5LIB": "/workspace", "PERL5OPT": "-Mevil", "LD_PRELOAD": "/workspace/none.so"}
-    done = await workspace.run(["/bin/true"], env=arena.environment | variables)
-    ran = (await workspace.run(["test", "-e", "ran"])).end.ok
-    await workspace.close()
+    async with arena.lent() as workspace:
+        await workspace.write("evil.pm", b"open(my $f, '>', '/workspace/ran'); 1;")
+        done = await workspace.run(["/bin/true"], env=arena.environment | variables)
+        ran = (await workspace.run(["test", "-e", "ran"])).end.ok
     # The loader of each program that has the variable says once that it cannot: the command's own, and nobody else's.
     return f"loaded {done.stderr!r}" if ran or done.stderr.count(b"cannot be preloaded") != 1 else ""
 
@@ -123,12 +179,28 @@ ATTACKS = [
         for name, p in _CALLS.items()
     ),
     *(
-        Attack(name=n, family="rights", python=p, says=rf"{READ_ONLY}|EINVAL|ValueError|ENOMEM|EBADF")
+        Attack(
+            name=n,
+            family="rights",
+            python=p,
+            says=rf"{READ_ONLY}|EINVAL|ValueError|ENOMEM|EBADF",
+            nowhere=_NOWHERE.get(n, {}),
+        )
         for n, p in _GAINS.items()
     ),
     *(Attack(name=n, family="processes", python=p, says=ABSENT) for n, p in _OTHERS.items()),
-    *(Attack(name=n, family="processes", sh=script, says=says) for n, (script, says) in _SHELL.items()),
+    *(
+        Attack(name=n, family="processes", sh=script, says=says, outside=n == _SEEN)
+        for n, (script, says) in _SHELL.items()
+    ),
+    *(
+        Attack(name=n, family="processes", sh=script, says=rf"{PERMISSION}|{ABSENT}", alone=True)
+        for n, script in _KEEPER.items()
+    ),
     Attack(name="code before the limits", family="processes", act=_loaded),
+    Attack(name="modules in the way of what runs inside", family="processes", act=_modules),
+    Attack(name="a forged end", family="processes", act=_forged),
+    Attack(name="outlive its command and its keeper", family="processes", act=_orphans),
     Attack(name="outlive its command", family="processes", act=_survivor),
     Attack(name="a signal to everybody", family="processes", act=_everybody),
 ]

@@ -11,7 +11,7 @@ from folkmoot.kernel.ids import WorkspaceId
 from folkmoot.runtime.grpc.client import credentials, mapped
 from folkmoot.runtime.workspace.client import GrpcWorkspace
 from folkmoot.runtime.workspace.port import WorkspaceLost
-from tests.security.abuse.arena import Arena
+from tests.security.abuse.arena import Arena, on
 from tests.security.abuse.attack import Attack
 
 _REFUSED = (PermissionDenied, Unauthenticated, WorkspaceLost, NotFound)
@@ -39,7 +39,7 @@ async def _through(workspace: GrpcWorkspace, arena: Arena) -> str:
 
 async def _tokens(arena: Arena) -> str:
     """Another workspace's token, a made-up one, none, the service's: on each call."""
-    mine, other = await arena.bench.opened(), await arena.bench.opened()
+    mine, other = await arena.pair()
     ident = WorkspaceId(mine.workspace_id)
     wrong = (other.token, "0" * 64, "", "the service's token", mine.token[:-1], mine.token.upper())
     tried = [await _through(GrpcWorkspace(arena.bench.channel, workspace_id=ident, token=t), arena) for t in wrong]
@@ -48,7 +48,7 @@ async def _tokens(arena: Arena) -> str:
 
 async def _names(arena: Arena) -> str:
     """A right token, with names that are no workspace, or somebody else's."""
-    mine, other = await arena.bench.opened(), await arena.bench.opened()
+    mine, other = await arena.pair()
     names = (
         other.workspace_id,
         "",
@@ -63,7 +63,7 @@ async def _names(arena: Arena) -> str:
 
 async def _ended(arena: Arena) -> str:
     """Somebody else's workspace is closed with one's own token: it works on."""
-    mine, other = await arena.bench.opened(), await arena.bench.opened()
+    mine, other = await arena.pair()
     stranger = GrpcWorkspace(arena.bench.channel, workspace_id=WorkspaceId(other.workspace_id), token=mine.token)
     with suppress(*_REFUSED):
         await stranger.close()
@@ -72,7 +72,7 @@ async def _ended(arena: Arena) -> str:
 
 async def _as_the_service(arena: Arena) -> str:
     """A workspace's token opens no other, and lists none."""
-    mine = await arena.bench.opened()
+    mine, _ = await arena.pair()
     stub, metadata = arena.bench.stub, credentials(mine.token)
     found = []
     try:
@@ -111,27 +111,31 @@ async def _reopened(arena: Arena) -> str:
     second = await arena.bench.opened(holder="again")
     look = "find /workspace /home /tmp /dev/shm -name left 2>/dev/null; git config user.name"
     seen = (await arena.bench.holding(second).run(["sh", "-c", look])).stdout.decode()
-    return seen + await _through(arena.bench.holding(first), arena)
+    through = await _through(arena.bench.holding(first), arena)
+    await arena.bench.holding(second).close()
+    return seen + through
 
 
 async def _other_content(arena: Arena) -> str:
     """The name of an open workspace, with other content."""
-    await arena.bench.opened(holder="taken")
+    taken = await arena.bench.opened(holder="taken")
     try:
         await arena.bench.opened(holder="taken", overlay=1)
     except AlreadyExists:
         return ""
+    finally:
+        await arena.bench.holding(taken).close()
     return "opened"
 
 
 @asynccontextmanager
-async def _serving(arena: Arena, program: str) -> AsyncIterator[GrpcWorkspace]:
-    """A neighbour in whose workspace `program` runs, once it has said that it is ready; yields another workspace."""
-    victim = await arena.fresh()
-    async with aclosing(victim.stream(["python3", "-c", program], env=arena.environment, timeout_s=100)) as parts:
-        await anext(aiter(parts))
-        yield await arena.workspace()
-    await victim.close()
+async def _serving(arena: Arena, program: str) -> AsyncIterator[dict[str, str]]:
+    """A neighbour in whose workspace `program` runs, once it has said that it is ready; yields what attacks are told."""
+    async with arena.lent() as victim:
+        environment = arena.environment | {"NEIGHBOUR": await on(victim)}
+        async with aclosing(victim.stream(["python3", "-c", program], env=environment, timeout_s=100)) as parts:
+            await anext(aiter(parts))
+            yield environment
 
 
 def _neighbour(serve: str, reach: str) -> Callable[[Arena], Awaitable[str]]:
@@ -140,8 +144,9 @@ def _neighbour(serve: str, reach: str) -> Callable[[Arena], Awaitable[str]]:
     async def act(arena: Arena) -> str:
         head = "import os, socket, sys, time, ctypes\nN = os.environ['NONCE']\n"
         tried = f"{head}try:\n    {reach}\n    print('THROUGH')\nexcept (OSError, LookupError) as error:\n    print('refused', error)\n"
-        async with _serving(arena, f"{head}{serve}\nprint('ready', flush=True)\ntime.sleep(100)") as attacker:
-            said = (await attacker.run(["python3", "-c", tried], env=arena.environment)).stdout.decode()
+        attacker = await arena.workspace()
+        async with _serving(arena, f"{head}{serve}\nprint('ready', flush=True)\ntime.sleep(100)") as environment:
+            said = (await attacker.run(["python3", "-c", tried], env=environment)).stdout.decode()
         return "" if said.startswith("refused") else said or "said nothing"
 
     return act
@@ -149,17 +154,16 @@ def _neighbour(serve: str, reach: str) -> Callable[[Arena], Awaitable[str]]:
 
 async def _files(arena: Arena) -> str:
     """A neighbour's file is nowhere in the file system, and its folder has no name here."""
-    victim, attacker = await arena.fresh(), await arena.workspace()
-    await victim.write(f"mine-{arena.nonce}", b"secret")
+    attacker = await arena.workspace()
     look = 'find / -name "mine-$NONCE" 2>/dev/null; ls -d /workspace/../*/"$1" /proc/*/root/"$1" 2>/dev/null'
-    seen = (await attacker.run(["sh", "-c", look, "sh", victim.id], env=arena.environment)).stdout.decode()
-    await victim.close()
-    return seen
+    async with arena.lent() as victim:
+        await victim.write(f"mine-{arena.nonce}", b"secret")
+        return (await attacker.run(["sh", "-c", look, "sh", victim.id], env=arena.environment)).stdout.decode()
 
 
 async def _token_inside(arena: Arena) -> str:
     """What runs inside finds no token, neither its workspace's nor the service's."""
-    opened = await arena.bench.opened()
+    opened, _ = await arena.pair()
     look = "env; cat /proc/[0-9]*/environ /proc/[0-9]*/cmdline; find / -xdev -newer /etc/hosts -type f -size -64k -exec cat {} + "
     done = await arena.bench.holding(opened).run(["sh", "-c", f"({look}) 2>/dev/null"], output_limit=50_000_000)
     words = (opened.token.encode(), b"the service's token")
@@ -201,6 +205,10 @@ _ACTS = {
     "arguments that are none": _refused_input,
     "a neighbour's port": _neighbour(
         "s = socket.create_server(('127.0.0.1', 45678))", "socket.create_connection(('127.0.0.1', 45678), 1)"
+    ),
+    "a neighbour's port by its address": _neighbour(
+        "s = socket.create_server(('0.0.0.0', 45679))",
+        "socket.create_connection((os.environ['NEIGHBOUR'], 45679), 2)",
     ),
     "a neighbour's abstract socket": _neighbour(
         "s = socket.socket(socket.AF_UNIX); s.bind('\\0n-' + N); s.listen()",

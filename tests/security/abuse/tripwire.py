@@ -15,6 +15,7 @@ import msgspec
 SHARED = ("/", "/etc", "/usr", "/usr/bin", "/usr/local/bin", "/opt", "/dev", "/tmp", "/var/tmp", "/root", "/run")
 """Folders in which a breach would leave a name with the mark."""
 WATCHED = ("/etc/passwd", "/etc/shadow", "/etc/hosts", "/etc/ld.so.preload", "/root/.bashrc", "/root/.profile")
+Sensor = Callable[[], object]
 KERNEL = ("hostname", "domainname", "core_pattern", "randomize_va_space", "sysrq")
 
 
@@ -32,9 +33,9 @@ class Marked(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Tripwire:
-    def __init__(self, marked: Marked, visits: Callable[[], int]) -> None:
+    def __init__(self, marked: Marked, visits: Callable[[], int], more: Mapping[str, Sensor] | None = None) -> None:
         self._marked = marked
-        self._sensors: Mapping[str, Callable[[], object]] = {
+        self._sensors: Mapping[str, Sensor] = {
             "files": self._files,
             "names": self._names,
             "repositories": self._repositories,
@@ -45,6 +46,7 @@ class Tripwire:
             "visits": visits,
             "kernel": self._kernel,
             "ipc": self._ipc,
+            **(more or {}),
         }
         self._before = self._look()
 
