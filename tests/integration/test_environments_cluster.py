@@ -1,0 +1,80 @@
+"""Environments in a cluster: a base's own image, where the installation allows it, and no set-up."""
+
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from folkmoot.kernel.errors import FailedPrecondition
+from folkmoot.runner.backend import Warming
+from folkmoot.runner.kubernetes.making import untried
+from folkmoot.runner.local import toolchain
+from folkmoot.runner.stock import Sources
+from folkmoot.runtime.clock import SystemClock
+from folkmoot.runtime.settings import KubernetesSettings, RunnerSettings, Settings
+from tests.fixtures.apiserver import IMAGE, ApiServer
+from tests.fixtures.workspace import Bench, bench
+
+OWN = f"registry.example/own@sha256:{'1' * 64}"
+PYTHON = f"registry.example/python@sha256:{'2' * 64}"
+
+
+@pytest.fixture
+def api(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> ApiServer:
+    (tmp_path / "api").mkdir()
+    return ApiServer(tmp_path / "api", toolchain.discover(tmp_path_factory.mktemp("toolchains")))
+
+
+@pytest.fixture
+async def ready(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, api: ApiServer) -> AsyncIterator[Bench]:
+    async with api.serving() as settings:
+        wanted = msgspec.structs.replace(settings, images=f"{OWN}, python-3.11={PYTHON}")
+
+        def make(folder: Path, sources: Sources) -> AbstractAsyncContextManager[Warming]:
+            return _untried(folder, sources, wanted)
+
+        toolchains = toolchain.discover(tmp_path_factory.mktemp("unused"))
+        async with bench(tmp_path, toolchains, backend=make, settings=RunnerSettings(warm_max=0)) as made:
+            yield made
+
+
+def _untried(folder: Path, sources: Sources, wanted: KubernetesSettings) -> AbstractAsyncContextManager[Warming]:
+    return untried(folder, sources=sources, settings=Settings(kubernetes=wanted), clock=SystemClock())
+
+
+@pytest.mark.parametrize(
+    ("environment", "image"),
+    [("", IMAGE), ("set = 'base'", IMAGE), (f"image = '{OWN}'", OWN), ("image = 'python-3.11'", PYTHON)],
+)
+async def test_a_base_chooses_its_image(ready: Bench, api: ApiServer, environment: str, image: str) -> None:
+    """By digest or as a library set, of those that are allowed; without a word the installation's own."""
+    ready.repo.commit({".moot.toml": f"[environment]\n{environment}\n"})
+    base = await ready.mirrors.prepare(str(ready.repo.folder), "HEAD")
+    await ready.registry.prepare(base)
+    workspace = await ready.workspace(base_commit=base.commit)
+    assert (await workspace.run(["true"])).end.ok
+    (job,) = api.jobs.values()
+    pod = job["spec"]["template"]["spec"]
+    assert {c["image"] for c in (*pod["containers"], *pod.get("initContainers", ()))} == {image}
+
+
+@pytest.mark.parametrize(
+    ("environment", "words"),
+    [
+        ("setup = 'true'", "no set-up phase"),
+        (f"image = 'other{OWN}'", "which this installation does not allow"),
+        ("set = 'go'", "library set go"),
+    ],
+)
+async def test_what_a_cluster_does_not_do(ready: Bench, api: ApiServer, environment: str, words: str) -> None:
+    """Is refused when the task begins and when a workspace is asked for, and no Job is made."""
+    ready.repo.commit({".moot.toml": f"[environment]\n{environment}\n"})
+    base = await ready.mirrors.prepare(str(ready.repo.folder), "HEAD")
+    with pytest.raises(FailedPrecondition, match=words) as caught:
+        await ready.registry.prepare(base)
+    assert caught.value.guard == "environment"
+    with pytest.raises(FailedPrecondition, match=words):
+        await ready.opened(base_commit=base.commit)
+    assert api.jobs == {}
