@@ -17,7 +17,7 @@ from tests.bench.measure import Row, interleaved, repeated, timed, timed_call
 
 _TASK = TaskId("t-bench")
 _TTL_S = 600.0
-_REFILL_S = 0.4
+_REFILL_S = 1.5
 _NUMBERS = itertools.count(1)
 
 
@@ -63,7 +63,7 @@ async def _warm(runner: Runner, base: PreparedBase) -> Row:
         await asyncio.sleep(_REFILL_S)
         return await _claimed(runner, base)
 
-    return await repeated("workspace from the warm pool, local", ours, rounds=30, aim="<= 15 ms")
+    return await repeated("workspace from the warm pool, local", ours, rounds=20, aim="<= 15 ms")
 
 
 async def _claimed(runner: Runner, base: PreparedBase) -> float:

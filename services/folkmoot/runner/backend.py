@@ -98,6 +98,12 @@ class Warming(Backend, Protocol):
         """As many warm ones are made side by side."""
         ...
 
+    @property
+    def pause_s(self) -> float:
+        """Between an ask and what is made for the next one: what is asked for at once, and the work that follows at
+        once on the same machine, comes first."""
+        ...
+
     def kind(self, manifest: Manifest) -> Kind | None:
         """None for what no other one could use. Raises NotFound for an unknown repository."""
         ...

@@ -24,8 +24,6 @@ from folkmoot.runtime.supervise import first_leaf
 
 log = logging.getLogger(__name__)
 
-_SOON_S = 0.05
-"""A burst of asks is served before anything is made for the next one."""
 _REST_S = 10.0
 """After one that could not be made, or that had to give way."""
 
@@ -178,7 +176,7 @@ class Pool:
             self._looking = self._group.create_task(self._look_later(), name="warm workspaces")
 
     async def _look_later(self) -> None:
-        await self._clock.sleep(_SOON_S)
+        await self._clock.sleep(self._inner.pause_s)
         self._looking = None
         self._look()
 

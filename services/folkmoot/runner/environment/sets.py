@@ -18,28 +18,29 @@ class Need(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     argv: tuple[str, ...]
     """Ends well where it is there; its version is the first number with a dot that it says."""
-    mend: str
+    debian: str
+    """The package that has it."""
 
 
-def _module(python: str, name: str, mend: str) -> Need:
+def _module(python: str, name: str, debian: str) -> Need:
     found = f"import importlib.util as u, sys; sys.exit(u.find_spec({name!r}) is None)"
-    return Need(name=name, argv=(python, "-I", "-c", found), mend=mend)
+    return Need(name=name, argv=(python, "-I", "-c", found), debian=debian)
 
 
 _PYTHON = (
-    Need(name="python", argv=(f"{PYTHON}/bin/python", "--version"), mend="run Folkmoot with another Python"),
-    *(_module(f"{PYTHON}/bin/python", name, "Debian: apt-get install python3-venv") for name in _VENV),
+    Need(name="python", argv=(f"{PYTHON}/bin/python", "--version"), debian="python3"),
+    *(_module(f"{PYTHON}/bin/python", name, "python3-venv") for name in _VENV),
 )
 _SCIENCE = (
-    Need(name="python", argv=(SYSTEM_PYTHON, "--version"), mend="Debian: apt-get install python3"),
-    *(_module(SYSTEM_PYTHON, name, "Debian: apt-get install python3-venv") for name in _VENV),
-    *(_module(SYSTEM_PYTHON, name, f"Debian: apt-get install python3-{name}") for name in _MODULES),
+    Need(name="python", argv=(SYSTEM_PYTHON, "--version"), debian="python3"),
+    *(_module(SYSTEM_PYTHON, name, "python3-venv") for name in _VENV),
+    *(_module(SYSTEM_PYTHON, name, f"python3-{name}") for name in _MODULES),
 )
 _NODE = (
-    Need(name="node", argv=("node", "--version"), mend="Debian: apt-get install nodejs"),
-    Need(name="npm", argv=("npm", "--version"), mend="Debian: apt-get install npm"),
+    Need(name="node", argv=("node", "--version"), debian="nodejs"),
+    Need(name="npm", argv=("npm", "--version"), debian="npm"),
 )
-_GO = (Need(name="go", argv=("go", "version"), mend="see https://go.dev/dl/"),)
+_GO = (Need(name="go", argv=("go", "version"), debian="golang-go"),)
 
 NEEDS: Mapping[str, tuple[Need, ...]] = {
     "": (),

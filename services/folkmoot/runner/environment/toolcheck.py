@@ -51,8 +51,9 @@ class Toolcheck:
             missing = [need for need in needs if not await self._found(need)]
         if missing:
             names = ", ".join(need.name for need in missing)
-            mends = "; ".join(dict.fromkeys(need.mend for need in missing))
-            raise FailedPrecondition("environment", f"{who} {names}, not to be found on this machine ({mends})")
+            packages = " ".join(dict.fromkeys(need.debian for need in missing))
+            mend = f"on Debian, `apt-get install {packages}`"
+            raise FailedPrecondition("environment", f"{who} {names}, not to be found on this machine ({mend})")
 
     async def _found(self, need: Need) -> bool:
         if need in self._there:

@@ -167,7 +167,10 @@ class Api:
     # --- both
 
     def _url(self, path: Sequence[str], query: Mapping[str, str]) -> str:
-        """`path` is the API's group and version (`v1`, `batch/v1`), then the parts behind the namespace."""
+        """`path` is the API's group and version (`v1`, `batch/v1`), then the parts behind the namespace; or all of it,
+        if it begins with a slash."""
+        if path[0].startswith("/"):
+            return self.server + path[0]
         version, *rest = path
         root = "api" if "/" not in version else "apis"
         place = "/".join(quote(part, safe="") for part in rest)

@@ -9,6 +9,8 @@ from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import msgspec
+
 from folkmoot.kernel.errors import Misconfigured, NotFound, Unavailable
 from folkmoot.runner.command import Command
 from folkmoot.runner.kubernetes import network
@@ -35,14 +37,35 @@ while True: s.accept()
 _MISSING = 'for p in "$@"; do command -v "$p" >/dev/null || printf "%s " "$p"; done'
 
 
-async def require(backend: Cluster, settings: Settings) -> None:
-    """Raises Misconfigured where the image lacks a program, or a workspace gets through to the network; Unavailable."""
+_ASK = """grep -E '^(CapEff|NoNewPrivs|Seccomp):' /proc/self/status | tr -d '\\t' | tr '\\n' ' '
+unshare -U true 2>/dev/null && printf nested || printf flat"""
+WALLS = "CapEff:0000000000000000 NoNewPrivs:1 Seccomp:2 flat"
+"""Around each command of a pod, as it sees them itself."""
+
+
+class Trial(msgspec.Struct, frozen=True, kw_only=True):
+    """What two canaries found."""
+
+    open: list[str]
+    """Addresses that answered."""
+    walls: str
+    """`WALLS`, or what is there in place of them."""
+
+
+async def trial(backend: Cluster, settings: Settings) -> Trial:
+    """Raises Misconfigured where the image lacks a program, and whatever keeps a pod from running."""
     async with _canary(backend, 1) as first, _canary(backend, 2) as second:
         await _equipped(first)
-        open_ = await _open(first, second, backend.api, settings)
-    if not open_:
+        walls = (await _said(first, "sh", "-c", _ASK)).strip()
+        return Trial(open=await _open(first, second, backend.api, settings), walls=walls)
+
+
+async def require(backend: Cluster, settings: Settings) -> None:
+    """Raises Misconfigured where the image lacks a program, or a workspace gets through to the network; Unavailable."""
+    seen = await trial(backend, settings)
+    if not seen.open:
         return
-    problem = f"workspaces of this cluster reach {', '.join(open_)}: its NetworkPolicy is not there or not enforced"
+    problem = f"workspaces of this cluster reach {', '.join(seen.open)}: its NetworkPolicy is not there or not enforced"
     if not settings.kubernetes.allow_open_network_this_is_unsafe:
         raise Misconfigured(
             f"{problem}; install deploy/kubernetes and a network plugin that enforces policies, or set "
@@ -75,15 +98,22 @@ async def _canary(backend: Cluster, number: int) -> AsyncIterator[PodRoom]:
 
 
 async def _equipped(room: PodRoom) -> None:
+    missing = (await _said(room, "sh", "-c", _MISSING, "sh", *_PROGRAMS)).strip()
+    if missing:
+        raise Misconfigured(f"the image of workspaces lacks {missing}: see deploy/images/workspaces")
+
+
+async def _said(room: PodRoom, *argv: str) -> str:
+    """Raises Misconfigured for a command that fails."""
     said = bytearray()
 
     async def keep(_: str, piece: bytes) -> None:
         said.extend(piece)
 
-    ended = await room.run(Command(argv=("sh", "-c", _MISSING, "sh", *_PROGRAMS), cwd="/"), keep)
-    missing = said.decode("utf-8", "replace").strip()
-    if missing or not ended.end.ok:
-        raise Misconfigured(f"the image of workspaces lacks {missing or 'a shell'}: see deploy/images/workspaces")
+    ended = await room.run(Command(argv=argv, cwd="/"), keep)
+    if not ended.end.ok:
+        raise Misconfigured(f"the image of workspaces lacks a shell: see deploy/images/workspaces; {said[-300:]!r}")
+    return said.decode("utf-8", "replace")
 
 
 async def _open(first: PodRoom, second: PodRoom, api: Api, settings: Settings) -> list[str]:

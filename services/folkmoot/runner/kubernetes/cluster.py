@@ -52,6 +52,7 @@ class Cluster:
 
     name = "kubernetes"
     at_once = 4
+    pause_s = 0.05
 
     def __init__(
         self,

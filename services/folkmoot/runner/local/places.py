@@ -57,6 +57,7 @@ class Places:
     name = "local"
     standing: Kind | None = None
     at_once = 1
+    pause_s = 0.7
 
     def __init__(
         self,
