@@ -39,59 +39,57 @@ def _spent(evidence: Evidence) -> float:
 
 def cross_examined(candidates: int, tests: int) -> Evidence:
     """Nine in ten tests pass on all; the rest on about half, each in a way of its own."""
-    rng, names = random.Random(1), [f"dev-{n}" for n in range(candidates)]
-    writers = [*names, "tester-1", "tester-2"]
-    per = {w: [f"tests/test_{w}.py::test_{n}" for n in range(tests // len(writers))] for w in writers}
-    exhibits = tuple(
-        Exhibit(
-            exhibit_id=f"own-{w}-r1",
-            author=AgentId(w),
-            source=Source.CANDIDATE if w in names else Source.SEALED,
-            pack=_PACK,
-        )
-        for w in writers
+    names = [f"dev-{n}" for n in range(candidates)]
+    seen = _Seen(random.Random(1), names, tests)
+    return Evidence(
+        rigor=Rigor.L3,
+        checks=(),
+        tested=True,
+        base=(seen.suite("base", 1), seen.suite("base", 2), *seen.exhibits("base")),
+        candidates=tuple(
+            Candidate(
+                admission=_admission(ProposalId(f"{name}-r1"), name, n),
+                examinations=(seen.suite(f"{name}-r1"), *seen.exhibits(f"{name}-r1")),
+            )
+            for n, name in enumerate(names)
+        ),
+        exhibits=seen.written,
     )
-    apart = {t for of in per.values() for t in of if rng.random() < 0.1}
 
-    def runs(subject: str) -> tuple[Examination, ...]:
-        return tuple(
+
+class _Seen:
+    """What examinations find: tests of base, and those of every author and two sealed writers."""
+
+    def __init__(self, rng: random.Random, names: list[str], tests: int) -> None:
+        writers = [*names, "tester-1", "tester-2"]
+        self._rng = rng
+        self._base = {f"tests/test_base.py::test_{n}": Outcome.PASSED for n in range(tests)}
+        self._tests = {w: [f"tests/test_{w}.py::test_{n}" for n in range(tests // len(writers))] for w in writers}
+        self._apart = {t for of in self._tests.values() for t in of if rng.random() < 0.1}
+        self.written = tuple(_exhibit(w, Source.CANDIDATE if w in names else Source.SEALED) for w in writers)
+
+    def suite(self, subject: str, run: int = 1) -> Examination:
+        end = CommandEnd(exit_code=0)
+        return Examination(subject=subject, kind=SuiteKind.TESTS, name="tests", run=run, end=end, tests=self._base)
+
+    def exhibits(self, subject: str) -> list[Examination]:
+        return [
             Examination(
                 subject=subject,
                 kind=SuiteKind.EXHIBIT,
                 name=e.exhibit_id,
                 end=_END,
-                tests={
-                    t: Outcome.FAILED if t in apart and rng.random() < 0.5 else Outcome.PASSED for t in per[e.author]
-                },
+                tests={test: self._outcome(test) for test in self._tests[e.author]},
             )
-            for e in exhibits
-        )
+            for e in self.written
+        ]
 
-    suite = {f"tests/test_base.py::test_{n}": Outcome.PASSED for n in range(tests)}
-    ran = CommandEnd(exit_code=0)
-    return Evidence(
-        rigor=Rigor.L3,
-        checks=(),
-        tested=True,
-        base=(
-            *(
-                Examination(subject="base", kind=SuiteKind.TESTS, name="tests", run=n, end=ran, tests=suite)
-                for n in (1, 2)
-            ),
-            *runs("base"),
-        ),
-        candidates=tuple(
-            Candidate(
-                admission=_admission(ProposalId(f"{name}-r1"), name, n),
-                examinations=(
-                    Examination(subject=f"{name}-r1", kind=SuiteKind.TESTS, name="tests", end=ran, tests=suite),
-                    *runs(f"{name}-r1"),
-                ),
-            )
-            for n, name in enumerate(names)
-        ),
-        exhibits=exhibits,
-    )
+    def _outcome(self, test: str) -> Outcome:
+        return Outcome.FAILED if test in self._apart and self._rng.random() < 0.5 else Outcome.PASSED
+
+
+def _exhibit(author: str, source: Source) -> Exhibit:
+    return Exhibit(exhibit_id=f"own-{author}-r1", author=AgentId(author), source=source, pack=_PACK)
 
 
 def _admission(proposal: ProposalId, name: str, number: int) -> Admission:

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+from collections.abc import Coroutine
 from pathlib import Path
 
 import msgspec
@@ -71,26 +72,34 @@ async def serve(settings: Settings, announcement: Announcement, stop: asyncio.Ev
             worker=worker,
             settings=settings.orchestrator,
         )
-        service = Service(
-            name="folkmoot.api.orchestrator.v1.OrchestratorService",
-            servicer=OrchestratorServicer(operations, desk, bus.log, bus.artifacts, clock),
-            add=rpc.add_OrchestratorServiceServicer_to_server,
-        )
-        async with serving(settings.grpc, [service]) as address, asyncio.TaskGroup() as group:
-            owned = [
-                group.create_task(worker.follow_stories(), name="stories"),
-                group.create_task(worker.follow_replays(), name="replays"),
-                group.create_task(ledger.follow(), name="ledger"),
-                group.create_task(_end_with_cluster(pool, settings.agents.ray_address), name="cluster"),
-            ]
-            owned += [
-                group.create_task(worker.carry_requests(), name=f"deliberations {n}")
-                for n in range(settings.orchestrator.deliberations)
-            ]
+        servicer = OrchestratorServicer(operations, desk, bus.log, bus.artifacts, clock)
+        async with serving(settings.grpc, [_service(servicer)]) as address, asyncio.TaskGroup() as group:
+            owned = _owned(settings, worker, ledger, pool)
+            tasks = [group.create_task(work, name=name) for name, work in owned.items()]
             announcement.ready(address)
             await stop.wait()
-            for task in owned:
+            for task in tasks:
                 task.cancel()
+
+
+def _service(servicer: OrchestratorServicer) -> Service:
+    return Service(
+        name="folkmoot.api.orchestrator.v1.OrchestratorService",
+        servicer=servicer,
+        add=rpc.add_OrchestratorServiceServicer_to_server,
+    )
+
+
+def _owned(settings: Settings, worker: Worker, ledger: Ledger, pool: RayPool) -> dict[str, Coroutine[None, None, None]]:
+    """What runs for as long as the service, by name."""
+    carrying = range(settings.orchestrator.deliberations)
+    return {
+        "stories": worker.follow_stories(),
+        "replays": worker.follow_replays(),
+        "ledger": ledger.follow(),
+        "cluster": _end_with_cluster(pool, settings.agents.ray_address),
+        **{f"deliberations {n}": worker.carry_requests() for n in carrying},
+    }
 
 
 def _with_spare_deliveries(log_settings: LogSettings) -> LogSettings:
