@@ -18,9 +18,10 @@ from folkmoot.cli.screen import JsonScreen, console, progress
 from folkmoot.cli.spent import so_far
 from folkmoot.cli.stories.result import require_task, task_of
 from folkmoot.cli.text import line
-from folkmoot.kernel.errors import FailedPrecondition
+from folkmoot.kernel.errors import FailedPrecondition, InvalidInput
 from folkmoot.kernel.result import State
 from folkmoot.runtime import settings as configuration
+from folkmoot.runtime.settings import Settings
 
 if TYPE_CHECKING:
     from folkmoot.platform.embedded import PlatformInfo
@@ -105,10 +106,10 @@ async def apply(task: str, *, as_json: bool) -> Code:
     return Code.DONE
 
 
-async def up(*, detached: bool, as_json: bool) -> Code:
+async def up(*, detached: bool, workspace: str, as_json: bool) -> Code:
     from folkmoot.platform import embedded
 
-    settings = configuration.load()
+    settings = _with_workspaces(configuration.load(), workspace)
     if detached:
         _announce(await embedded.detach(settings), as_json=as_json)
         say("`moot down` stops it")
@@ -125,6 +126,17 @@ async def up(*, detached: bool, as_json: bool) -> Code:
         if not is_up:
             raise
     return Code.DONE
+
+
+def _with_workspaces(settings: Settings, where: str) -> Settings:
+    """Raises InvalidInput for a place that is none."""
+    match where:
+        case "":
+            return settings
+        case "local" | "kubernetes":
+            runner = msgspec.structs.replace(settings.runner, backend=where)
+            return msgspec.structs.replace(settings, runner=runner)
+    raise InvalidInput("workspace", f"{where!r} is neither local nor kubernetes")
 
 
 def _announce(info: "PlatformInfo", *, as_json: bool) -> None:

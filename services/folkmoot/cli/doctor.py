@@ -32,7 +32,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
 async def doctor(*, as_json: bool) -> Code:
     """1 when something needed is missing."""
     settings = configuration.load()
-    findings = [_python(), _git(), *await _sandbox(), _nats(), _ray(), _data(settings.data_folder)]
+    findings = [_python(), _git(), *await _workspaces(settings), _nats(), _ray(), _data(settings.data_folder)]
     findings += [await _model(settings.model), _platform(settings)]
     healthy = all(f.ok for f in findings if f.needed)
     if as_json:
@@ -45,9 +45,9 @@ async def doctor(*, as_json: bool) -> Code:
 def _print(findings: list[Finding]) -> None:
     for found in findings:
         mark = "ok  " if found.ok else "MISS" if found.needed else "note"
-        sys.stdout.write(f"{mark}  {found.name:<18} {line(found.detail, 600)}\n")
+        sys.stdout.write(f"{mark}  {found.name:<26} {line(found.detail, 600)}\n")
         if not found.ok and found.mend:
-            sys.stdout.write(f"      {'':<18} -> {line(found.mend, 400)}\n")
+            sys.stdout.write(f"      {'':<26} -> {line(found.mend, 400)}\n")
 
 
 def _python() -> Finding:
@@ -62,6 +62,21 @@ def _git() -> Finding:
     except (OSError, subprocess.SubprocessError) as error:
         return Finding(name="git", ok=False, detail=str(error), mend=mend)
     return Finding(name="git", ok=True, detail=said.strip().removeprefix("git version "))
+
+
+async def _workspaces(settings: Settings) -> list[Finding]:
+    """Of this machine always: git and the examination of what comes from a cluster work here. What only agents would
+    need is then worth knowing."""
+    local = await _sandbox()
+    if settings.runner.backend != "kubernetes":
+        return local
+    from folkmoot.runner.kubernetes import doctor as cluster
+    from folkmoot.runtime.clock import SystemClock
+
+    with tempfile.TemporaryDirectory(prefix="moot-doctor-") as folder:
+        found = await cluster.examined(Path(folder), settings, SystemClock())
+    there = [Finding(name=f"kubernetes: {f.name}", ok=f.ok, needed=f.needed, detail=f.text, mend=f.mend) for f in found]
+    return [*there, *(msgspec.structs.replace(f, needed=False) for f in local)]
 
 
 async def _sandbox() -> list[Finding]:

@@ -14,6 +14,7 @@ from folkmoot.cli import asking, codes
 from folkmoot.cli.evidence.arguments import evidence
 from folkmoot.cli.fleet.arguments import agent_app, council_app, parked_app
 from folkmoot.cli.output import complain
+from folkmoot.cli.policy.arguments import policy_app
 from folkmoot.cli.stories.arguments import plan_app, story_app
 from folkmoot.cli.text import is_text
 from folkmoot.cli.trace.arguments import trace
@@ -33,7 +34,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for group in (story_app, plan_app, council_app, agent_app, parked_app, versions_app):
+for group in (story_app, plan_app, council_app, agent_app, parked_app, versions_app, policy_app):
     app.add_typer(group)
 
 
@@ -118,12 +119,13 @@ app.command()(asking.demo)
 @app.command()
 def up(
     detach: Annotated[bool, typer.Option("--detach", help="Return once it is up; `moot down` stops it.")] = False,
+    workspace: Annotated[str, typer.Option(help="Where agents work.", metavar="local|kubernetes")] = "",
     as_json: Json = False,
 ) -> int:
     """Start the embedded platform."""
     from folkmoot.cli import commands
 
-    return _end(commands.up(detached=detach, as_json=as_json))
+    return _end(commands.up(detached=detach, workspace=workspace, as_json=as_json))
 
 
 @app.command()
