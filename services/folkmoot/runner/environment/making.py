@@ -30,7 +30,8 @@ from folkmoot.runtime.settings import RunnerSettings
 
 _SOURCE = Path(inside.__file__).read_text("utf-8")
 _KEPT_BYTES = 64 * 1024
-_TOLD_CHARS = 1_200
+_TOLD_CHARS = 300
+"""Of whole lines: the last one says what is wrong, and whoever is told cuts what is long at its end."""
 _FINISH_S = 300.0
 _COPY = 44
 _ROOT = "root"
@@ -256,4 +257,6 @@ def _failed(settings: RunnerSettings, ended: Ended, said: bytes, refused: Sequen
 def _last(said: bytes) -> str:
     """The last lines, for people and models: without secrets and control characters."""
     text = "".join(c for c in said.decode("utf-8", "replace") if c.isprintable() or c == "\n")
-    return redacted(text.strip()[-_TOLD_CHARS:])
+    tail = redacted(text.strip())[-_TOLD_CHARS:]
+    _, begun, rest = tail.partition("\n")
+    return rest if begun and len(tail) == _TOLD_CHARS else tail
