@@ -88,6 +88,20 @@ def supersedes(moot: Moot, url: str, folder: Path) -> None:
     assert f"1 test of base superseded by the story, which gates nothing: `{OLD}`" in result["reasons"]
     assert any("keeps 1 test of base" in reason for reason in result["ranking"][0]["reasons"])
     assert moot("story", "approve", story).code == 0
+    learns(moot, story, folder)
+
+
+def learns(moot: Moot, story: str, folder: Path) -> None:
+    """What was accepted is counted in a policy file, by which decisions can be replayed; no file is written over."""
+    file = folder / "learned.toml"
+    argv = ("policy", "learn", "--repo", str(folder / "shop"), "-o", str(file))
+    done = moot(*argv, "--json")
+    assert done.code == 0, done.err
+    assert [done.json[k] for k in ("accepted", "sent_back", "unread")] == [1, 0, 0]
+    assert "FOLKMOOT_ORCHESTRATOR_POLICY=" in done.err
+    replayed = moot("evidence", story, "--replay", "--policy", str(file), "--json")
+    assert (replayed.code, replayed.json["policy"]) == (0, done.json["policy"]), replayed.err
+    assert (moot(*argv).code, moot("policy", "learn", "--repo", str(folder / "none")).code) == (2, 2)
 
 
 def submitted(moot: Moot, url: str, folder: Path) -> str:

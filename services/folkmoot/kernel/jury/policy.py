@@ -137,10 +137,14 @@ def policy_from(data: bytes) -> Policy:
 
 def shipped(version: str) -> Policy:
     """Raises InvalidInput where no such version ships."""
-    place = files(__package__).joinpath("policies", f"{version}.toml")
+    return policy_from(shipped_file(version).encode())
+
+
+def shipped_file(version: str) -> str:
+    """As it ships, with where each number is from. Raises InvalidInput."""
     if version not in VERSIONS:
         raise InvalidInput("policy", f"no version {version!r}: there are {', '.join(VERSIONS)}")
-    return policy_from(place.read_bytes())
+    return files(__package__).joinpath("policies", f"{version}.toml").read_text("utf-8")
 
 
 VERSIONS = ("1", "2", "3")

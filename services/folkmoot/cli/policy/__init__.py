@@ -1,0 +1,1 @@
+"""`moot policy`: the numbers that decisions are made by."""
