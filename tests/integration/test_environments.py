@@ -21,6 +21,7 @@ from folkmoot.runtime.settings import RunnerSettings
 from folkmoot.runtime.supervise import together
 from tests.fixtures import need
 from tests.fixtures.indexes import Index, go_proxy, serving_files, simple_index, wheel
+from tests.fixtures.warming import ClockAhead, demanded
 from tests.fixtures.workspace import Bench, bench, toolchains
 
 __all__ = ["toolchains"]
@@ -38,7 +39,7 @@ async def environed(
     folder: Path, toolchains: Toolchains, setup: str, *, set_: str = "base", **changes: object
 ) -> AsyncIterator[Bench]:
     """`changes` are fields of RunnerSettings; without them there is no way out."""
-    settings = RunnerSettings(**{"setup_hosts": "", "warm_max": 0, **changes})  # type: ignore[arg-type]
+    settings = RunnerSettings(**{"setup_hosts": "", **changes})  # type: ignore[arg-type]
     async with bench(folder, toolchains, files=files(setup, set_=set_), settings=settings) as ready:
         yield ready
 
@@ -83,6 +84,16 @@ async def test_made_once_for_all_and_frozen(tmp_path: Path, toolchains: Toolchai
         assert len(made(again)) == 2
         done = await again.holding(kept).run(["sh", "-c", f"cat {TARGET}/lock; ls {TARGET} | grep -c run-"])
         assert done.stdout == b"x\n1\n"
+
+
+async def test_a_check_out_that_was_ready_before_has_it_too(tmp_path: Path, toolchains: Toolchains) -> None:
+    """Whether a workspace was made for its asker or claimed."""
+    clock = ClockAhead()
+    async with bench(tmp_path, toolchains, files=files(COUNTED), warm=True, clock=clock) as ready:
+        await demanded(ready, clock)
+        claims = ready.pool.claims["ready"]
+        assert await shell(ready, f"cat {TARGET}/lock") == "x\n"
+        assert ready.pool.claims["ready"] == claims + 1
 
 
 async def test_only_base_says_what_it_is(tmp_path: Path, toolchains: Toolchains) -> None:
@@ -240,7 +251,7 @@ async def indexed(
     """`setup` may reach an index with `content`, at `{index}`."""
     async with serving_files(content) as index:
         at = f"{HOST}:{index.port}"
-        settings = RunnerSettings(setup_hosts=f"{at},pypi.org", setup_private_hosts=HOST, warm_max=0)
+        settings = RunnerSettings(setup_hosts=f"{at},pypi.org", setup_private_hosts=HOST)
 
         def backend(place: Path, sources: Sources) -> AbstractAsyncContextManager[Warming]:
             return local(place, toolchains, sources=sources, settings=settings, resolve=resolve)

@@ -13,7 +13,7 @@ from folkmoot.runner.kubernetes.making import untried
 from folkmoot.runner.local import toolchain
 from folkmoot.runner.stock import Sources
 from folkmoot.runtime.clock import SystemClock
-from folkmoot.runtime.settings import KubernetesSettings, RunnerSettings, Settings
+from folkmoot.runtime.settings import KubernetesSettings, Settings
 from tests.fixtures.apiserver import IMAGE, ApiServer
 from tests.fixtures.workspace import Bench, bench
 
@@ -36,7 +36,7 @@ async def ready(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, api: A
             return _untried(folder, sources, wanted)
 
         toolchains = toolchain.discover(tmp_path_factory.mktemp("unused"))
-        async with bench(tmp_path, toolchains, backend=make, settings=RunnerSettings(warm_max=0)) as made:
+        async with bench(tmp_path, toolchains, backend=make) as made:
             yield made
 
 
