@@ -271,6 +271,15 @@ async def test_a_plan_is_made_approved_and_rejected(platform: Platform) -> None:
     assert (approved.code, json.loads(approved.out)["state"]) == (0, "approved")
 
 
+async def test_a_story_whose_task_abstained_can_go_on(platform: Platform) -> None:
+    """It names the task, and the command that has its candidates judged anew."""
+    shown = (await platform.moot("story", "show", "s-abstained")).out
+    (task,) = [t.task_id for t in platform.planning.stories["s-abstained"].tasks if t.outcome == "abstained"]
+    assert f"moot result {task}" in shown
+    assert f"moot continue {task} --check CMD" in shown
+    assert "moot continue" not in (await platform.moot("story", "show", "s-decided")).out
+
+
 async def test_tests_that_the_coach_proposes_are_confirmed_with_the_plan(platform: Platform) -> None:
     """By name, or all of them; shown with the reason first, and told in the steps that may follow."""
     proposed = pb.Assessment(score=90, threshold=75, superseded=[pb.SupersededTest(test="t::old", why="it cuts")])

@@ -126,7 +126,7 @@ def story(found: Story, tasks: tuple[Task, ...]) -> RenderableType:
         parts += [Text(""), assessment(found.assessment, found.threshold)]
     if tasks:
         parts += [Text(""), task_table(tasks)]
-    return Group(*parts, closing(found))
+    return Group(*parts, closing(found, tasks))
 
 
 def _facts(found: Story) -> Table:
@@ -194,12 +194,12 @@ def task_table(tasks: tuple[Task, ...]) -> Table:
     return table
 
 
-def closing(found: Story) -> RenderableType:
+def closing(found: Story, tasks: tuple[Task, ...] = ()) -> RenderableType:
     """What it cost, and what to do next."""
     tokens = found.usage.prompt_tokens + found.usage.completion_tokens
     spent = f"{several(found.usage.model_calls, 'model call')}, {count(tokens)} tokens"
     parts = [Text(""), Text(spent, style="dim")] if found.usage.model_calls else []
-    return Group(*parts, Text(""), Text("Next", style="bold"), Steps(words.next_steps(found)))
+    return Group(*parts, Text(""), Text("Next", style="bold"), Steps(words.next_steps(found, tasks)))
 
 
 def listed(stories: list[Story]) -> Table:

@@ -125,8 +125,8 @@ def standing(story: Story) -> str:
             return f"Under way: {story.state.words}."
 
 
-def next_steps(story: Story) -> list[tuple[str, str]]:
-    """Commands to try, each with what it does."""
+def next_steps(story: Story, tasks: tuple[Task, ...] = ()) -> list[tuple[str, str]]:
+    """Commands to try, each with what it does. `tasks`: as far as they are known."""
     name = story.story_id
     match story.state:
         case StoryState.ASSESSED if story.unclear:
@@ -138,7 +138,7 @@ def next_steps(story: Story) -> list[tuple[str, str]]:
         case StoryState.PLANNED:
             return _on_a_plan(story)
         case StoryState.DECIDED | StoryState.SENT_BACK | StoryState.ACCEPTED:
-            return _on_a_result(story)
+            return [*_on_an_abstention(story, tasks), *_on_a_result(story)]
         case StoryState.CARRIED_OVER:
             return [(f"moot story watch {story.carried_into}", "follow the story that goes on with it")]
         case StoryState.CANCELLED:
@@ -161,6 +161,17 @@ def _on_a_plan(story: Story) -> list[tuple[str, str]]:
         ),
         (f"moot plan edit {name}", "change them in your editor"),
         (f"moot plan reject {name}{this} --reason TEXT", "have another plan made"),
+    ]
+
+
+def _on_an_abstention(story: Story, tasks: tuple[Task, ...]) -> list[tuple[str, str]]:
+    """The first task that came to no decision: what waits for it goes on with the one that continues it."""
+    name = next((t.task_id for t in tasks if t.outcome == "abstained"), "")
+    if story.state is not StoryState.DECIDED or not name:
+        return []
+    return [
+        (f"moot result {name}", "why it came to no decision, and what would settle it"),
+        (f"moot continue {name} --check CMD", "judge its candidates anew, with a check; the story goes on with it"),
     ]
 
 
