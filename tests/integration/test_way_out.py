@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from folkmoot.runner.environment.hosts import Host
-from folkmoot.runner.environment.proxy import Proxy, listening
+from folkmoot.runner.environment.proxy import AT_ONCE, Proxy, listening
 
 HOST = "index.example"
 
@@ -149,6 +149,23 @@ async def test_a_host_that_is_away(way: Way) -> None:
     assert answer.startswith(b"HTTP/1.1 502 Failed")
     assert b"no such name" in answer
     assert way.proxy.refused == ()
+
+
+async def test_a_flood_takes_few_descriptors(way: Way) -> None:
+    """Beyond a number connections are closed unheard, and those that stand go on."""
+    held = [await asyncio.open_unix_connection(way.path) for _ in range(AT_ONCE)]
+    async with asyncio.timeout(20):
+        for _ in range(50):
+            reader, writer = await asyncio.open_unix_connection(way.path)
+            with contextlib.suppress(ConnectionResetError):
+                assert await reader.read() == b""
+            writer.close()
+    reader, writer = held[0]
+    writer.write(f"CONNECT {HOST}:{way.origin.port} HTTP/1.1\r\nHost: x\r\n\r\nend".encode())
+    async with asyncio.timeout(20):
+        assert (await reader.read()).endswith(b"hello")
+    for _, each in held:
+        each.close()
 
 
 async def test_nothing_is_left_open(tmp_path: Path) -> None:

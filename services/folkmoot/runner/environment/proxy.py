@@ -24,8 +24,8 @@ log = logging.getLogger(__name__)
 
 Resolve = Callable[[str, int], Awaitable[list[str]]]
 """Host name and port to addresses. Raises OSError."""
-_AT_ONCE = 64
-"""Connections; more wait."""
+AT_ONCE = 128
+"""Connections; each takes two of the runner's descriptors. Further ones are closed unheard."""
 _LOOKUPS = 2
 """Of names, at once."""
 _CONNECT_S = 20.0
@@ -46,7 +46,6 @@ class Proxy:
         self._allowed = frozenset(allowed)
         self._private = frozenset(private)
         self._resolve = resolve
-        self._slots = asyncio.Semaphore(_AT_ONCE)
         self._refusals: dict[str, None] = {}
 
     @property
@@ -58,8 +57,7 @@ class Proxy:
         """One connection to its end. Raises nothing that the other side causes."""
         client = h11.Connection(h11.SERVER)
         try:
-            async with self._slots:
-                await self._answered(client, reader, writer)
+            await self._answered(client, reader, writer)
         except Refused as refusal:
             self._note(str(refusal))
             with contextlib.suppress(OSError, h11.LocalProtocolError):
@@ -116,6 +114,9 @@ async def listening(proxy: Proxy, path: Path) -> AsyncIterator[None]:
     async def handled(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
+        if len(running) >= AT_ONCE:
+            writer.transport.abort()
+            return
         running.add(task)
         try:
             await proxy.serve(reader, writer)
