@@ -59,7 +59,9 @@ mkdir -p bin go/pkg/mod
 for packages in venv/lib/python3*/site-packages; do
   if [ -d "$packages" ]; then echo "$2" >"$packages/folkmoot-pytest.pth"; fi
 done
+sync -f .
 """
+"""In the end all of it is on the disk: a machine that loses its power keeps no half of an environment."""
 
 
 class Made(msgspec.Struct, frozen=True, kw_only=True):
