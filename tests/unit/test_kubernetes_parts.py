@@ -209,3 +209,23 @@ def test_what_is_installed_gives_a_workspace_nothing() -> None:
     assert by_kind["NetworkPolicy"]["spec"] == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
     assert [s["name"] for s in by_kind["RoleBinding"]["subjects"]] == ["folkmoot-runner"]
     assert not any("*" in rule[part] for rule in by_kind["Role"]["rules"] for part in ("verbs", "resources"))
+
+
+@pytest.mark.parametrize(
+    ("message", "nothing_happened"),
+    [
+        (
+            'error sending request: Post "https://n:10250/exec": dial tcp 10.0.0.1:10250: connect: connection refused',
+            True,
+        ),
+        ("Internal error occurred: unable to upgrade connection: pod does not exist", True),
+        ("error dialing backend: dial tcp 10.0.0.1:10250: i/o timeout", True),
+        ("command terminated with exit code 1", False),
+        ("error reading from error stream: EOF", False),
+    ],
+)
+def test_a_node_that_took_no_connection(message: str, *, nothing_happened: bool) -> None:
+    """Only then is a command known not to have begun, and may be tried again."""
+    body = json.dumps({"status": "Failure", "reason": "InternalError", "message": message}).encode()
+    assert bool(wire.unreached(body)) is nothing_happened
+    assert wire.unreached(b"no status") == ""

@@ -126,6 +126,8 @@ class _Conversation:
     def _judged(self) -> Ended:
         if self._status is None:
             raise WorkspaceLost(_CUT)
+        if self._began is None and (problem := wire.unreached(self._status)):
+            raise NotBegun(problem)
         code = wire.exit_code(self._status)
         if self._refused is not None:
             if error := wire.refusal(self._refused, self._command):
@@ -136,7 +138,8 @@ class _Conversation:
         if self._last is None:
             if code > 128:
                 raise WatcherKilled(code - 128, time.monotonic() - self._began)
-            raise WorkspaceLost(f"the watcher of a command failed with {code}: {self._said()}")
+            # A kubelet that dies in the middle is told by the API server as a success.
+            raise WorkspaceLost(f"the watcher of a command failed with {code}: {self._said()}" if code else _CUT)
         return wire.judged(code, self._last, time.monotonic() - self._began)
 
     def _said(self) -> str:

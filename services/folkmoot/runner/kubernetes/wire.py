@@ -149,6 +149,20 @@ class Details(msgspec.Struct, frozen=True):
     causes: tuple[Cause, ...] = ()
 
 
+_UNREACHED = ("dial tcp", "error dialing backend", "unable to upgrade connection")
+
+
+def unreached(body: bytes) -> str:
+    """What the API server says of a node that took no connection for an exec, or whose kubelet, just started, does not
+    know the pod yet: then nothing of it has happened there. Empty for all else."""
+    try:
+        said = msgspec.json.decode(body, type=Status)
+    except msgspec.DecodeError:
+        return ""
+    refused = said.status == "Failure" and any(words in said.message for words in _UNREACHED)
+    return said.message[:500] if refused else ""
+
+
 def exit_code(body: bytes) -> int:
     """Of the error channel. Raises WorkspaceLost when the cluster could not run it to an end."""
     try:
