@@ -146,6 +146,7 @@ async def test_a_failed_set_up_says_why(tmp_path: Path, toolchains: Toolchains) 
         ("sleep 100", {"setup_s": 1.0}, r"time limit: 1 s \(FOLKMOOT_RUNNER_SETUP_S\)"),
         (f"cat /dev/zero >{TARGET}/x", {"setup_disk_bytes": 2**22}, "failed with exit code 1|disk limit"),
         (f"for i in 1 2 3; do head -c 3M /dev/zero >{TARGET}/$i; done", {"setup_disk_bytes": 2**22}, "disk limit"),
+        ("python3 -c 'x = bytes(2**28); y = x + x; input()' </dev/zero", {"memory_bytes": 2**27}, "memory limit"),
         ("kill -9 $$", {}, "failed with (signal 9|exit code 137)"),
     ],
 )
@@ -206,9 +207,10 @@ mknod null c 1 3 || true; touch {TARGET}/done"""
         assert len(made(ready)) == 1
 
 
-async def test_room_is_made_of_what_nobody_uses(tmp_path: Path, toolchains: Toolchains) -> None:
+@pytest.mark.parametrize("limit", [{"environments": 1}, {"environments_bytes": 1}])
+async def test_room_is_made_of_what_nobody_uses(tmp_path: Path, toolchains: Toolchains, limit: dict[str, Any]) -> None:
     """The least recently used goes first; one that a workspace has stays, over any limit."""
-    async with environed(tmp_path, toolchains, COUNTED, environments=1) as ready:
+    async with environed(tmp_path, toolchains, COUNTED, **limit) as ready:
         await ready.registry.prepare(ready.base)
         holder = await ready.workspace()
         for line in ("y\n", "z\n"):

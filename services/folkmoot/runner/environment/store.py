@@ -5,6 +5,7 @@ A folder under the key is whole: it is made aside and renamed. What a killed run
 
 import asyncio
 import contextlib
+import copy
 import logging
 import os
 import tempfile
@@ -99,7 +100,7 @@ class Environments:
         key = await self._key(wanted)
         if key:
             if key in self._failed:
-                raise self._failed[key]
+                raise copy.copy(self._failed[key])
             self._used[wish.workspace_id] = key
             try:
                 await self._ready(key, wanted, wish.repository_id)
@@ -176,7 +177,7 @@ class Environments:
         if task.cancelled():
             raise Unavailable("the set-up was ended: this runner ends")
         if (error := task.result()) is not None:
-            raise error
+            raise copy.copy(error)  # one for each: who raises it writes into it
 
     async def _outcome(self, key: str, wanted: Wanted, repository_id: RepositoryId) -> FolkmootError | None:
         """As a value: an error would end everything else of this runner."""
