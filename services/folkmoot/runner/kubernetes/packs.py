@@ -1,6 +1,7 @@
 """Packs of what a base holds, for pods: made once, kept on disk, the oldest dropped first."""
 
 import asyncio
+import contextlib
 import io
 import shutil
 import signal
@@ -49,6 +50,8 @@ class Packs:
                 *("pack-objects", "--quiet", "--revs", "--delta-base-offset", str(draft / "pack")),
                 stdin=f"{commit}\n".encode("ascii"),
                 timeout_s=_TIMEOUT_S,
+                # What is half-made lies where it is to be renamed: mirrors may lie on another disk.
+                env={"GIT_OBJECT_DIRECTORY": str(draft), "GIT_ALTERNATE_OBJECT_DIRECTORIES": str(objects / "objects")},
                 memory=Memory(file_size=self._limit_bytes),
             )
             if done.code == -signal.SIGXFSZ:
@@ -56,6 +59,8 @@ class Packs:
                 raise FailedPrecondition("repository_bytes", f"{problem}: see FOLKMOOT_KUBERNETES_REPOSITORY_BYTES")
             if done.code != 0:
                 raise GitFailed("pack-objects", last_line(done.stderr) or f"exit {done.code}")
+            with contextlib.suppress(FileNotFoundError):
+                (draft / "pack").rmdir()
             self._drop_oldest()
             draft.rename(place)
         finally:
