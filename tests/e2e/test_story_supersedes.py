@@ -98,7 +98,7 @@ def learns(moot: Moot, story: str, folder: Path) -> None:
     done = moot(*argv, "--json")
     assert done.code == 0, done.err
     assert [done.json[k] for k in ("accepted", "sent_back", "unread")] == [1, 0, 0]
-    assert "FOLKMOOT_ORCHESTRATOR_POLICY=" in done.err
+    assert "FOLKMOOT_ORCHESTRATOR_POLICIES" in done.err
     replayed = moot("evidence", story, "--replay", "--policy", str(file), "--json")
     assert (replayed.code, replayed.json["policy"]) == (0, done.json["policy"]), replayed.err
     assert (moot(*argv).code, moot("policy", "learn", "--repo", str(folder / "none")).code) == (2, 2)

@@ -1,19 +1,29 @@
 """Numbers of one repository, from what was accepted and sent back there."""
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from folkmoot.agents.roles import SHIPPED
+from folkmoot.kernel.errors import Misconfigured
 from folkmoot.kernel.events import Fact
 from folkmoot.kernel.facts import StoryAccepted, StoryPlanned, StorySentBack, TaskContinued, TaskDecided
 from folkmoot.kernel.ids import CommitId, TaskId
 from folkmoot.kernel.jury import POLICY, Evidence, judge, policy_from
 from folkmoot.kernel.jury.learning import NAMES, OF_WEIGHTS, Known, Tally, as_file, learned, named, outcomes, signs
 from folkmoot.kernel.jury.policy import Policy, shipped_file
+from folkmoot.orchestrator import policies
+from folkmoot.orchestrator.councils import Councils
+from folkmoot.orchestrator.fleet import Fleet
+from folkmoot.runtime.clock import VirtualClock
+from folkmoot.runtime.log.memory import MemoryBus
+from folkmoot.runtime.settings import OrchestratorSettings
 from tests.fixtures.jury import heard, proposal
+from tests.fixtures.orchestrator import MODEL, parts
 
 A, B = TaskId("t-a"), TaskId("t-b")
 EXAMPLE = heard(("dev-1", "dev-2", "dev-3"), {"dev-1": ["FPFP"], "dev-2": ["FPPF"], "dev-3": ["PPPP"]})
@@ -124,9 +134,9 @@ CASES = st.lists(
 @given(CASES, st.randoms(use_true_random=False), st.floats(1, 1e6))
 def test_the_order_does_not_matter_and_the_file_says_it_all(cases: list[Known], chance: object, prior: float) -> None:
     """Whoever reads the file back has the policy that was learned, and every number is one that a policy may have."""
-    found = learned(POLICY, cases, "3-x", prior=prior)
+    found = learned(POLICY, cases, "3-x", repository="/a \\ 'b' \"c\" é", prior=prior)
     chance.shuffle(cases)  # type: ignore[attr-defined]
-    assert learned(POLICY, cases, "3-x", prior=prior) == found
+    assert learned(POLICY, cases, "3-x", repository=found.policy.repository, prior=prior) == found
     text = as_file(shipped_file(POLICY.version), found, ["Of a test.", ""])
     assert policy_from(text.encode()) == found.policy
     assert text.count("# Learned: ") == len(found.tallies)
@@ -139,3 +149,41 @@ def test_a_file_tells_where_each_number_is_from() -> None:
     assert text.startswith("# Learned from /srv/my shop.git.\n")
     assert 'version = "3-my-shop-4"\n' in text
     assert "# Learned: there on 4 of 4 right and 0 of 0 wrong; 2.0 as it ships.\nkept = " in text
+
+
+# --- which one a task is decided by -------------------------------------------------------------------------------
+
+
+def written(folder: Path, name: str, repository: str) -> None:
+    found = learned(POLICY, [], name, repository=repository)
+    (folder / f"{name}.toml").write_text(as_file(shipped_file(POLICY.version), found, []))
+
+
+def test_a_repository_has_a_policy_of_its_own(tmp_path: Path) -> None:
+    """And the others the one for all."""
+    written(tmp_path, "3-shop-4", "/srv/shop")
+    bus = MemoryBus(VirtualClock())
+    councils = Councils(Fleet(bus.log, SHIPPED), MODEL)
+    plain = parts(bus, VirtualClock(), councils, OrchestratorSettings())
+    own = msgspec.structs.replace(plain, policies=policies.by_repository(str(tmp_path)))
+    assert own.within("/srv/shop").policy.version == "3-shop-4"
+    assert own.within("/srv/other").policy == plain.within("/srv/shop").policy == policies.of_all("") == POLICY
+
+
+def test_a_folder_of_policies_is_read_strictly(tmp_path: Path) -> None:
+    """Who decides by what must be clear before anything is decided."""
+    assert policies.by_repository("") == {}
+    with pytest.raises(Misconfigured, match="is no folder"):
+        policies.by_repository(str(tmp_path / "none"))
+    written(tmp_path, "a", "/srv/shop")
+    written(tmp_path, "b", "/srv/shop")
+    with pytest.raises(Misconfigured, match=r"b\.toml is the second policy for /srv/shop"):
+        policies.by_repository(str(tmp_path))
+    written(tmp_path, "b", "")
+    with pytest.raises(Misconfigured, match="names no `repository`"):
+        policies.by_repository(str(tmp_path))
+    (tmp_path / "b.toml").write_text("version = 3")
+    with pytest.raises(Misconfigured, match=r"b\.toml: "):
+        policies.by_repository(str(tmp_path))
+    with pytest.raises(Misconfigured, match=r"orchestrator\.policy: "):
+        policies.of_all(str(tmp_path / "none.toml"))

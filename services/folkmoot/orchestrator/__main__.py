@@ -4,7 +4,6 @@ import asyncio
 import logging
 import os
 from collections.abc import Coroutine
-from pathlib import Path
 
 import msgspec
 
@@ -14,9 +13,9 @@ from folkmoot.agents.pool import AgentPool, RayPool
 from folkmoot.agents.roles import SHIPPED
 from folkmoot.agents.structured import Model
 from folkmoot.api.orchestrator.v1 import orchestrator_pb2_grpc as rpc
-from folkmoot.kernel.errors import InvalidInput, Misconfigured
-from folkmoot.kernel.jury.policy import POLICY, Policy, policy_from
+from folkmoot.kernel.errors import Misconfigured
 from folkmoot.kernel.limits import Prices
+from folkmoot.orchestrator import policies
 from folkmoot.orchestrator.councils import Councils
 from folkmoot.orchestrator.desk import Desk
 from folkmoot.orchestrator.earlier import Earlier, earlier_work
@@ -157,19 +156,10 @@ def _parts(
         clock=clock,
         settings=settings.orchestrator,
         model=settings.model,
-        policy=_policy(settings.orchestrator.policy),
+        policy=policies.of_all(settings.orchestrator.policy),
+        policies=policies.by_repository(settings.orchestrator.policies),
         judge=judge,
     )
-
-
-def _policy(path: str) -> Policy:
-    """Raises Misconfigured."""
-    if not path:
-        return POLICY
-    try:
-        return policy_from(Path(path).read_bytes())
-    except (OSError, InvalidInput) as error:
-        raise Misconfigured(f"orchestrator.policy: {path}: {error}") from error
 
 
 if __name__ == "__main__":

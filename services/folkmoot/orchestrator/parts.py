@@ -1,5 +1,7 @@
 """What deliberations are carried out with."""
 
+from collections.abc import Mapping
+
 import msgspec
 
 from folkmoot.agents.pool import AgentPool
@@ -30,3 +32,10 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     model: ModelSettings
     policy: Policy
     judge: Model
+    policies: Mapping[str, Policy] = {}
+    """By repository; `policy` is for the others."""
+
+    def within(self, repository: str) -> "Parts":
+        """For a task in that repository."""
+        own = self.policies.get(repository)
+        return self if own is None else msgspec.structs.replace(self, policy=own)

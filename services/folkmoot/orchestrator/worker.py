@@ -86,7 +86,7 @@ class Worker:
         # Another name each time: a delivery that comes twice may have two takers in this one process.
         owner = f"{self._name}/{secrets.token_hex(3)}"
         journal = await Journal.take(self._parts.log, subjects.deliberation(spec.task_id), owner)
-        return Owner(self._parts, journal)
+        return Owner(self._parts.within(spec.repository), journal)
 
     async def _on_story(self, delivery: Delivery) -> None:
         """Done twice is done once."""

@@ -215,6 +215,9 @@ class OrchestratorSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Added to an agent's wall limit before its attempt counts as lost: a new actor, the transcript, the bundle."""
     policy: str = ""
     """File with the jury's numbers, TOML as those that ship (`kernel/jury/policies`); empty: the newest of these."""
+    policies: str = ""
+    """Folder of such files, each of which names a `repository`, as `moot policy learn` writes them: tasks there are
+    decided by it instead. Empty: none."""
 
 
 class PlanningSettings(msgspec.Struct, frozen=True, kw_only=True):

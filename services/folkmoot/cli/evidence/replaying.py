@@ -96,7 +96,7 @@ def _numbers(decided_by: str, given: Policy) -> tuple[kernel.Difference, ...] | 
     if decided_by not in VERSIONS:
         return None
     found = kernel.differences(shipped(decided_by), given)
-    return tuple(number for number in found if number.field != "version")
+    return tuple(number for number in found if number.field not in ("version", "repository"))
 
 
 def _print(stored: CandidatesRanked, again: CandidatesRanked, given: Policy | None) -> None:

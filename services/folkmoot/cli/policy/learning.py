@@ -44,7 +44,8 @@ async def learn(repo: str, output: Path | None, prior: float, *, as_json: bool) 
     if not heard.cases:
         hint = "`moot story approve` and `moot story send-back` say which decisions were right"
         raise Stopped(Code.NOT_FOUND, f"of no decision in {place} is it known whether it was right", hint)
-    found = learned(POLICY, heard.cases, named(place, POLICY.version, heard.counts), prior=prior)
+    version = named(place, POLICY.version, heard.counts)
+    found = learned(POLICY, heard.cases, version, repository=place, prior=prior)
     _write(as_file(shipped_file(POLICY.version), found, _head(place, heard, prior)), output)
     if as_json:
         emit({"policy": found.policy.version, "file": str(output), **_counts(heard), "numbers": found.tallies})
@@ -110,4 +111,4 @@ def _say(found: Learned, heard: Heard, output: Path | None) -> None:
         say(f"That is little: below {FEW} decisions it says hardly more than what ships")
     name = output or "FILE"
     say(f"Nothing uses it yet. `moot evidence TASK --replay --policy {name}` shows what it would change;")
-    say(f"FOLKMOOT_ORCHESTRATOR_POLICY={name} has a platform decide by it")
+    say("in a folder that FOLKMOOT_ORCHESTRATOR_POLICIES names, decisions in this repository are made by it")

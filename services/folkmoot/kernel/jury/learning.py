@@ -133,9 +133,11 @@ def _of_voices(case: Case, number: int) -> Signs:
 # --- numbers ------------------------------------------------------------------------------------------------------
 
 
-def learned(policy: Policy, cases: Iterable[Known], version: str, *, prior: float = PRIOR) -> Learned:
+def learned(
+    policy: Policy, cases: Iterable[Known], version: str, *, repository: str = "", prior: float = PRIOR
+) -> Learned:
     """`policy` with what the cases say, each of its numbers counted as `prior` cases beside them. The order of the
-    cases does not matter. Raises nothing for cases that say nothing: their numbers stay."""
+    cases does not matter; a number of which they say nothing stays."""
     tallies: dict[str, Tally] = {}
     for known in cases:
         for name, (seen, chances) in signs(known, policy).items():
@@ -145,7 +147,8 @@ def learned(policy: Policy, cases: Iterable[Known], version: str, *, prior: floa
     change = msgspec.structs.replace
     own = {name: value for name, value in new.items() if name not in OF_WEIGHTS}
     weights = policy.weights and change(policy.weights, **{n: v for n, v in new.items() if n in OF_WEIGHTS})
-    return Learned(policy=change(policy, version=version, weights=weights, **own), tallies=heard)
+    new_policy = change(policy, version=version, repository=repository, weights=weights, **own)
+    return Learned(policy=new_policy, tallies=heard)
 
 
 def _has(policy: Policy, name: str) -> bool:
@@ -188,13 +191,18 @@ def as_file(shipped: str, found: Learned, head: Iterable[str]) -> str:
     for line in shipped.splitlines():
         name, _, number = line.partition(" = ")
         if name == "version":
-            lines.append(f'version = "{found.policy.version}"')
+            lines += [f"version = {_quoted(found.policy.version)}", f"repository = {_quoted(found.policy.repository)}"]
         elif name in notes:
             value, tally = notes[name]
             lines += [f"# Learned: {_counted(name, tally)}; {number} as it ships.", f"{name} = {value:g}"]
         else:
             lines.append(line)
     return "\n".join(lines) + "\n"
+
+
+def _quoted(text: str) -> str:
+    """What JSON quotes, TOML reads."""
+    return msgspec.json.encode(text).decode()
 
 
 def _counted(name: str, tally: Tally) -> str:

@@ -89,6 +89,8 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """Probabilities are of being right; ratios multiply odds. The files say where each number is from."""
 
     version: Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+    repository: str = ""
+    """The one that its numbers were learned from, path or URL as tasks name it; empty: none in particular."""
     guarded: Probability
     """Of a change that keeps base's tests."""
     unguarded: Probability
