@@ -9,7 +9,7 @@ import pytest
 from folkmoot.agents.assignment import ModelEndpoint
 from folkmoot.agents.chat import ModelRequest, Reply, Tokens
 from folkmoot.agents.errors import ModelError
-from folkmoot.agents.structured import SHOWN_CHARS, Question, Unusable, ask, schema_of
+from folkmoot.agents.structured import SHOWN_CHARS, Question, Unusable, ask, strict_schema_of
 from folkmoot.kernel.errors import InvalidInput
 from folkmoot.kernel.result import Usage
 from folkmoot.planning.coach import AssessmentForm
@@ -123,7 +123,7 @@ def test_a_model_that_is_away_is_no_bad_answer() -> None:
 @pytest.mark.parametrize("form", [Whole, AssessmentForm, PlanForm])
 def test_a_schema_is_as_strict_servers_want_it(form: Any) -> None:
     """An object at the root; in every object all fields required, and no others."""
-    schema = schema_of(form)
+    schema = strict_schema_of(form)
     objects = [schema, *schema.get("$defs", {}).values()]
     for part in objects:
         if "properties" in part:

@@ -64,7 +64,7 @@ class Answer(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
 async def ask(model: Model, endpoint: ModelEndpoint, question: Question[T], *, repairs: int) -> Answer[T]:
     """Raises Unusable after `repairs` corrections, and when the model goes away between them; ModelError when it cannot
     be used at all."""
-    form = Form(name=question.name, schema=schema_of(question.form))
+    form = Form(name=question.name, schema=strict_schema_of(question.form))
     messages = question.messages
     problem, usage = "", Usage()
     for attempt in range(repairs + 1):
@@ -94,15 +94,18 @@ def _spent(tokens: Tokens) -> Usage:
 
 
 def schema_of(form: Any) -> dict[str, Any]:
-    """With the form itself at the root: some servers take no reference there. It asks for every field, as strict ones
-    want it, also for those without which an answer can be read."""
+    """With the form itself at the root: some servers take no reference there."""
     (root,), parts = msgspec.json.schema_components([form], ref_template="#/$defs/{name}")
-    for part in parts.values():
-        if fields := part.get("properties"):
-            part["required"] = list(fields)
-            part["properties"] = {name: {k: v for k, v in f.items() if k != "default"} for name, f in fields.items()}
     own: dict[str, Any] = parts.pop(root["$ref"].rpartition("/")[2])
     return own | {"$defs": parts} if parts else own
+
+
+def strict_schema_of(form: Any) -> dict[str, Any]:
+    """It asks for every field of the form, as strict servers want it, also for those that may be absent from an answer
+    all the same."""
+    schema = schema_of(form)
+    fields = {name: {k: v for k, v in of.items() if k != "default"} for name, of in schema["properties"].items()}
+    return schema | {"properties": fields, "required": list(fields)}
 
 
 def _read(reply: Reply, question: Question[T]) -> T:
