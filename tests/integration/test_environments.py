@@ -226,7 +226,7 @@ async def test_what_is_missing_is_named(tmp_path: Path, toolchains: Toolchains) 
     bare = msgspec.structs.replace(toolchains, path=(f"{PYTHON}/bin", "/bin"))
     async with environed(tmp_path, bare, "", set_="go") as ready:
         for content, words in [
-            ({}, "library set go needs go, not to be found"),
+            ({}, "library set go needs go, which this machine has not"),
             ({".moot.toml": '[environment]\nimage = "python-2.7"\n'}, r"python-2.7, and this machine has python 3\."),
             ({".moot.toml": f'[environment]\nimage = "x@sha256:{"0" * 64}"\n'}, "no containers"),
             ({".moot.toml": '[environment]\nsetup = "true"\nallow_hosts = ["x.org"]\n'}, "x.org:443; see FOLKMOOT_"),

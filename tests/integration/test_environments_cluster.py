@@ -1,5 +1,6 @@
 """Environments in a cluster: a base's own image, where the installation allows it, and no set-up."""
 
+import shutil
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
@@ -18,13 +19,16 @@ from tests.fixtures.apiserver import IMAGE, ApiServer
 from tests.fixtures.workspace import Bench, bench
 
 OWN = f"registry.example/own@sha256:{'1' * 64}"
+FOLDERS = ("/opt/python/bin", "/usr/bin", "/bin")
+"""Where pods look for programs: Go is elsewhere on most machines."""
 PYTHON = f"registry.example/python@sha256:{'2' * 64}"
 
 
 @pytest.fixture
 def api(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> ApiServer:
     (tmp_path / "api").mkdir()
-    return ApiServer(tmp_path / "api", toolchain.discover(tmp_path_factory.mktemp("toolchains")))
+    found = toolchain.discover(tmp_path_factory.mktemp("toolchains"))
+    return ApiServer(tmp_path / "api", msgspec.structs.replace(found, path=FOLDERS))
 
 
 @pytest.fixture
@@ -77,4 +81,30 @@ async def test_what_a_cluster_does_not_do(ready: Bench, api: ApiServer, environm
     assert caught.value.guard == "environment"
     with pytest.raises(FailedPrecondition, match=words):
         await ready.opened(base_commit=base.commit)
+    assert api.jobs == {}
+
+
+@pytest.mark.parametrize(
+    ("program", "files"),
+    [
+        ("go", {"go.mod": "module x\n", "x_test.go": "package x\n"}),
+        ("node", {"package.json": "{}", "x.test.mjs": "import 'node:test'\n"}),
+    ],
+)
+async def test_tests_whose_program_the_image_has_not(
+    ready: Bench, api: ApiServer, program: str, files: dict[str, bytes | str]
+) -> None:
+    """An error that names the program and the image, where it has none; asked in a pod once, and nothing is left."""
+    ready.repo.commit(files)
+    base = await ready.mirrors.prepare(str(ready.repo.folder), "HEAD")
+    there = shutil.which(program, path=":".join(FOLDERS))
+    for _ in range(2):
+        if there:
+            await ready.registry.prepare(base)
+            continue
+        with pytest.raises(
+            FailedPrecondition, match=f"the tests at base need {program}, which the image {IMAGE} has not"
+        ):
+            await ready.registry.prepare(base)
+    assert [method for method, _ in api.asked].count("POST") == 1
     assert api.jobs == {}

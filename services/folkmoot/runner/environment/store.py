@@ -251,7 +251,7 @@ async def environments(
         folder,
         maker=Maker(folder, place, stage=stage, toolchains=shown, settings=settings, resolve=resolve or Resolver()),
         shown=place,
-        check=Toolcheck(folder, shown, stage),
+        check=Toolcheck(toolcheck.asking(folder, shown, stage), "this machine"),
         platform=toolcheck.platform_of(toolchains),
         sources=sources,
         settings=settings,

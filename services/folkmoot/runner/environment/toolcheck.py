@@ -1,11 +1,11 @@
-"""Whether this machine has what a base asks for: tried once in a sandbox, and said by name where it has not."""
+"""Whether there is what a base asks for: tried once where its tests will run, and said by name where there is not."""
 
 import asyncio
 import hashlib
 import platform
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -22,18 +22,21 @@ from folkmoot.runner.local.toolchain import Toolchains, environment
 _TIMEOUT_S = 60.0
 
 
-class Toolcheck:
-    """Of one runner. What is there is not asked for again; what is missing may have been installed meanwhile."""
+Ask = Callable[[Need], Awaitable[str | None]]
+"""What it says where it is there; None where it is not."""
 
-    def __init__(self, folder: Path, toolchains: Toolchains, stage: Stage) -> None:
-        self._folder = folder
-        self._toolchains = toolchains
-        self._stage = stage
+
+class Toolcheck:
+    """Of one runner. What is there is not asked for again. `where` is what looks for it, in words."""
+
+    def __init__(self, ask: Ask, where: str) -> None:
+        self._ask = ask
+        self._where = where
         self._there: dict[Need, str] = {}
         self._lock = asyncio.Lock()
 
     async def require(self, wanted: Wanted) -> None:
-        """Raises FailedPrecondition("environment") naming what is missing, or of another version."""
+        """Raises FailedPrecondition("environment") naming what is missing, or of another version; what asking does."""
         library, version = wanted.config.library
         await self._have(sets.NEEDS[library], f"the library set {library} needs")
         await self._have(sets.RUNNERS[wanted.runner], "the tests at base need")
@@ -44,7 +47,7 @@ class Toolcheck:
         there = self._there[needs[0]] if needs else ""
         if not needs or not sets.of_version(version, there):
             has = f"has {needs[0].name} {there}" if needs else "knows of no versions of that set"
-            raise FailedPrecondition("environment", f"base asks for {image}, and this machine {has}")
+            raise FailedPrecondition("environment", f"base asks for {image}, and {self._where} {has}")
 
     async def _have(self, needs: tuple[Need, ...], who: str) -> None:
         async with self._lock:
@@ -52,24 +55,34 @@ class Toolcheck:
         if missing:
             names = ", ".join(need.name for need in missing)
             packages = " ".join(dict.fromkeys(need.debian for need in missing))
-            mend = f"on Debian, `apt-get install {packages}`"
-            raise FailedPrecondition("environment", f"{who} {names}, not to be found on this machine ({mend})")
+            has_not = f"which {self._where} has not (in Debian, {packages})"
+            raise FailedPrecondition("environment", f"{who} {names}, {has_not}")
 
     async def _found(self, need: Need) -> bool:
         if need in self._there:
             return True
-        plain = Profile.plain(
-            self._toolchains.bwrap,
-            self._toolchains.mounts,
-            charged=self._folder,
-            prefix=self._stage.prefix,
-            locked=self._toolchains.locked,
-        )
-        asking = msgspec.structs.replace(plain, environment=environment(self._toolchains))
-        ended, said, _ = await collected(asking, Command(argv=need.argv, cwd="/", timeout_s=_TIMEOUT_S))
-        if ended.end.ok:
-            self._there[need] = sets.version(said.decode("utf-8", "replace"))
-        return ended.end.ok
+        said = await self._ask(need)
+        if said is not None:
+            self._there[need] = sets.version(said)
+        return said is not None
+
+
+def asking(folder: Path, toolchains: Toolchains, stage: Stage) -> Ask:
+    """In a sandbox of this machine, without a workspace: what was missing may be installed when it is asked again."""
+    plain = Profile.plain(
+        toolchains.bwrap, toolchains.mounts, charged=folder, prefix=stage.prefix, locked=toolchains.locked
+    )
+    profile = msgspec.structs.replace(plain, environment=environment(toolchains))
+
+    async def ask(need: Need) -> str | None:
+        ended, said, _ = await collected(profile, command(need))
+        return said.decode("utf-8", "replace") if ended.end.ok else None
+
+    return ask
+
+
+def command(need: Need) -> Command:
+    return Command(argv=need.argv, cwd="/", timeout_s=_TIMEOUT_S)
 
 
 def platform_of(toolchains: Toolchains) -> str:

@@ -1,6 +1,7 @@
 """The backend `kubernetes`: a Job per workspace, in one namespace."""
 
 import asyncio
+import contextlib
 import logging
 import os
 from collections.abc import Callable, Collection, Coroutine, Sequence
@@ -15,9 +16,12 @@ from folkmoot.runner import checkout
 from folkmoot.runner.backend import WARM_S, Kind, Warm
 from folkmoot.runner.checkout import Output, Shell
 from folkmoot.runner.command import REPO
+from folkmoot.runner.environment import toolcheck
+from folkmoot.runner.environment.sets import Need
+from folkmoot.runner.environment.toolcheck import Toolcheck
 from folkmoot.runner.jobs import Jobs as Commands
 from folkmoot.runner.jobs import Turns
-from folkmoot.runner.kubernetes import job, network
+from folkmoot.runner.kubernetes import job, network, pods
 from folkmoot.runner.kubernetes.api import Api
 from folkmoot.runner.kubernetes.images import images
 from folkmoot.runner.kubernetes.jobs import Found, Jobs
@@ -38,6 +42,11 @@ log = logging.getLogger(__name__)
 
 _MEMORY_SHARE = 0.9
 """Of what the kernel would kill at: the watcher is to see it first."""
+
+
+_EARLY_S = 2.0
+_TRY_S = 0.1
+_TRYING = 2
 
 
 class Standing(Warm, frozen=True, kw_only=True):
@@ -75,6 +84,8 @@ class Cluster:
         self._objects = sources.objects
         self._wants = sources.environment
         self._images = images(settings.kubernetes.images)
+        self._toolcheck = Toolcheck(self._asked, f"the image {plan.image}")
+        self._lacking: set[Need] = set()
         self._stocks = Stocks(sources)
         self._settings = settings
         self._clock = clock
@@ -86,6 +97,7 @@ class Cluster:
         self._left: list[Warm] = []
         self.standing = Kind(words=job.template(plan))
         at_once = settings.runner.max_commands or 8 * (os.cpu_count() or 1)
+        self._trying = asyncio.Semaphore(_TRYING)
         self._queues = Queues(ours=Turns(at_once), theirs=Turns(at_once))
 
     async def known(self) -> list[Workspace]:
@@ -126,7 +138,30 @@ class Cluster:
         return Standing(kind=self.standing, name=there.name, made=there, pod=pod, age_s=age.total_seconds())
 
     async def prepared(self, base: PreparedBase) -> None:
-        self._images.chosen(await self._wants(base.repository_id, base.commit))
+        """What an image of the repository's own has in it is the repository's affair."""
+        wanted = await self._wants(base.repository_id, base.commit)
+        if not self._images.chosen(wanted):
+            await self._toolcheck.require(wanted)
+
+    async def _asked(self, need: Need) -> str | None:
+        """In a pod that nobody has, nor will have: an image that is named by digest stays as it is."""
+        if need in self._lacking:
+            return None
+        warm = _standing(await self.warmed(self.standing))
+        try:
+            room = self.room()
+            room.settle(warm.made, warm.pod)
+            said = bytearray()
+
+            async def keep(_: str, piece: bytes) -> None:
+                said.extend(piece)
+
+            ended = await room.run(toolcheck.command(need), keep)
+        finally:
+            await self.cooled(warm)
+        if not ended.end.ok:
+            self._lacking.add(need)
+        return said.decode("utf-8", "replace") if ended.end.ok else None
 
     async def begun(self, manifest: Manifest) -> Workspace:
         wish = manifest.wish
@@ -148,7 +183,9 @@ class Cluster:
 
         async def made() -> bool:
             self._present.add(room.job)
-            await self._up(room, await self.jobs.make(workspace.manifest))
+            there = await self.jobs.make(workspace.manifest)
+            if not await self._early(room, there):
+                await self._up(room, there)
             return True
 
         await self._furnish(workspace, made)
@@ -158,6 +195,22 @@ class Cluster:
         pod = await self.settle(room, made)
         await network.closed(room, self._targets(room), self._clock)
         return pod
+
+    async def _early(self, room: PodRoom, made: Found) -> bool:
+        """Whether it was seen to be closed before the cluster said that it runs. Nodes say so up to a second late; of those
+        that are begun at once only a few try, each try being a connection."""
+        loop, seen = asyncio.get_running_loop(), self._lookout.pod
+        until = loop.time() + _EARLY_S
+        if self._trying.locked():
+            return False
+        async with self._trying:
+            while loop.time() < until and not ((pod := seen(made.uid)) and (pod.running or pods.hopeless(pod))):
+                await asyncio.sleep(_TRY_S)
+                if pod is not None and pod.node:
+                    room.settle(made, pod)
+                    with contextlib.suppress(WorkspaceLost, Unavailable):
+                        return not await network.reached(room, self._targets(room), network.AT_ONCE_S)
+        return False
 
     async def _furnish(self, workspace: Workspace, had: Callable[[], Coroutine[None, None, bool]]) -> bool:
         """Lay the repository into the pod once it is `had`, unless that says no."""
