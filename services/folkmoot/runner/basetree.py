@@ -107,7 +107,7 @@ def notices(nodes: Sequence[Node], lfs_pointers: int) -> list[str]:
 
 
 def environment_notices(wanted: Wanted) -> list[str]:
-    if not wanted.config.setup.strip():
+    if not wanted.files:
         return []
     names = _some([file.path.encode("utf-8", "surrogateescape") for file in wanted.files], "file")
     return [f"the environment is set up from base's {names}: a candidate that changes one is examined without that"]

@@ -60,8 +60,10 @@ for packages in venv/lib/python3*/site-packages; do
   if [ -d "$packages" ]; then echo "$2" >"$packages/folkmoot-pytest.pth"; fi
 done
 sync -f .
+if [ -e venv/bin/python ]; then echo venv; fi
 """
-"""In the end all of it is on the disk: a machine that loses its power keeps no half of an environment."""
+"""In the end all of it is on the disk: a machine that loses its power keeps no half of an environment. Says whether
+there is a Python environment: nobody looks from outside."""
 
 
 class Made(msgspec.Struct, frozen=True, kw_only=True):
@@ -113,15 +115,11 @@ class Maker:
             ended, said = await self._run(draft, self._set_up(wanted, online=bool(allowed)))
         if not ended.end.ok:
             raise _failed(self._settings, ended, said, proxy.refused)
-        await self._finish(draft, proxy)
+        venv = await self._finish(draft, proxy)
         for part in ("repo", "home"):
             await folders.remove(draft / part)
-        root = draft / _ROOT
-        return Made(
-            venv=(root / "venv" / "bin").is_dir() and not (root / "venv").is_symlink(),
-            bytes=await asyncio.to_thread(watch.size, root),
-            seconds=round(ended.end.duration_s, 1),
-        )
+        size = await asyncio.to_thread(watch.size, draft / _ROOT)
+        return Made(venv=venv, bytes=size, seconds=round(ended.end.duration_s, 1))
 
     def _furnish(self, draft: Path, files: Sequence[File], contents: Sequence[bytes]) -> None:
         """The sandboxes' user passes through `draft`, and owns what lies in it."""
@@ -145,7 +143,8 @@ class Maker:
         variables = profile.setting_up(environment(self._toolchains), venv=bool(venv), online=online, trusted=trusted)
         return _Step(argv=argv, environment=variables, timeout_s=self._settings.setup_s, online=online)
 
-    async def _finish(self, draft: Path, proxy: Proxy) -> None:
+    async def _finish(self, draft: Path, proxy: Proxy) -> bool:
+        """Says whether there is a Python environment."""
         await asyncio.to_thread(_take_modules, draft)
         packages = f"{PYTHON}/lib/python{sys.version_info.major}.{sys.version_info.minor}/site-packages"
         argv = ("sh", "-c", _FINISH, "finish", profile.TARGET, packages)
@@ -162,6 +161,7 @@ class Maker:
         if await asyncio.to_thread(watch.overfull, draft, self._settings.setup_disk_bytes):
             full = msgspec.structs.replace(ended, end=msgspec.structs.replace(ended.end, exit_code=None, limit="disk"))
             raise _failed(self._settings, full, said, proxy.refused)
+        return said.endswith(b"venv\n")
 
     async def _run(self, draft: Path, step: "_Step") -> tuple[Ended, bytes]:
         said = bytearray()
