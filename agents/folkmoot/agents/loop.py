@@ -204,12 +204,8 @@ class _Run:
         rules = self._rules
         if rules.total is None:
             return ""
-        return limits.reached(
-            rules.total,
-            self._shared.plus(further),
-            price_prompt_usd=rules.price_prompt_usd,
-            price_completion_usd=rules.price_completion_usd,
-        )
+        prices = limits.Prices(prompt_usd=rules.price_prompt_usd, completion_usd=rules.price_completion_usd)
+        return limits.reached(rules.total, self._shared.plus(further), prices)
 
     def _tell_in_time(self) -> None:
         """Once, when another call like the last one uses up what the task may use."""
