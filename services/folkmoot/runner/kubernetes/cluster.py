@@ -174,8 +174,10 @@ class Cluster:
         return Workspace(manifest, room, Commands(self._group), self._queues, self._settings.runner)
 
     def room(self) -> PodRoom:
-        patience = self._settings.kubernetes.request_s
-        return PodRoom(self.api, self._lookout, self._limits(), patience_s=patience)
+        return self._room(self._settings.kubernetes.request_s)
+
+    def _room(self, patience_s: float) -> PodRoom:
+        return PodRoom(self.api, self._lookout, self._limits(), patience_s=patience_s)
 
     async def fill(self, workspace: Workspace) -> None:
         room = _room(workspace)
@@ -197,9 +199,9 @@ class Cluster:
         return pod
 
     async def _early(self, room: PodRoom, made: Found) -> bool:
-        """Whether it was seen to be closed before the cluster said that it runs. Nodes say so up to a second late; of those
-        that are begun at once only a few try, each try being a connection."""
-        loop, seen = asyncio.get_running_loop(), self._lookout.pod
+        """Whether it was seen to be closed before the cluster said that it runs. Nodes say so up to a second late; of
+        those that are begun at once only a few try, each try being a connection."""
+        loop, seen, trial = asyncio.get_running_loop(), self._lookout.pod, self._room(0.0)
         until = loop.time() + _EARLY_S
         if self._trying.locked():
             return False
@@ -208,8 +210,9 @@ class Cluster:
                 await asyncio.sleep(_TRY_S)
                 if pod is not None and pod.node:
                     room.settle(made, pod)
+                    trial.settle(made, pod)
                     with contextlib.suppress(WorkspaceLost, Unavailable):
-                        return not await network.reached(room, self._targets(room), network.AT_ONCE_S)
+                        return not await network.reached(trial, self._targets(room), network.AT_ONCE_S)
         return False
 
     async def _furnish(self, workspace: Workspace, had: Callable[[], Coroutine[None, None, bool]]) -> bool:

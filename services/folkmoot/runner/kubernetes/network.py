@@ -22,7 +22,7 @@ _DNS = 53
 _TRIES_S = 15.0
 """A new pod may talk for its first seconds, until the policy has come to its node."""
 _PAUSE_S = 0.2
-_AT_ONCE_S = 0.4
+AT_ONCE_S = 0.25
 """For an answer where the cluster is known to enforce policies: one that is open answers in milliseconds."""
 CANARY_S = 3.5
 """A connection that some enforcer lets through late has tried twice by then."""
@@ -79,7 +79,7 @@ async def reached(room: PodRoom, wanted: Targets, seconds: float) -> list[str]:
 async def closed(room: PodRoom, wanted: Targets, clock: Clock) -> None:
     """Returns once nothing answers any more. Raises Unavailable when something still does after a while."""
     until = clock.monotonic() + _TRIES_S
-    while open_ := await reached(room, wanted, _AT_ONCE_S):
+    while open_ := await reached(room, wanted, AT_ONCE_S):
         if clock.monotonic() > until:
             raise Unavailable(f"a new workspace still reaches {', '.join(open_)}: it is not handed out")
         await clock.sleep(_PAUSE_S)
