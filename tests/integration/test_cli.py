@@ -447,6 +447,12 @@ async def test_a_person_who_stops_watching_stops_nothing(platform: Platform) -> 
 # --- the machine -------------------------------------------------------------------------------------------------
 
 
+async def test_up_refuses_a_place_that_is_none(platform: Platform) -> None:
+    """Before anything starts."""
+    answer = await platform.moot("up", "--workspace", "elsewhere")
+    assert (answer.code, "elsewhere" in answer.err) == (2, True)
+
+
 async def test_doctor_names_what_is_wrong_with_the_model(platform: Platform) -> None:
     """A configured model that does not answer is a fault; a sandbox was really made; the platform is found."""
     answer = await platform.moot("doctor", "--json", FOLKMOOT_MODEL_URL="http://127.0.0.1:1/v1")

@@ -41,7 +41,9 @@ class Arena:
         self._granted: dict[str, pb.OpenWorkspaceResponse] = {}
         self._together = _TOGETHER if spares else 1
         self._spares = {each: Spare(partial(self.fresh, small=each)) for each in (False, True) if spares}
-        self.wire = lures.wire((bench.repo.folder,))
+        # In a cluster the runner's own files lie apart from workspaces, and change when one is opened.
+        ours = (bench.places.parent,) if spares else ()
+        self.wire = lures.wire((bench.repo.folder, *ours))
 
     # --- workspaces
 
@@ -103,8 +105,9 @@ class Arena:
 
     async def _at_once(self, attacks: Sequence[Attack]) -> list[Verdict | None]:
         """None for those that are to be tried alone: something had changed, or one had ended them all."""
+        workspace = await self.workspace()
         self.wire.set()
-        verdicts = await together.tried(await self.workspace(), attacks, self.environment)
+        verdicts = await together.tried(workspace, attacks, self.environment)
         if verdicts is None or await self._changed():
             return [None] * len(attacks)
         return [verdict if verdict.refused else None for verdict in verdicts]

@@ -40,6 +40,7 @@ _FOLDERS = ("run", "var/lib", "var/lib/kubelet", "var/log", "tmp", "dev", "dev/s
 """Of the node: a breach would leave a name with the mark there."""
 _OF_PODS = ("/var/lib/kubelet/pods/", "/run/containerd/", "/run/netns/", "/var/lib/containerd/")
 """Mounts that come and go with pods."""
+_OTHER_TESTS = "bed-"
 _READY_S = 120.0
 NODE_PORT = 8_001
 _HEAR = f"""import select, socket, struct, sys
@@ -64,7 +65,7 @@ class Outside:
         bed = Bed()
         self._cluster = cluster
         self._network = bed.status().network
-        self._node = Node(bed.places, Processes(bed.places.state))
+        self.node = Node(bed.places, Processes(bed.places.state))
         self._hold = Path(f"/proc/{Processes(bed.places.state).child(HOLD)}")
         self._heard = Path()
         self._client = Authority(bed.places.pki).client(ADMIN)
@@ -73,15 +74,18 @@ class Outside:
     @contextlib.contextmanager
     def around(self, folder: Path) -> Iterator[Around]:
         """With a pod that listens, in a namespace without policies, and a listener on the node."""
-        with self._listener(folder), self._pod() as address:
+        with contextlib.closing(self), self._listener(folder), self._pod() as address:
             yield Around(
                 host=str(self._network.machine),
                 node=str(self._network.node),
                 service=str(self._network.kubernetes),
                 bystander=address,
-                inside=tuple(self._node.inside("setpriv", f"--reuid={job.UID}", "--clear-groups")),
+                inside=tuple(self.node.inside("setpriv", f"--reuid={job.UID}", "--clear-groups")),
                 sensors=self.sensors,
             )
+
+    def close(self) -> None:
+        self._connection.close()
 
     @contextlib.contextmanager
     def _listener(self, folder: Path) -> Iterator[None]:
@@ -90,7 +94,7 @@ class Outside:
         with (
             self._heard.open("wb") as heard,
             subprocess.Popen(
-                self._node.inside(sys.executable, "-c", _HEAR), stdin=subprocess.PIPE, stdout=heard
+                self.node.inside(sys.executable, "-c", _HEAR), stdin=subprocess.PIPE, stdout=heard
             ) as process,
         ):
             assert process.stdin is not None
@@ -165,8 +169,10 @@ class Outside:
 
     def _bystander(self) -> object:
         found = self._get(f"api/v1/namespaces/{_NAMESPACE}/pods/bystander")
-        container = found["status"]["containerStatuses"][0]
-        return found["metadata"]["uid"], found["status"]["phase"], container["restartCount"], container["containerID"]
+        containers = (
+            found["status"]["containerStatuses"] if "metadata" in found and found["metadata"].get("uid") else []
+        )
+        return [(each["containerID"], each["restartCount"], each["ready"]) for each in containers]
 
     def _items(self, kind: str) -> list[dict[str, Any]]:
         items: list[dict[str, Any]] = self._get(kind)["items"]
@@ -178,6 +184,7 @@ class Outside:
                 self._connection.request("GET", f"/{path}")
                 answer: dict[str, Any] = json.loads(self._connection.getresponse().read())
             except (OSError, http.client.HTTPException):
+                self._connection.close()
                 self._connection = self._connected()
                 if not again:
                     raise
@@ -207,12 +214,15 @@ class Outside:
         return listening, named
 
     def _host_name(self) -> object:
-        return subprocess.run(self._node.inside("hostname"), capture_output=True, check=True).stdout
+        return subprocess.run(self.node.inside("hostname"), capture_output=True, check=True).stdout
 
 
 def _ours(each: Mapping[str, Any]) -> bool:
-    labels = each["metadata"].get("labels") or {}
-    return labels.get(job.MANAGED) == "folkmoot" and job.RUNNER in labels
+    """Of a runner, or of tests of the bed itself, which may run at the same time."""
+    meta = each["metadata"]
+    labels = meta.get("labels") or {}
+    beside = meta.get("namespace", meta["name"]).startswith(_OTHER_TESTS)
+    return beside or (labels.get(job.MANAGED) == "folkmoot" and job.RUNNER in labels)
 
 
 def _name(kind: str, each: Mapping[str, Any]) -> str:
