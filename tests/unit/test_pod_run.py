@@ -169,3 +169,29 @@ async def test_a_watcher_without_rights() -> None:
     async with watched(Path("/"), "sh", "-c", script, user=65534) as w:
         code, _ = await w.end()
     assert (code, w.out()) == (0, b"1000\nclosed\n")
+
+
+async def test_calls_that_no_build_needs_are_refused(tmp_path: Path) -> None:
+    """By the filter that local sandboxes have, in the command and all that it starts."""
+    script = "grep Seccomp: /proc/self/status; grep NoNewPrivs /proc/self/status; unshare -U true && echo open"
+    async with watched(tmp_path, "sh", "-c", script) as w:
+        code, _ = await w.end()
+    assert code != 0
+    assert w.out().split() == [b"Seccomp:", b"2", b"NoNewPrivs:", b"1"]
+
+
+@pytest.mark.parametrize(
+    ("script", "field"),
+    [
+        ("exec 3>big; rm big; head -c 3000000 /dev/zero >&3; sleep 100", "disk_bytes"),
+        ("head -c 3000000 /dev/zero >tmp/big; sleep 100", "tmp_bytes"),
+    ],
+)
+async def test_what_counts_as_disk(tmp_path: Path, script: str, field: str) -> None:
+    """A file without a name, as long as it is open; the place for temporary files, by a limit of its own."""
+    (tmp_path / "tmp").mkdir()
+    charged = (str(tmp_path / "none"), str(tmp_path)) if field == "disk_bytes" else ("/nonexistent",)
+    limits = msgspec.structs.replace(KINDS, charged=charged, tmp=(str(tmp_path / "tmp"),), **{field: 1_000_000})
+    async with watched(tmp_path, "sh", "-c", script, limits=limits) as w:
+        code, last = await w.end()
+    assert (code, last.limit) == (run.OVER, "disk")
