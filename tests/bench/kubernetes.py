@@ -55,7 +55,7 @@ async def _rows(cluster: Cluster, folder: Path, toolchains: Toolchains) -> list[
     async with _beside(cluster, folder / "many", toolchains) as (on, bare):
         found += [await _at_once(on, bare), await _idle(on)]
     (folder / "warm").mkdir()
-    async with cluster_bench(cluster, folder / "warm", toolchains, warm=True, cpu_millis=_CORE // 2) as warm:
+    async with cluster_bench(cluster, folder / "warm", toolchains, warm=True, cpu_millis=_CORE * 3 // 4) as warm:
         found.append(await _warm(warm))
     return found
 
