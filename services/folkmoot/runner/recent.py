@@ -13,8 +13,12 @@ Span = tuple[RepositoryId, CommitId, CommitId]
 Key = TypeVar("Key", bound=Hashable)
 
 
+MOST = 512
+"""Of whatever size: a runner's deliberations have some hundred candidates at once, and small bodies are many."""
+
+
 class Recent(Generic[Key]):
-    """At most `limit` bytes of them; the one that was asked for longest ago goes first."""
+    """At most `limit` bytes of them, and MOST; the one that was asked for longest ago goes first."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -29,6 +33,6 @@ class Recent(Generic[Key]):
     def put(self, key: Key, body: bytes) -> None:
         self._size += len(body) - len(self._kept.pop(key, b""))
         self._kept[key] = body
-        while self._size > self._limit:
+        while self._size > self._limit or len(self._kept) > MOST:
             _, oldest = self._kept.popitem(last=False)
             self._size -= len(oldest)
