@@ -106,8 +106,8 @@ class RunnerSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Workspaces of a kind that are ready before anybody asks, however few were asked for lately: of a base that tasks
     work on, and in a cluster always. More are kept where more were wanted at once within the last five minutes."""
     warm_max: CountOrAuto = 8
-    """Ready ones of all kinds together. They take places that nobody needs, a check-out's disk each, in a cluster a pod's
-    share of a node. 0: none, whatever `warm_min` says."""
+    """Ready ones of all kinds together. They take places that nobody needs, a check-out's disk each, in a cluster a
+    pod's share of a node. 0: none, whatever `warm_min` says."""
     max_commands: CountOrAuto = 0
     """Sandboxed commands that are in their first two seconds at once; 0 is twice the cores. Those that last longer are
     not counted, and the runner's own (check-outs, files) are counted by themselves."""
