@@ -25,8 +25,8 @@ _SLOW = ("chaos", "e2e")
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """Two for each core: the tests of whole platforms mostly wait for other processes."""
-    return min(_MOST, 2 * len(os.sched_getaffinity(0)))
+    """One more than cores: the tests of whole platforms wait for other processes, and their starts take a core each."""
+    return min(_MOST, len(os.sched_getaffinity(0)) + 1)
 
 
 @pytest.hookimpl(trylast=True)

@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from folkmoot.kernel.ids import TaskId
 from tests.chaos import processes
 from tests.chaos.arena import Arena, examining, working
@@ -17,6 +19,7 @@ GONE_S = 12.0
 Record = Callable[[str, object], None]
 
 
+@pytest.mark.timeout(600)
 async def test_interrupted_work_goes_on_when_the_platform_comes_back(own_arena: Arena, record_property: Record) -> None:
     """`moot down`, then kill -9 of the whole platform's parent, each in the middle; a poll by id answers all along.
 
