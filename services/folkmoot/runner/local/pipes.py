@@ -12,24 +12,18 @@ _PIECE = 256 * 1024
 
 
 class Pipes:
-    """Our ends and bwrap's of its status, its seccomp filter and its gate; each is closed once, whatever happens."""
+    """Our ends and bwrap's of its status and its seccomp filter; each is closed once, whatever happens."""
 
     def __init__(self) -> None:
         self.status, self.their_status = os.pipe()
         self.filter = os.memfd_create("seccomp", os.MFD_CLOEXEC)
         os.write(self.filter, seccomp.program(platform.machine()))
         os.lseek(self.filter, 0, os.SEEK_SET)
-        self.gate, self.their_gate = _gate()
-        self._open = {self.status, self.their_status, self.filter, self.gate, self.their_gate}
+        self._open = {self.status, self.their_status, self.filter}
 
     @property
     def theirs(self) -> tuple[int, int]:
         return self.their_status, self.filter
-
-    def let_in(self) -> None:
-        """The sandbox is made, and its command may begin; one that is gone already does not hear it."""
-        with contextlib.suppress(BrokenPipeError):
-            os.write(self.gate, b"x")
 
     def close(self, *descriptors: int) -> None:
         for descriptor in self._open & set(descriptors):
@@ -38,12 +32,6 @@ class Pipes:
 
     def close_all(self) -> None:
         self.close(*self._open)
-
-
-def _gate() -> tuple[int, int]:
-    """Our end, theirs."""
-    theirs, ours = os.pipe()
-    return ours, theirs
 
 
 @contextlib.contextmanager

@@ -100,10 +100,11 @@ _NAMESPACES = ("user", "ipc", "pid", "net", "uts", "cgroup")
 
 
 def arguments(
-    profile: Profile, command: Command, *, status: int, filter_: int, gate: int | None = None
+    profile: Profile, command: Command, *, status: int, filter_: int, group: Group | None = None
 ) -> list[str | bytes]:
-    """bwrap's argv; the numbers are inherited descriptors. The command waits until something comes by `gate`."""
+    """bwrap's argv, in `group`; the numbers are inherited descriptors."""
     return [
+        *(group.entrance if group is not None else ()),
         *profile.prefix,
         str(profile.bwrap),
         *(f"--unshare-{name}" for name in _NAMESPACES),
@@ -111,7 +112,6 @@ def arguments(
         *("--uid", str(UID), "--gid", str(UID), "--hostname", "workspace", "--cap-drop", "ALL"),
         *("--new-session", "--die-with-parent", "--clearenv"),
         *("--json-status-fd", str(status), "--seccomp", str(filter_)),
-        *(("--block-fd", str(gate)) if gate is not None else ()),
         *("--proc", "/proc", "--dev", "/dev", "--size", str(SHM_BYTES), "--tmpfs", "/dev/shm"),  # noqa: S108 -- inside
         *("--size", str(TMP_BYTES), "--perms", "1777", "--tmpfs", "/tmp"),  # noqa: S108 -- inside
         *(part for mount in profile.mounts for part in _mounted(mount)),
@@ -171,10 +171,9 @@ async def run(profile: Profile, command: Command, sink: Sink) -> Ended:
                 await starting.result().gone()
 
 
-async def _started(profile: Profile, command: Command, pipes: Pipes) -> asyncio.subprocess.Process:
+async def _started(profile: Profile, command: Command, pipes: Pipes, group: Group | None) -> asyncio.subprocess.Process:
     status, filter_ = pipes.theirs
-    gate = pipes.their_gate if profile.groups else None
-    argv = arguments(profile, command, status=status, filter_=filter_, gate=gate)
+    argv = arguments(profile, command, status=status, filter_=filter_, group=group)
     try:
         process = await asyncio.create_subprocess_exec(
             *argv,
@@ -183,7 +182,7 @@ async def _started(profile: Profile, command: Command, pipes: Pipes) -> asyncio.
             stderr=asyncio.subprocess.PIPE,
             env={},
             cwd="/",
-            pass_fds=pipes.theirs if gate is None else (*pipes.theirs, gate),
+            pass_fds=pipes.theirs,
             start_new_session=True,
         )
     except OSError as error:
@@ -192,35 +191,44 @@ async def _started(profile: Profile, command: Command, pipes: Pipes) -> asyncio.
                 "argv", "is longer than this machine takes, by itself or with the environment"
             ) from error
         raise Misconfigured(f"{profile.bwrap} does not start: {error.strerror}") from error
-    pipes.close(*pipes.theirs, pipes.their_gate)
+    pipes.close(*pipes.theirs)
     return process
 
 
 async def _begun(profile: Profile, command: Command, sink: Sink, pipes: Pipes) -> "_Run":
     """Returns once bwrap has told of its child, or has ended without one."""
-    process = await _started(profile, command, pipes)
+    group = _grouped(profile)
     try:
-        status = await reader(os.dup(pipes.status))
-    except OSError:
-        _kill(process)
+        process = await _started(profile, command, pipes, group)
+        try:
+            status = await reader(os.dup(pipes.status))
+        except OSError:
+            _kill(process)
+            raise
+    except BaseException:
+        _left(profile, group)
         raise
     told = await status.readline()
     run = _Run(process, status, profile, command, sink, began=bool(told))
-    if told and profile.groups is not None:
-        run.group = _grouped(profile.groups, profile.limits, json.loads(told)["child-pid"])
-        pipes.let_in()
+    run.group = group
     return run
 
 
-def _grouped(groups: Groups, limits: Limits, pid: int) -> Group | None:
+def _left(profile: Profile, group: Group | None) -> None:
+    if group is not None and profile.groups is not None:
+        profile.groups.remove(group)
+
+
+def _grouped(profile: Profile) -> Group | None:
     """None where the kernel lets us no more: then the watch counts alone, as it does elsewhere."""
+    limits = profile.limits
+    if profile.groups is None:
+        return None
     try:
-        group = groups.made(limits.memory_bytes + TMP_BYTES + SHM_BYTES, limits.processes)
-        group.take(pid)
+        return profile.groups.made(limits.memory_bytes + TMP_BYTES + SHM_BYTES, limits.processes)
     except OSError as error:
         log.warning("no control group: %s", error, extra={"action": "sandbox"})
         return None
-    return group
 
 
 class _Run:
@@ -268,8 +276,7 @@ class _Run:
         await self._process.wait()
         for stream in filter(None, (self._process.stdout, self._process.stderr)):
             await stream.read()  # what nobody heard: behind it asyncio closes the pipe
-        if self.group is not None and self._profile.groups is not None:
-            self._profile.groups.remove(self.group)
+        _left(self._profile, self.group)
 
     async def _converse(self) -> bytes:
         assert self._process.stdout is not None
