@@ -214,11 +214,10 @@ class Environments:
 
     async def _make_room(self, *, spare: str) -> None:
         """The least recently used go first; none that a workspace has, or that was just made."""
-        kept = {*self._used.values(), spare}
         for key in sorted(self._whole, key=self._last_used):
             if not self._too_much():
                 return
-            if key not in kept:
+            if key not in {*self._used.values(), spare}:  # as it is now: a removal takes its time
                 del self._whole[key]
                 await folders.remove(self._folder / key)
 
