@@ -38,7 +38,7 @@ _BECAUSE = {
     DecidedBy.SEALED_TESTS: "tests by writers who saw no candidate told them apart",
     DecidedBy.JUDGING: "judges compared them",
     DecidedBy.COST: "all else equal, it is the smaller change",
-    DecidedBy.ONLY_CANDIDATE: "there was no other candidate",
+    DecidedBy.ONLY_CANDIDATE: "no other change was proposed",
 }
 _OF_DOCUMENTS = {
     DecidedBy.INTEGRITY: "the others claim what is false",
