@@ -134,6 +134,31 @@ async def test_an_answer_without_the_field_names_none() -> None:
     assert set(form.schema["required"]) == set(form.schema["properties"]) >= {"superseded"}
 
 
+async def test_what_was_confirmed_by_mistake_gates_again() -> None:
+    """On revising, before as after a plan was approved; only what is superseded, and not in the same breath."""
+    wish = orchestrator.Task(superseded=["a", "b"])
+    wish.MergeFrom(TASK)
+    world = World(READY, plan(task("only")), READY, plan(task("only")))
+    story = await world.carry(await world.create(wish, planning=Planning.MODEL, autopilot=False))
+    await world.stories.approve(story.story_id, actor="ann", reason="")
+    await world.end((await world.released())[0].task_id)
+    await world.stories.transition(story.story_id, Wish.SEND_BACK, actor="ann", reason="no")
+
+    async def revised_by(superseded: tuple[str, ...], gating: tuple[str, ...]) -> Story:
+        return await world.stories.revise(
+            story.story_id, actor="ann", reason="", title="", text="", checks=(), superseded=superseded, gating=gating
+        )
+
+    revised = await revised_by(("c",), ("a",))
+    assert revised.superseded == ("b", "c")
+    for tests, gating in (((), ("x",)), (("b",), ("b",))):
+        with pytest.raises(InvalidInput, match=r"gating\[0\]"):
+            await revised_by(tests, gating)
+    await world.carry(story)
+    await world.stories.approve(story.story_id, actor="ann", reason="")
+    assert [spec.superseded for spec in await world.released()] == [("a", "b"), ("b", "c")]
+
+
 @pytest.mark.parametrize(("tests", "field"), [(("",), r"superseded\[0\]"), (("t", "x" * 501), r"superseded\[1\]")])
 async def test_what_cannot_be_a_test_is_refused(tests: tuple[str, ...], field: str) -> None:
     """By its place, when it is confirmed."""

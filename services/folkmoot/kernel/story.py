@@ -102,7 +102,8 @@ def _spoken(story: Story, fact: Fact) -> Story:
         case StoryRevised():
             story = _unplanned(_told(story, "The story was revised", fact.reason), StoryState.SUBMITTED)
             words = {"title": fact.title, "text": fact.text, "checks": fact.checks}
-            return _superseding(change(story, **words, assessed=None, waits=False, word=None), fact.superseded)
+            story = change(story, **words, assessed=None, waits=False, word=None)
+            return _superseding(_gated(story, fact.gating), fact.superseded)
         case PlanRejected():
             state = StoryState.ASSESSED if story.assessed else StoryState.SUBMITTED
             story = _unplanned(_told(story, "A plan was rejected", fact.reason), state)
@@ -168,6 +169,10 @@ def _with(step: Step, old: TaskId, new: TaskId) -> Step:
 
 def _superseding(story: Story, tests: tuple[str, ...]) -> Story:
     return msgspec.structs.replace(story, superseded=united(story.superseded, tests)) if tests else story
+
+
+def _gated(story: Story, tests: tuple[str, ...]) -> Story:
+    return msgspec.structs.replace(story, superseded=tuple(t for t in story.superseded if t not in tests))
 
 
 def _told(story: Story, what: str, reason: str) -> Story:

@@ -79,10 +79,13 @@ def revision(
     text: str = "",
     checks: tuple[str, ...] = (),
     superseded: tuple[str, ...] = (),
+    gating: tuple[str, ...] = (),
 ) -> StoryRevised:
-    """Empty fields stay as they are; checks and superseded tests are added. Raises FailedPrecondition, InvalidInput."""
-    if not (title or text or checks or superseded):
+    """Empty fields stay as they are; checks and superseded tests are added, but what is `gating` is superseded no more.
+    Raises FailedPrecondition, InvalidInput."""
+    if not (title or text or checks or superseded or gating):
         raise InvalidInput("text", "nothing is revised: give a text, a title, checks or superseded tests")
+    _back(story, superseded, gating)
     fact = StoryRevised(
         actor=actor,
         title=title or story.title,
@@ -90,11 +93,21 @@ def revision(
         checks=united(story.checks, checks),
         reason=checked_reason(reason, required=False),
         superseded=superseded,
+        gating=gating,
     )
     check(story, fact)
     told = {"title": fact.title, "text": fact.text, "checks": fact.checks}
     validated(msgspec.structs.replace(inherited(story), **told, superseded=united(story.superseded, superseded)))
     return fact
+
+
+def _back(story: Story, superseded: tuple[str, ...], gating: tuple[str, ...]) -> None:
+    """Raises InvalidInput naming the first of `gating` that gates anyway, or is to be both."""
+    for i, test in enumerate(gating):
+        if test not in story.superseded:
+            raise InvalidInput(f"gating[{i}]", f"{test[:200]!r} is not superseded")
+        if test in superseded:
+            raise InvalidInput(f"gating[{i}]", f"{test[:200]!r} is superseded in the same breath")
 
 
 def approval(story: Story, *, actor: str, reason: str = "", superseded: tuple[str, ...] = ()) -> PlanApproved:

@@ -60,9 +60,10 @@ class PlanningServicer(rpc.PlanningServiceServicer):
                 text=request.text,
                 checks=tuple(request.checks),
                 superseded=tuple(request.superseded),
+                gating=tuple(request.gating),
                 seen_round=seen_round,
             )
-        elif request.title or request.text or request.checks or request.superseded:
+        elif request.title or request.text or request.checks or request.superseded or request.gating:
             raise InvalidInput("transition", f"{wish} changes nothing that the story says; revise does")
         else:
             story = await self._stories.transition(

@@ -128,6 +128,7 @@ class Stories:
         text: str,
         checks: tuple[str, ...],
         superseded: tuple[str, ...] = (),
+        gating: tuple[str, ...] = (),
         seen_round: int | None = None,
     ) -> Story:
         """Raises FailedPrecondition naming the guard, NotFound, InvalidInput."""
@@ -135,7 +136,7 @@ class Stories:
 
         def decision(current: Story) -> Fact:
             lifecycle.expect_round(current, seen_round)
-            return wishes.revision(current, checks=checks, superseded=superseded, **words)
+            return wishes.revision(current, checks=checks, superseded=superseded, gating=gating, **words)
 
         return await self._decided(story_id, decision)
 

@@ -123,14 +123,19 @@ def revise(
     title: Annotated[str, typer.Option(help="The new title.", metavar="TEXT")] = "",
     check: Annotated[list[str] | None, typer.Option(help="One more check; repeatable.", metavar="CMD")] = None,
     superseded: Superseded = None,
+    gating: Annotated[
+        list[str] | None,
+        typer.Option(help="A superseded test that is to gate again, by its id; repeatable.", metavar="TEST"),
+    ] = None,
     reason: Reason = "",
     as_json: Json = False,
 ) -> int:
     """Change what a story says; it is assessed anew."""
     from folkmoot.cli.stories import commands
 
-    checks, tests = list(check or ()), list(superseded or ())
-    return _end(commands.revise(story, title, text_file, checks, tests, reason, as_json=as_json))
+    lists = {"checks": check, "superseded": superseded, "gating": gating}
+    new = commands.Revision(title=title, **{name: values or [] for name, values in lists.items()})
+    return _end(commands.revise(story, new, text_file, reason, as_json=as_json))
 
 
 @story_app.command()

@@ -98,23 +98,29 @@ async def move(
     return await _changed(lambda client: client.stories.transition(request), as_json=as_json)
 
 
-async def revise(
-    story_id: str, title: str, file: str, checks: list[str], superseded: list[str], reason: str, *, as_json: bool
-) -> Code:
+class Revision(msgspec.Struct, frozen=True, kw_only=True):
+    """What is to change of a story; `gating` are tests that are superseded no more."""
+
+    title: str
+    checks: list[str]
+    superseded: list[str]
+    gating: list[str]
+
+
+async def revise(story_id: str, new: Revision, file: str, reason: str, *, as_json: bool) -> Code:
     text = documents.read_text(file) if file else ""
     if file and not text.strip():
         raise InvalidInput("--text-file", f"{file} is empty")
-    if not (text or title or checks or superseded):
-        raise InvalidInput("--text-file", "nothing to change: give --text-file, --title, --check or --superseded")
+    if not (text or any(msgspec.structs.astuple(new))):
+        wanted = "--text-file, --title, --check, --superseded or --gating"
+        raise InvalidInput("--text-file", f"nothing to change: give {wanted}")
     request = pb.TransitionStoryRequest(
         story_id=story_id,
         transition=pb.STORY_TRANSITION_REVISE,
         actor=person(),
         reason=reason,
-        title=title,
         text=text,
-        checks=checks,
-        superseded=superseded,
+        **msgspec.structs.asdict(new),
     )
     return await _changed(lambda client: client.stories.transition(request), as_json=as_json)
 

@@ -33,8 +33,9 @@ def sentence(event: Event, name: str = "") -> str:
             return f"{fact.actor} submits: {line(fact.title, 120)}"
         case StoryAssessed() as fact:
             return _assessed(fact)
-        case StoryRevised(actor=actor, reason=reason):
-            return f"{actor} revises it{_because(reason)}"
+        case StoryRevised(actor=actor, reason=reason, gating=gating):
+            back = f", with {words.several(len(gating), 'test')} of base gating again" if gating else ""
+            return f"{actor} revises it{back}{_because(reason)}"
         case StepFailed(step=step, reason=reason):
             return f"{step} failed: {line(reason)}"
         case TaskReleased(spec=spec):

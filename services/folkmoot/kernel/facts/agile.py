@@ -67,6 +67,8 @@ class StoryRevised(Fact, frozen=True, kw_only=True):
     reason: str = ""
     superseded: tuple[str, ...] = ()
     """As in `StorySubmitted`: they join those of before."""
+    gating: tuple[str, ...] = ()
+    """Tests that are superseded no more."""
 
 
 class StoryPlanned(Fact, frozen=True, kw_only=True):

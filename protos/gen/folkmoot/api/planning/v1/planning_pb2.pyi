@@ -734,6 +734,7 @@ class TransitionStoryRequest(_message.Message):
     CHECKS_FIELD_NUMBER: _builtins.int
     EXPECTED_ROUND_FIELD_NUMBER: _builtins.int
     SUPERSEDED_FIELD_NUMBER: _builtins.int
+    GATING_FIELD_NUMBER: _builtins.int
     story_id: _builtins.str
     """story_id names the story."""
     transition: Global___StoryTransition.ValueType
@@ -756,6 +757,10 @@ class TransitionStoryRequest(_message.Message):
     def superseded(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """superseded are ids of base's tests that join those of the story, on revising."""
 
+    @_builtins.property
+    def gating(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """gating are those of the story's superseded tests that gate again, on revising."""
+
     def __init__(
         self,
         *,
@@ -768,10 +773,11 @@ class TransitionStoryRequest(_message.Message):
         checks: _abc.Iterable[_builtins.str] | None = ...,
         expected_round: _builtins.int | None = ...,
         superseded: _abc.Iterable[_builtins.str] | None = ...,
+        gating: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_expected_round", b"_expected_round", "expected_round", b"expected_round"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_expected_round", b"_expected_round", "actor", b"actor", "checks", b"checks", "expected_round", b"expected_round", "reason", b"reason", "story_id", b"story_id", "superseded", b"superseded", "text", b"text", "title", b"title", "transition", b"transition"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_expected_round", b"_expected_round", "actor", b"actor", "checks", b"checks", "expected_round", b"expected_round", "gating", b"gating", "reason", b"reason", "story_id", b"story_id", "superseded", b"superseded", "text", b"text", "title", b"title", "transition", b"transition"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__expected_round: _TypeAlias = _typing.Literal["expected_round"]  # noqa: Y015
     _WhichOneofArgType__expected_round: _TypeAlias = _typing.Literal["_expected_round", b"_expected_round"]  # noqa: Y015
