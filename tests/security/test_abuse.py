@@ -13,6 +13,7 @@ import pytest
 import pytest_asyncio
 
 from folkmoot.kernel.evidence import Admission
+from folkmoot.runtime.workspace.port import WorkspaceLost
 from tests.fixtures import need
 from tests.security.abuse.arena import Arena
 from tests.security.abuse.attack import Attack, judged
@@ -41,6 +42,24 @@ async def test_refused(arena: Arena, attack: Attack) -> None:
     """It was tried, what it was told is a refusal, and the tripwire is whole."""
     verdict = await arena.alone(attack)
     assert verdict.stands, verdict.seen
+
+
+@pytest.mark.parametrize(("losses", "refused"), [(1, True), (2, False)])
+async def test_a_workspace_that_an_earlier_attack_lost(arena: Arena, losses: int, *, refused: bool) -> None:
+    """It is tried once more, where nobody was before; what loses that one too was not refused."""
+    before = (await arena.workspace()).id
+    seen: list[str] = []
+
+    async def act(there: Arena) -> str:
+        seen.append((await there.workspace()).id)
+        if len(seen) <= losses:
+            raise WorkspaceLost("evicted")
+        return ""
+
+    verdict = await arena.alone(Attack(name="lost", family="limits", act=act))
+    assert verdict.refused is refused, verdict.seen
+    assert seen[0] == before
+    assert len({*seen}) == len(seen) == 2
 
 
 async def test_there_are_enough_of_each_family() -> None:

@@ -148,6 +148,29 @@ def test_a_pod_that_will_not_run(status: dict[str, object], kind: type[FolkmootE
     assert type(pods.hopeless(found)) is kind
 
 
+EVICTED = {
+    "phase": "Failed",
+    "reason": "Evicted",
+    "message": 'Usage of EmptyDir volume "d" exceeds the limit "10Mi". ',
+    "conditions": [{"type": "Ready", "status": "False", "reason": "PodFailed"}],
+    "podIP": "10.250.1.2",
+}
+"""As a kubelet of 1.34 wrote it, with what concerns nobody here left out."""
+
+
+@pytest.mark.parametrize(
+    "ended", [{"exitCode": 137, "reason": "ContainerStatusUnknown"}, {"exitCode": 0, "reason": "OOMKilled"}]
+)
+def test_who_ended_a_pod_is_said_first(ended: dict[str, object]) -> None:
+    """The reason of its container may be a child that ran out of memory long before."""
+    status = EVICTED | {"containerStatuses": container(terminated=ended)}
+    assert pod(**status).over == 'the pod was evicted: Usage of EmptyDir volume "d" exceeds the limit "10Mi".'
+    aimed = {"type": "DisruptionTarget", "status": "True", "reason": "EvictionByEvictionAPI", "message": "Drained"}
+    drained = pod(containerStatuses=container(terminated=ended), conditions=[aimed])
+    assert drained.over == "the pod was evicted: Drained"
+    assert pod(containerStatuses=container(terminated=ended)).over.startswith("its container ended")
+
+
 def test_a_pod_that_may_run() -> None:
     """One that waits for room or its image is waited for, and says what it waited for when the time is over."""
     waiting = pod(conditions=[{"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "cpu"}])

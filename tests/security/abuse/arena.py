@@ -10,6 +10,7 @@ from folkmoot.kernel.errors import FolkmootError
 from folkmoot.kernel.evidence import Admission, Refusal
 from folkmoot.kernel.ids import AgentId, TaskId
 from folkmoot.runtime.workspace.client import GrpcWorkspace
+from folkmoot.runtime.workspace.port import WorkspaceLost
 from tests.fixtures.workspace import Bench
 from tests.security.abuse import together
 from tests.security.abuse.attack import Attack, Verdict, judged
@@ -122,6 +123,23 @@ class Arena:
         return changed
 
     async def _tried(self, attack: Attack) -> Verdict:
+        """A workspace may be lost by what an earlier attack did: a cluster evicts pods that filled their disk later on.
+        One that is lost a second time, in a workspace that nobody had, is lost by this one."""
+        try:
+            return await self._once(attack)
+        except WorkspaceLost:
+            await self._forsaken()
+            return await self._once(attack)
+
+    async def _forsaken(self) -> None:
+        """Whoever comes next is the first one in their workspace."""
+        for spare in self._spares.values():
+            await spare.forsaken()
+        shared, self._shared = self._shared, None
+        if shared is not None:
+            await shared.close()
+
+    async def _once(self, attack: Attack) -> Verdict:
         if attack.act is not None:
             through = await attack.act(self)
             return Verdict(refused=not through, seen=through)

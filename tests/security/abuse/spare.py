@@ -40,8 +40,13 @@ class Spare:
             yield workspace
         finally:
             if not await self._restored(workspace):
-                self._workspace = None
-                await workspace.close()
+                await self.forsaken()
+
+    async def forsaken(self) -> None:
+        """The next one is a new one."""
+        workspace, self._workspace = self._workspace, None
+        if workspace is not None:
+            await workspace.close()
 
     async def _restored(self, workspace: GrpcWorkspace) -> bool:
         try:

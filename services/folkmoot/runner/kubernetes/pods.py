@@ -43,15 +43,28 @@ def read(found: Json) -> Pod:
 
 
 def _over(meta: Json, status: Json, state: Json) -> str:
+    """Who ended it comes first: of a container that a kubelet ended, the reason may be of something that was survived
+    earlier."""
+    if evicted := _evicted(status):
+        return f"the pod was evicted: {evicted}"
     if ended := state.get("terminated"):
         return f"its container ended: {ended.get('reason', '')} (exit {ended.get('exitCode')})"
     if status.get("phase") in ("Failed", "Succeeded"):
         return f"the pod ended: {status.get('reason', '')} {status.get('message', '')}".strip()
     if meta.get("deletionTimestamp"):
         return "the pod was deleted"
-    if any(c["type"] == "DisruptionTarget" and c["status"] == "True" for c in status.get("conditions", [])):
-        return "the pod was evicted"
     return ""
+
+
+def _evicted(status: Json) -> str:
+    """In the cluster's words; empty where it was not."""
+    conditions: list[Json] = status.get("conditions", [])
+    aimed = next((c for c in conditions if c["type"] == "DisruptionTarget" and c["status"] == "True"), None)
+    if status.get("reason") != "Evicted" and aimed is None:
+        return ""
+    said: Json = aimed or {}
+    message: str = status.get("message", "") or said.get("message", "")
+    return (message or said.get("reason", "") or "no reason").strip()[:500]
 
 
 def _waits(status: Json, state: Json) -> tuple[str, str]:
