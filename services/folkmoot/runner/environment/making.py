@@ -6,7 +6,6 @@ second sandbox without a way out puts in order what it left, and the host only m
 
 import asyncio
 import contextlib
-import signal
 import stat
 import sys
 from collections.abc import AsyncIterator, Collection, Sequence
@@ -16,7 +15,8 @@ import msgspec
 
 from folkmoot.kernel.errors import FailedPrecondition
 from folkmoot.runner.command import REPO, Command, Ended
-from folkmoot.runner.environment import inside, profile, sets
+from folkmoot.runner.environment import inside, profile, scripts, sets
+from folkmoot.runner.environment.ground import FINISH_S, Made, Said, failed, limits_of, unfinished
 from folkmoot.runner.environment.hosts import Host
 from folkmoot.runner.environment.proxy import Proxy, Resolve, listening
 from folkmoot.runner.environment.wanted import File, Wanted
@@ -25,56 +25,11 @@ from folkmoot.runner.local.launcher import HOME
 from folkmoot.runner.local.sandbox import Limits, Mount, Profile
 from folkmoot.runner.local.stage import Stage
 from folkmoot.runner.local.toolchain import PYTHON, Toolchains, environment
-from folkmoot.runtime.redact import redacted
 from folkmoot.runtime.settings import RunnerSettings
 
 _SOURCE = Path(inside.__file__).read_text("utf-8")
-_KEPT_BYTES = 64 * 1024
-_TOLD_CHARS = 300
-"""Of whole lines: the last one says what is wrong, and whoever is told cuts what is long at its end."""
-_FINISH_S = 300.0
-_COPY = 44
-_ROOT = "root"
+ROOT = "root"
 _WAY_OUT = "way-out"
-
-_RUN = """set -e
-mkdir -p "$TMPDIR"
-setup=$1 venv=$2
-shift 2
-if [ $# -gt 0 ]; then "$@" "$venv"; fi
-exec sh -e -c "$setup"
-"""
-_FINISH = r"""set -e
-cd "$1"
-chmod -R u+rwX,go-w,a-s .
-find . ! -type f ! -type d ! -type l -delete
-find . -path '*.dist-info/direct_url.json' -type f -size -64k -exec sh -c '
-for note; do
-  if grep -q "\"file:///workspace" "$note" && ! grep -q "\"editable\": *true" "$note"; then
-    echo "$note" >&2
-    exit 1
-  fi
-done' check {} + || exit 44
-mkdir -p bin go/pkg/mod
-for packages in venv/lib/python3*/site-packages; do
-  if [ -d "$packages" ]; then echo "$2" >"$packages/folkmoot-pytest.pth"; fi
-done
-sync -f .
-if [ -e venv/bin/python ]; then echo venv; fi
-"""
-"""In the end all of it is on the disk: a machine that loses its power keeps no half of an environment. Says whether
-there is a Python environment: nobody looks from outside."""
-
-
-class Made(msgspec.Struct, frozen=True, kw_only=True):
-    """What is known of an environment that is whole."""
-
-    venv: bool
-    """It has a Python environment."""
-    bytes: int
-    """On disk."""
-    seconds: float
-    """That its set-up took."""
 
 
 class Maker:
@@ -95,6 +50,7 @@ class Maker:
         self._stage = stage
         self._toolchains = toolchains
         self._settings = settings
+        self._limits = limits_of(settings)
         self._resolve = resolve
 
     async def make(
@@ -114,29 +70,29 @@ class Maker:
         async with _open_way(proxy, draft / _WAY_OUT, online=bool(allowed)):
             ended, said = await self._run(draft, self._set_up(wanted, online=bool(allowed)))
         if not ended.end.ok:
-            raise _failed(self._settings, ended, said, proxy.refused)
+            raise failed(self._limits, ended, said, proxy.refused)
         venv = await self._finish(draft, proxy)
         for part in ("repo", "home"):
             await folders.remove(draft / part)
-        size = await asyncio.to_thread(watch.size, draft / _ROOT)
+        size = await asyncio.to_thread(watch.size, draft / ROOT)
         return Made(venv=venv, bytes=size, seconds=round(ended.end.duration_s, 1))
 
     def _furnish(self, draft: Path, files: Sequence[File], contents: Sequence[bytes]) -> None:
         """The sandboxes' user passes through `draft`, and owns what lies in it."""
         draft.chmod(0o711)
-        for part in (_ROOT, "repo", "home"):
+        for part in (ROOT, "repo", "home"):
             (draft / part).mkdir(mode=0o755)
         for file, content in zip(files, contents, strict=True):
             place = draft / "repo" / file.path
             place.parent.mkdir(parents=True, exist_ok=True)
             place.write_bytes(content)
             place.chmod(0o755 if file.executable else 0o644)
-        for part in (_ROOT, "repo", "home"):
+        for part in (ROOT, "repo", "home"):
             self._stage.owned(draft / part)
 
     def _set_up(self, wanted: Wanted, *, online: bool) -> "_Step":
         venv = sets.venv(wanted.config.library[0])
-        argv: tuple[str, ...] = ("sh", "-c", _RUN, "setup", wanted.config.setup, profile.VENV, *venv)
+        argv: tuple[str, ...] = ("sh", "-c", scripts.RUN, "setup", wanted.config.setup, profile.VENV, *venv)
         if online:
             argv = (f"{PYTHON}/bin/python", "-I", "-S", "-c", _SOURCE, profile.SOCKET, str(profile.PORT), *argv)
         trusted = Path(profile.AUTHORITIES).is_file()
@@ -147,32 +103,23 @@ class Maker:
         """Says whether there is a Python environment."""
         await asyncio.to_thread(_take_modules, draft)
         packages = f"{PYTHON}/lib/python{sys.version_info.major}.{sys.version_info.minor}/site-packages"
-        argv = ("sh", "-c", _FINISH, "finish", profile.TARGET, packages)
-        step = _Step(argv=argv, environment=environment(self._toolchains), timeout_s=_FINISH_S, online=False)
+        argv = ("sh", "-c", scripts.FINISH, "finish", profile.TARGET, packages)
+        step = _Step(argv=argv, environment=environment(self._toolchains), timeout_s=FINISH_S, online=False)
         ended, said = await self._run(draft, step)
-        if ended.end.exit_code == _COPY:
-            raise FailedPrecondition(
-                "environment",
-                f"the set-up installs the repository itself as a copy ({_last(said)}), and tests would run that and "
-                "no candidate: install its dependencies only, or install it editable (`pip install -e .`)",
-            )
+        if error := unfinished(ended, said):
+            raise error
         if not ended.end.ok:
-            raise _failed(self._settings, ended, said, proxy.refused)
+            raise failed(self._limits, ended, said, proxy.refused)
         if await asyncio.to_thread(watch.overfull, draft, self._settings.setup_disk_bytes):
             full = msgspec.structs.replace(ended, end=msgspec.structs.replace(ended.end, exit_code=None, limit="disk"))
-            raise _failed(self._settings, full, said, proxy.refused)
+            raise failed(self._limits, full, said, proxy.refused)
         return said.endswith(b"venv\n")
 
     async def _run(self, draft: Path, step: "_Step") -> tuple[Ended, bytes]:
-        said = bytearray()
-
-        async def keep(_: str, piece: bytes) -> None:
-            said.extend(piece)
-            del said[:-_KEPT_BYTES]
-
+        said = Said()
         command = Command(argv=step.argv, timeout_s=step.timeout_s, output_limit=2**40)
-        ended = await sandbox.run(self._profile(draft, step), command, keep)
-        return ended, bytes(said)
+        ended = await sandbox.run(self._profile(draft, step), command, said.keep)
+        return ended, said.last
 
     def _profile(self, draft: Path, step: "_Step") -> Profile:
         settings, shown = self._settings, self._shown / draft.name
@@ -181,7 +128,7 @@ class Maker:
             bwrap=self._toolchains.bwrap,
             mounts=(
                 *self._toolchains.mounts,
-                Mount(kind="rw", source=str(shown / _ROOT), target=profile.TARGET),
+                Mount(kind="rw", source=str(shown / ROOT), target=profile.TARGET),
                 Mount(kind="rw", source=str(shown / "home"), target=HOME),
                 Mount(kind="rw", source=str(shown / "repo"), target=REPO),
                 *((way_out,) if step.online else ()),
@@ -223,7 +170,7 @@ async def _open_way(proxy: Proxy, path: Path, *, online: bool) -> AsyncIterator[
 
 def _take_modules(draft: Path) -> None:
     """npm installs nowhere but beside package.json. A rename follows no link at its end, and both folders are ours."""
-    found, place = draft / "repo" / "node_modules", draft / _ROOT / "node_modules"
+    found, place = draft / "repo" / "node_modules", draft / ROOT / "node_modules"
     try:
         if stat.S_ISDIR(found.lstat().st_mode):
             found.rename(place)
@@ -233,32 +180,3 @@ def _take_modules(draft: Path) -> None:
         raise FailedPrecondition(
             "environment", f"the set-up's node_modules cannot be kept: {error.strerror}"
         ) from error
-
-
-def _failed(settings: RunnerSettings, ended: Ended, said: bytes, refused: Sequence[str]) -> FailedPrecondition:
-    end = ended.end
-    if end.signal == signal.SIGXFSZ:
-        end = msgspec.structs.replace(end, limit="disk")
-    if end.limit:
-        most = {
-            "time": f"{settings.setup_s:g} s (FOLKMOOT_RUNNER_SETUP_S)",
-            "disk": f"{settings.setup_disk_bytes} bytes (FOLKMOOT_RUNNER_SETUP_DISK_BYTES)",
-            "memory": f"{settings.memory_bytes} bytes (FOLKMOOT_RUNNER_MEMORY_BYTES)",
-            "processes": f"{settings.processes} (FOLKMOOT_RUNNER_PROCESSES)",
-        }.get(end.limit, "")
-        how = f"was ended by its {end.limit} limit: {most}"
-    else:
-        how = f"failed with {f'exit code {end.exit_code}' if end.signal is None else f'signal {end.signal}'}"
-    denied = f"; refused: {'; '.join(refused)[:400]}" if refused else ""
-    last = _last(said)
-    return FailedPrecondition(
-        "environment", f"the set-up {how} after {end.duration_s:.1f} s{denied}; it said: {last or 'nothing'}"
-    )
-
-
-def _last(said: bytes) -> str:
-    """The last lines, for people and models: without secrets and control characters."""
-    text = "".join(c for c in said.decode("utf-8", "replace") if c.isprintable() or c == "\n")
-    tail = redacted(text.strip())[-_TOLD_CHARS:]
-    _, begun, rest = tail.partition("\n")
-    return rest if begun and len(tail) == _TOLD_CHARS else tail

@@ -16,16 +16,10 @@ import msgspec
 from folkmoot.kernel.errors import FailedPrecondition, FolkmootError, InvalidInput, Unavailable
 from folkmoot.kernel.evidence import PreparedBase
 from folkmoot.kernel.ids import RepositoryId, WorkspaceId
-from folkmoot.runner.environment import profile, toolcheck
+from folkmoot.runner.environment.ground import Ground, Made
 from folkmoot.runner.environment.hosts import Host, Policy
-from folkmoot.runner.environment.making import Made, Maker
-from folkmoot.runner.environment.proxy import Resolve, Resolver
-from folkmoot.runner.environment.toolcheck import Toolcheck
 from folkmoot.runner.environment.wanted import Wanted
 from folkmoot.runner.local import folders
-from folkmoot.runner.local.sandbox import Mount, Profile
-from folkmoot.runner.local.stage import Stage
-from folkmoot.runner.local.toolchain import Toolchains
 from folkmoot.runner.stock import Sources
 from folkmoot.runner.workspace import Manifest
 from folkmoot.runtime.settings import RunnerSettings
@@ -46,21 +40,15 @@ class Environments:
     def __init__(
         self,
         folder: Path,
+        ground: Ground,
         *,
-        maker: Maker,
-        shown: Path,
-        check: Toolcheck,
-        platform: str,
         sources: Sources,
         settings: RunnerSettings,
         policy: Policy,
         group: asyncio.TaskGroup,
     ) -> None:
-        self._folder = folder
-        self._maker = maker
-        self._shown = shown
-        self._check = check
-        self._platform = platform
+        self.folder = folder
+        self._ground = ground
         self._sources = sources
         self._settings = settings
         self._policy = policy
@@ -74,7 +62,7 @@ class Environments:
 
     async def resume(self) -> None:
         """At start: what a predecessor made is there again, what it did not finish goes."""
-        for place in list(self._folder.iterdir()):
+        for place in list(self.folder.iterdir()):
             made = _noted(place)
             if made is None:
                 await folders.remove(place)
@@ -120,18 +108,13 @@ class Environments:
     def left(self, ident: WorkspaceId) -> None:
         self._used.pop(ident, None)
 
-    def over(self, plain: Profile, key: str) -> Profile:
-        """A kind of sandbox, with the environment of that key in it; the same for none."""
-        if not key:
-            return plain
-        made = self._whole[key]
-        frozen = Mount(kind="ro", source=str(self._shown / key / "root"), target=profile.TARGET)
-        modules = Mount(kind="link", source=profile.NODE_MODULES, target="/node_modules")
-        return msgspec.structs.replace(
-            plain,
-            mounts=(*plain.mounts, frozen, modules),
-            environment=profile.seen(plain.environment, venv=made.venv),
-        )
+    def made(self, key: str) -> Made | None:
+        """None where it is no longer there."""
+        return self._whole.get(key)
+
+    def place(self, key: str) -> Path:
+        """What was made."""
+        return self.folder / key / self._ground.result
 
     def stop(self) -> None:
         """Whoever waits hears that the runner ends; the next one begins anew."""
@@ -142,15 +125,9 @@ class Environments:
     # --- keys -----------------------------------------------------------------------------------------------------
 
     async def _key(self, wanted: Wanted) -> str:
-        """Empty where nothing has to be made. Raises FailedPrecondition for what cannot be had here."""
-        if wanted.config.digest:
-            raise FailedPrecondition(
-                "environment",
-                "environment.image names a container image, and workspaces on this machine are no containers: name a "
-                "library set (environment.set), or run workspaces in a cluster (FOLKMOOT_RUNNER_BACKEND=kubernetes)",
-            )
-        await self._check.require(wanted)
-        return wanted.key(self._platform, map(str, self._hosts(wanted))) if wanted.made else ""
+        """Empty where nothing has to be made. Raises FailedPrecondition for what cannot be had there."""
+        platform = await self._ground.platform(wanted)
+        return "" if platform is None else wanted.key(platform, map(str, self._hosts(wanted)))
 
     def _hosts(self, wanted: Wanted) -> frozenset[Host]:
         try:
@@ -163,8 +140,8 @@ class Environments:
 
     async def _ready(self, key: str, wanted: Wanted, repository_id: RepositoryId) -> None:
         """All who want the same key wait for the one run; whoever is called off meanwhile does not end it."""
-        if key in self._whole and (self._folder / key / "root").is_dir():
-            os.utime(self._folder / key)
+        if key in self._whole and self.place(key).exists():
+            os.utime(self.folder / key)
             return
         task = self._running.get(key)
         if task is None:
@@ -200,11 +177,11 @@ class Environments:
 
     async def _made(self, key: str, wanted: Wanted, repository_id: RepositoryId) -> None:
         contents = await self._sources.contents(repository_id, [file.object_id for file in wanted.files])
-        draft = Path(tempfile.mkdtemp(prefix=_DRAFT, dir=self._folder))
+        draft = Path(tempfile.mkdtemp(prefix=_DRAFT, dir=self.folder))
         try:
-            made = await self._maker.make(draft, wanted, contents, self._hosts(wanted), self._policy.private)
+            made = await self._ground.make(draft, wanted, contents, self._hosts(wanted), self._policy.private)
             (draft / _NOTE).write_bytes(msgspec.json.encode(made))
-            draft.rename(self._folder / key)
+            draft.rename(self.folder / key)
         except BaseException:
             await folders.remove(draft)
             raise
@@ -219,7 +196,7 @@ class Environments:
                 return
             if key not in {*self._used.values(), spare}:  # as it is now: a removal takes its time
                 del self._whole[key]
-                await folders.remove(self._folder / key)
+                await folders.remove(self.folder / key)
 
     def _too_much(self) -> bool:
         size = sum(made.bytes for made in self._whole.values())
@@ -227,38 +204,8 @@ class Environments:
 
     def _last_used(self, key: str) -> float:
         with contextlib.suppress(FileNotFoundError):
-            return (self._folder / key).stat().st_mtime
+            return (self.folder / key).stat().st_mtime
         return 0.0
-
-
-async def environments(
-    folder: Path,
-    toolchains: Toolchains,
-    *,
-    shown: Toolchains,
-    stage: Stage,
-    sources: Sources,
-    settings: RunnerSettings,
-    group: asyncio.TaskGroup,
-    resolve: Resolve | None = None,
-) -> Environments:
-    """`shown` is `toolchains` as sandboxes find it. Raises InvalidInput naming a setting."""
-    folder.mkdir(parents=True, exist_ok=True)
-    folder.chmod(0o711)
-    place = (await stage.shown([folder]))[folder]
-    made = Environments(
-        folder,
-        maker=Maker(folder, place, stage=stage, toolchains=shown, settings=settings, resolve=resolve or Resolver()),
-        shown=place,
-        check=Toolcheck(toolcheck.asking(folder, shown, stage), "this machine"),
-        platform=toolcheck.platform_of(toolchains),
-        sources=sources,
-        settings=settings,
-        policy=policy_of(settings),
-        group=group,
-    )
-    await made.resume()
-    return made
 
 
 def policy_of(settings: RunnerSettings) -> Policy:

@@ -6,8 +6,8 @@ import logging
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+from folkmoot.runner.environment.local import environments
 from folkmoot.runner.environment.proxy import Resolve
-from folkmoot.runner.environment.store import environments
 from folkmoot.runner.local import orphans
 from folkmoot.runner.local.gocache import GoCache
 from folkmoot.runner.local.places import Places

@@ -20,7 +20,7 @@ from folkmoot.runner.backend import Kind, Warm
 from folkmoot.runner.border.entries import raw_entries
 from folkmoot.runner.checkout import Tree
 from folkmoot.runner.command import REPO
-from folkmoot.runner.environment.store import Environments
+from folkmoot.runner.environment.local import LocalEnvironments
 from folkmoot.runner.jobs import Jobs, Turns
 from folkmoot.runner.local import folders, watch
 from folkmoot.runner.local.gocache import GoCache, Layers
@@ -69,7 +69,7 @@ class Places:
         group: asyncio.TaskGroup,
         stage: Stage,
         go: GoCache,
-        environments: Environments,
+        environments: LocalEnvironments,
     ) -> None:
         self.folder = folder
         self._toolchains = toolchains
