@@ -2,6 +2,7 @@
 
 import random
 from collections import Counter
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from folkmoot.kernel.task import Rigor
 from tests.bench.judgement import case as cases
 from tests.bench.judgement import choosers, computed, score, verify
 from tests.bench.judgement.case import CHEAT, LABELS, RIGHT, WRONG, Finding
-from tests.bench.judgement.draw import draw, fresh, halves
+from tests.bench.judgement.draw import draw, fresh, halves, held
 from tests.bench.judgement.making import Drawn
 from tests.bench.judgement.model import identified
 from tests.bench.judgement.programs import truth
@@ -54,18 +55,28 @@ def test_drawing_again_gives_the_same_pool_and_halves(pool: list[Drawn]) -> None
     assert abs(half["tune"] - half["report"]) <= 2
 
 
-def test_the_fresh_part_shares_no_program_with_the_halves(pool: list[Drawn]) -> None:
-    """What is reported of it cannot be memory: at least 40 cases of at least 6 programs that are nowhere else."""
-    others = fresh()
-    assert len(others) >= 40
-    assert len({d.program.name for d in others}) >= 6
-    assert not {d.program.name for d in others} & {d.program.name for d in pool}
-    assert not {d.case.id for d in others} & {d.case.id for d in pool}
+def test_parts_that_are_judged_once_share_no_program(pool: list[Drawn]) -> None:
+    """What is reported of them cannot be memory: at least 40 cases of programs that are nowhere else."""
+    parts = [pool, fresh(), held()]
+    for one, other in combinations(parts, 2):
+        assert not {d.program.name for d in one} & {d.program.name for d in other}
+        assert not {d.case.id for d in one} & {d.case.id for d in other}
+    assert min(len(p) for p in parts) >= 40
+    assert len({d.program.name for d in fresh()}) >= 6
+    assert len({d.program.name for d in held()}) >= 10
+
+
+def test_the_held_part_is_as_hard_as_the_halves() -> None:
+    """Of each language some; a fifth without a right candidate, a fifth with a wrong majority."""
+    part = held()
+    assert {d.case.language for d in part} == {"python", "go", "javascript"}
+    assert sum(RIGHT not in d.case.names.values() for d in part) >= len(part) / 5
+    assert sum(_wrong_majority(d) for d in part) >= len(part) / 5
 
 
 def test_labels_follow_from_what_was_observed(pool: list[Drawn]) -> None:
     """A candidate is right when it gives the truth for every probe, and only then; no cheat is."""
-    for d in [*pool, *fresh()]:
+    for d in [*pool, *fresh(), *held()]:
         true = truth(d.program)
         for name, label in d.case.names.items():
             assert (d.outcomes(name) == true) == (label == RIGHT), (d.case.id, name)

@@ -1,6 +1,6 @@
 """`make bench-judgement`: how well the jury chooses, over a pool of cases whose truth it never sees. docs/judgement.md.
 
-python -m tests.bench.judgement [--half tune|report|fresh|all] [--rigor L2,L3] [--cases N] [--keep DIR] [--pool DIR]
+python -m tests.bench.judgement [--half tune|report|fresh|held|all] [--rigor L2,L3] [--cases N] [--keep DIR] [--pool DIR]
 python -m tests.bench.judgement --computed      the whole half in seconds, from what is known of the pool
 python -m tests.bench.judgement --from DIR      what was kept, judged anew
 """
@@ -18,7 +18,7 @@ from tests.bench import stage
 from tests.bench.judgement import case as cases_of
 from tests.bench.judgement import computed, platform, report, runs
 from tests.bench.judgement.case import Case
-from tests.bench.judgement.draw import draw, fresh, halves
+from tests.bench.judgement.draw import draw, fresh, halves, held
 from tests.bench.judgement.making import Drawn
 
 
@@ -48,7 +48,9 @@ def main() -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("python -m tests.bench.judgement", description=__doc__)
-    parser.add_argument("--half", choices=("tune", "report", "all", "fresh"), default="report", help="of the pool")
+    parser.add_argument(
+        "--half", choices=("tune", "report", "all", "fresh", "held"), default="report", help="of the pool"
+    )
     parser.add_argument("--rigor", default="L2,L3", metavar="L2,L3")
     parser.add_argument(
         "--cases", type=int, default=0, metavar="N", help="at most so many, spread over the half; 0: all"
@@ -69,13 +71,13 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _pool(half: str) -> list[Drawn]:
-    """`fresh` is of programs of its own; the halves are of the others."""
-    return fresh() if half == "fresh" else draw()
+    """`fresh` and `held` are of programs of their own; the halves are of the others."""
+    return {"fresh": fresh, "held": held}.get(half, draw)()
 
 
 def _belonging(pool: Sequence[Case], half: str) -> set[str]:
     of = halves(pool)
-    return {c.id for c in pool if half in ("all", "fresh", of[c.id])}
+    return {c.id for c in pool if half in ("all", "fresh", "held", of[c.id])}
 
 
 def _chosen(pool: Sequence[Case], asked: argparse.Namespace) -> list[Case]:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from tests.bench.judgement.authors import authors
 from tests.bench.judgement.case import Case
 from tests.bench.judgement.making import Drawn, Making
-from tests.bench.judgement.programs import FRESH, Program, programs
+from tests.bench.judgement.programs import FRESH, HELD, Program, programs
 
 SEED = 20260
 KINDS = {"plain": 42, "majority": 27, "none": 26, "mirror": 14, "lonely": 15}
@@ -18,6 +18,8 @@ with equal support; one right among many that err each in another way."""
 
 FRESH_KINDS = {"plain": 14, "majority": 9, "none": 9, "mirror": 5, "lonely": 5}
 """The same mixture, from programs that nobody looked at while numbers were chosen."""
+HELD_KINDS = {"plain": 32, "majority": 21, "none": 20, "mirror": 10, "lonely": 13}
+"""Once more, and for policy 4: its programs were written before anything of it was, and its cases are not looked at."""
 
 
 def draw(seed: int = SEED) -> list[Drawn]:
@@ -28,6 +30,15 @@ def draw(seed: int = SEED) -> list[Drawn]:
 def fresh(seed: int = SEED) -> list[Drawn]:
     """A third part, of programs of its own: what is right here is no memory of the other two."""
     return _drawn(seed, FRESH_KINDS, programs(FRESH), "f")
+
+
+def held(seed: int = SEED) -> list[Drawn]:
+    """A fourth part, held back: a policy is judged on it once, and nothing is chosen by what comes out."""
+    return _drawn(seed, HELD_KINDS, programs(HELD), "h")
+
+
+def everything() -> list[Drawn]:
+    return [*draw(), *fresh(), *held()]
 
 
 def _drawn(seed: int, numbers: Mapping[str, int], known: Mapping[str, Program], mark: str) -> list[Drawn]:

@@ -123,7 +123,7 @@ def listed(chosen: Iterable[Program], *, gamed: bool) -> list[tuple[Program, str
 
 
 def main() -> None:
-    known = [*pool.programs().values(), *pool.programs(pool.FRESH).values()]
+    known = [p for folder in pool.FOLDERS for p in pool.programs(folder).values()]
     chosen = [p for p in known if not sys.argv[1:] or p.name in sys.argv[1:]]
     for gamed in (False, True):
         _complete(listed(chosen, gamed=gamed), whole=gamed and not sys.argv[1:])

@@ -16,7 +16,7 @@ from tempfile import TemporaryDirectory
 from folkmoot.kernel import probing
 from folkmoot.kernel.probing import Probes
 from tests.bench.judgement import testfiles
-from tests.bench.judgement.draw import draw, fresh
+from tests.bench.judgement.draw import everything
 from tests.bench.judgement.making import Drawn
 from tests.bench.judgement.observe import environment, write
 from tests.bench.judgement.programs import HERE, Program, Unobserved
@@ -141,7 +141,7 @@ def _letters(drawn: Drawn, seen: Mapping[tuple[str, str], Mapping[str, str]]) ->
 
 
 def main() -> None:
-    found = complete([*draw(), *fresh()])
+    found = complete(everything())
     lines = ",\n".join(f"{json.dumps(k)}: {json.dumps(v)}" for k, v in sorted(found.items()))
     STORE.write_text("{\n" + lines + "\n}\n", "utf-8")
     sys.stdout.write(f"{len(found)} cases\n")

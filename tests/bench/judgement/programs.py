@@ -19,6 +19,9 @@ import yaml
 HERE = Path(__file__).parent
 OBSERVED = HERE / "observed.json"
 FRESH = "programs_fresh"
+HELD = "programs_held"
+FOLDERS = ("programs", FRESH, HELD)
+"""Programs of the two halves; and two folders that nobody looks at while numbers are chosen, each judged once."""
 
 ANY = "*"
 """The outcome of a value that equals everything: it passes whatever is compared with `==`."""

@@ -23,7 +23,7 @@ from folkmoot.runner import policy
 from tests.bench.judgement import computed, runs, testfiles
 from tests.bench.judgement.case import RIGHT, SEATS, Case, read_pool
 from tests.bench.judgement.computed import cells
-from tests.bench.judgement.draw import draw
+from tests.bench.judgement.draw import everything
 from tests.bench.judgement.making import Drawn
 from tests.bench.judgement.observe import environment, write
 from tests.bench.judgement.runs import Run
@@ -217,7 +217,7 @@ def main() -> None:
         found = [line for case in read_pool(asked.pool)[:: asked.every] for line in mislabelled(case)]
         sys.stdout.write("".join(f"{line}\n" for line in found) + f"{len(found)} labels that do not hold\n")
         sys.exit(1 if found else 0)
-    cases = [d for d in draw() if asked.language in ("", d.case.language)][:: asked.every]
+    cases = [d for d in everything() if asked.language in ("", d.case.language)][:: asked.every]
     wrong = 0
     for _, found in verified(cases):
         wrong += len(found)
@@ -229,7 +229,7 @@ def main() -> None:
 
 
 def _compare(folder: Path) -> NoReturn:
-    drawn, cells_seen, wrong = {d.case.id: d for d in draw()}, 0, list[str]()
+    drawn, cells_seen, wrong = {d.case.id: d for d in everything()}, 0, list[str]()
     small = sorted(name for name, d in drawn.items() if len(d.case.candidates) <= SEATS)
     for run in runs.kept(folder, Rigor, small):
         cells_seen += sum(len(cells) for cells in _cells(run.evidence).values())
