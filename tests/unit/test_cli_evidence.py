@@ -235,9 +235,9 @@ def work(agent: str, phase: str, number: int = 1) -> Work:
     return Work(agent_id=AgentId(agent), phase=phase, round=number)
 
 
-def against(given: Policy, decided_by: str = POLICY.version) -> str:
+def against(given: Policy, version: str = POLICY.version, decided_by: Policy | None = POLICY) -> str:
     out = io.StringIO()
-    Console(file=out, width=160).print(replaying.against(given, "mine.toml", decided_by))
+    Console(file=out, width=160).print(replaying.against(given, "mine.toml", version, decided_by))
     return out.getvalue()
 
 
@@ -251,4 +251,4 @@ def test_a_policy_of_ones_own_is_named_with_what_it_changes() -> None:
     assert (
         same == f"mine.toml, version mine: the same numbers as in version {POLICY.version}, by which it was decided\n"
     )
-    assert "version 99, which is not here to compare it with" in against(POLICY, "99")
+    assert "version 99, which is not here to compare it with" in against(POLICY, "99", None)

@@ -3,10 +3,13 @@
 import msgspec
 import pytest
 
+from folkmoot.cli.evidence.gathered import examination
+from folkmoot.kernel import replay, subjects
 from folkmoot.kernel.deliberation import Deliberation, Wanted
 from folkmoot.kernel.facts import Stage, Work
 from folkmoot.kernel.ids import ProposalId
 from folkmoot.kernel.jury import shipped
+from folkmoot.kernel.jury.policy import policy_of
 from folkmoot.kernel.result import State, Usage
 from folkmoot.kernel.task import Rigor
 from tests.fixtures.stages import Bench, MadeUpJudge
@@ -109,3 +112,21 @@ async def test_the_next_owner_may_have_another_policy(appends: int, first: str, 
     assert state.ranked is not None
     assert state.ranked.policy == (first if ended else then)
     assert state.state in (State.DECIDED, State.ABSTAINED)
+
+
+@pytest.mark.parametrize("version", ["3", "mine"])
+async def test_a_decision_keeps_the_numbers_that_do_not_ship(version: str) -> None:
+    """Also by the name of one that ships: the log alone gives the same decision, bit for bit. What ships is not kept."""
+    own = msgspec.structs.replace(shipped("3"), version=version, guarded=0.7)
+    task = bench()
+    await task.carry(policy=own)
+    found = replay.ranked(await task.bus.log.read(subjects.deliberation(task.spec.task_id)))
+    assert found.ruling.numbers is not None
+    used = policy_of(await task.bus.artifacts.get(found.ruling.numbers))
+    bodies = [await task.bus.artifacts.get(e.examination) for e in found.state.examined]
+    run = tuple(examination(e, body) for e, body in zip(found.state.examined, bodies, strict=True))
+    assert replay.same(found.ruling, replay.again(found, run, used))
+    assert used == own
+    plain = await bench().carry(policy=shipped("3"))
+    assert plain.ranked is not None
+    assert plain.ranked.numbers is None

@@ -57,12 +57,12 @@ def ranked(events: Iterable[Stored]) -> Ranked:
 
 
 def again(found: Ranked, examinations: Iterable[Examination], policy: Policy) -> CandidatesRanked:
-    """The jury's word on the same evidence. `examinations` are the bodies behind `found.state.examined`, in order."""
+    """The jury's word on the same evidence; where its policy is kept stays. `examinations` are the bodies behind `found.state.examined`, in order."""
     if found.state.spec.kind is TaskKind.ANALYSIS:
         ruling = documents(found.state, policy.version)
     else:
         ruling = judge(collect(found.state, examinations), policy, wording=found.ruling.wording)
-    ruling = _without_later_scores(ruling, found.ruling)
+    ruling = msgspec.structs.replace(_without_later_scores(ruling, found.ruling), numbers=found.ruling.numbers)
     said = "".join(found.ruling.reasons[-1:])
     if said.endswith(UNEXAMINED):
         return ended_early(ruling, found.state, said.removesuffix(f": {UNEXAMINED}"))

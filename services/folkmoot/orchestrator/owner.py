@@ -23,7 +23,7 @@ from folkmoot.kernel.jury import judge
 from folkmoot.kernel.jury.policy import Profile
 from folkmoot.kernel.result import State
 from folkmoot.kernel.task import TaskKind
-from folkmoot.orchestrator import merging, observed
+from folkmoot.orchestrator import merging, observed, policies
 from folkmoot.orchestrator.analysis import Analysing
 from folkmoot.orchestrator.attempts import REASON_CHARS, Attempting
 from folkmoot.orchestrator.briefing import Briefing
@@ -184,7 +184,8 @@ class Owner:
             ruling = judge(await self._examining.evidence(), policy)
         if spent:
             ruling = replay.ended_early(ruling, self._state, spent)
-        await self._journal.record(ruling)
+        numbers = await policies.kept(policy, self._parts.artifacts)
+        await self._journal.record(msgspec.structs.replace(ruling, numbers=numbers))
 
     @phase("publishing")
     async def _decide(self) -> None:

@@ -2,8 +2,12 @@
 
 from pathlib import Path
 
+import msgspec
+
 from folkmoot.kernel.errors import InvalidInput, Misconfigured
-from folkmoot.kernel.jury.policy import POLICY, Policy, policy_from
+from folkmoot.kernel.evidence import ArtifactRef
+from folkmoot.kernel.jury.policy import POLICY, Policy, policy_from, ships
+from folkmoot.runtime.log.port import Artifacts
 
 
 def of_all(path: str) -> Policy:
@@ -28,6 +32,11 @@ def by_repository(folder: str) -> dict[str, Policy]:
             raise Misconfigured(f"{field}: {file} is the second policy for {policy.repository}")
         found[policy.repository] = policy
     return found
+
+
+async def kept(policy: Policy, artifacts: Artifacts) -> ArtifactRef | None:
+    """Where a log has what it was decided by, for a replay; None for what ships."""
+    return None if ships(policy) else await artifacts.put(msgspec.json.encode(policy, order="deterministic"))
 
 
 def _read(field: str, file: Path) -> Policy:

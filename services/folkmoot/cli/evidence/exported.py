@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from folkmoot.cli.codes import Code, Stopped
-from folkmoot.cli.evidence.gathered import Case, examination
+from folkmoot.cli.evidence.gathered import Case, decided_by, examination
 from folkmoot.cli.stories.values import is_story
 from folkmoot.kernel import replay, subjects
 from folkmoot.kernel.errors import NotFound
@@ -22,7 +22,9 @@ def from_file(name: str, export: Path, settings: Settings) -> Case:
     with opened(export, artifact_bytes=settings.log.artifact_bytes) as file:
         found = replay.ranked(_events_in(file, TaskId(name)))
         run = tuple(examination(e, file.artifact(e.examination)) for e in found.state.examined)
-        return Case(found=found, examinations=run)
+        kept = found.ruling.numbers
+        policy = decided_by(found.ruling, file.artifact(kept) if kept else None)
+        return Case(found=found, examinations=run, policy=policy)
 
 
 def _events_in(file: Opened, task: TaskId) -> tuple[Stored, ...]:

@@ -9,7 +9,8 @@ from folkmoot.cli.client import Client
 from folkmoot.kernel import replay
 from folkmoot.kernel.errors import BrokenChain
 from folkmoot.kernel.evidence import Examination
-from folkmoot.kernel.facts import Examined
+from folkmoot.kernel.facts import CandidatesRanked, Examined
+from folkmoot.kernel.jury.policy import VERSIONS, Policy, policy_of, shipped
 from folkmoot.runtime.supervise import first_leaf
 
 
@@ -18,6 +19,8 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
 
     found: replay.Ranked
     examinations: tuple[Examination, ...]
+    policy: Policy | None
+    """By which it was decided; None: neither the log nor this version has it."""
 
 
 AT_ONCE = 8
@@ -27,7 +30,16 @@ AT_ONCE = 8
 async def case(client: Client, task: str) -> Case:
     """Raises what `replay.ranked` raises, and kernel errors of the calls."""
     found = replay.ranked(await client.log_of(task))
-    return Case(found=found, examinations=await bodies(client, found.state.examined))
+    kept = found.ruling.numbers
+    policy = decided_by(found.ruling, await client.artifact(kept) if kept else None)
+    return Case(found=found, examinations=await bodies(client, found.state.examined), policy=policy)
+
+
+def decided_by(ruling: CandidatesRanked, numbers: bytes | None) -> Policy | None:
+    """`numbers`: what the log has of its policy. Raises BrokenChain."""
+    if numbers is not None:
+        return policy_of(numbers)
+    return shipped(ruling.policy) if ruling.policy in VERSIONS else None
 
 
 async def bodies(client: Client, examined: Iterable[Examined]) -> tuple[Examination, ...]:

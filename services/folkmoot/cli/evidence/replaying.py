@@ -16,10 +16,9 @@ from folkmoot.cli.screen import console
 from folkmoot.cli.stories.result import task_of
 from folkmoot.cli.text import line
 from folkmoot.kernel import replay as kernel
-from folkmoot.kernel.errors import InvalidInput
 from folkmoot.kernel.facts import CandidatesRanked
 from folkmoot.kernel.jury import Policy
-from folkmoot.kernel.jury.policy import POLICY, VERSIONS, policy_from, shipped
+from folkmoot.kernel.jury.policy import POLICY, VERSIONS, policy_from
 from folkmoot.runtime import settings as configuration
 
 
@@ -28,13 +27,13 @@ async def replay(name: str, policy: Path | None, export: Path | None, *, as_json
     given = policy_from(documents.read_text(str(policy)).encode()) if policy else None
     case = _exported(name, export) if export else await _kept(name)
     stored = case.found.ruling
-    used = given or _policy_of(stored)
+    used = given or _decided_by(case)
     again = kernel.again(case.found, case.examinations, used)
     if as_json:
         _emit(case, again, used, policy)
     else:
         if given and policy:
-            console(sys.stdout).print(against(given, policy.name, stored.policy))
+            console(sys.stdout).print(against(given, policy.name, stored.policy, case.policy))
         _print(stored, again, given)
     return Code.DONE if given or kernel.same(stored, again) else Code.OURS
 
@@ -50,18 +49,17 @@ def _exported(name: str, export: Path) -> Case:
     return from_file(name, export, configuration.load())
 
 
-def _policy_of(stored: CandidatesRanked) -> Policy:
-    """Raises Stopped for one that this version does not have."""
-    try:
-        return shipped(stored.policy)
-    except InvalidInput as error:
+def _decided_by(case: Case) -> Policy:
+    """Raises Stopped for one that neither the log nor this version has."""
+    if case.policy is None:
         known = f"this version has {', '.join(VERSIONS)}; `--policy FILE` takes the one that it was decided by"
-        raise Stopped(Code.OURS, f"decided by policy {stored.policy!r}, which is not here", known) from error
+        raise Stopped(Code.OURS, f"decided by policy {case.found.ruling.policy!r}, which is not here", known)
+    return case.policy
 
 
 def _emit(case: Case, again: CandidatesRanked, used: Policy, file: Path | None) -> None:
     stored = case.found.ruling
-    numbers = _numbers(stored.policy, used) if file else ()
+    numbers = _numbers(case.policy, used) if file else ()
     given = {"policy_file": str(file), "policy_differences": numbers} if file else {}
     emit(
         {
@@ -76,26 +74,27 @@ def _emit(case: Case, again: CandidatesRanked, used: Policy, file: Path | None) 
     )
 
 
-def against(given: Policy, name: str, decided_by: str) -> RenderableType:
-    """Which policy it is, and which numbers of it are others than those it was decided by. `name`: of its file."""
+def against(given: Policy, name: str, version: str, decided_by: Policy | None) -> RenderableType:
+    """Which policy it is, and which numbers of it are others than those it was decided by. `name`: of its file;
+    `version`: of that by which it was decided, whether or not it is here."""
     of = f"{line(name, 80)}, version {line(given.version, 64)}"
-    numbers, by = _numbers(decided_by, given), line(decided_by, 64)
+    numbers, by = _numbers(decided_by, given), line(version, 64)
     if numbers is None:
         return Text(f"{of}; it was decided by version {by}, which is not here to compare it with")
     if not numbers:
         return Text(f"{of}: the same numbers as in version {by}, by which it was decided")
     lines = [Text(f"{of}, differs from version {by}, by which it was decided:", style="bold")]
     lines += [Text(f"  {line(n.field, 80)}: {n.stored or 'nothing'} -> {n.again or 'nothing'}") for n in numbers]
-    if given.version == decided_by:
+    if given.version == version:
         lines.append(Text(f"  It is another policy by the name of {by}: give it a version of its own.", style="yellow"))
     return Group(*lines)
 
 
-def _numbers(decided_by: str, given: Policy) -> tuple[kernel.Difference, ...] | None:
-    """In which `given` differs from the policy of that version, its name aside; None where this version has it not."""
-    if decided_by not in VERSIONS:
+def _numbers(decided_by: Policy | None, given: Policy) -> tuple[kernel.Difference, ...] | None:
+    """In which `given` differs, its name aside; None where that by which it was decided is not here."""
+    if decided_by is None:
         return None
-    found = kernel.differences(shipped(decided_by), given)
+    found = kernel.differences(decided_by, given)
     return tuple(number for number in found if number.field not in ("version", "repository"))
 
 

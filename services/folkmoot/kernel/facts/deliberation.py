@@ -123,6 +123,8 @@ class CandidatesRanked(Fact, frozen=True, kw_only=True):
     """Where it abstains: what would settle it, as questions and steps for the product owner."""
     wording: int = 1
     """Edition of the words of its reasons: an older decision is told again in its own."""
+    numbers: ArtifactRef | None = None
+    """The policy itself, as JSON; None: it ships by that version, or the decision is older than this."""
 
 
 class CancelRequested(Fact, frozen=True, kw_only=True):

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import msgspec
 
-from folkmoot.kernel.errors import InvalidInput
+from folkmoot.kernel.errors import BrokenChain, InvalidInput
 from folkmoot.kernel.task import Rigor
 
 Probability = Annotated[float, msgspec.Meta(gt=0, lt=1)]
@@ -147,6 +147,19 @@ def shipped_file(version: str) -> str:
     if version not in VERSIONS:
         raise InvalidInput("policy", f"no version {version!r}: there are {', '.join(VERSIONS)}")
     return files(__package__).joinpath("policies", f"{version}.toml").read_text("utf-8")
+
+
+def ships(policy: Policy) -> bool:
+    """All numbers of it, by that version."""
+    return policy.version in VERSIONS and policy == shipped(policy.version)
+
+
+def policy_of(stored: bytes) -> Policy:
+    """As a decision's log has it, JSON. Raises BrokenChain."""
+    try:
+        return msgspec.json.decode(stored, type=Policy)
+    except (msgspec.MsgspecError, RecursionError) as error:
+        raise BrokenChain(f"the log has no policy where it should: {error}") from error
 
 
 VERSIONS = ("1", "2", "3")
