@@ -116,7 +116,7 @@ async def test_the_next_owner_may_have_another_policy(appends: int, first: str, 
 
 @pytest.mark.parametrize("version", ["3", "mine"])
 async def test_a_decision_keeps_the_numbers_that_do_not_ship(version: str) -> None:
-    """Also by the name of one that ships: the log alone gives the same decision, bit for bit. What ships is not kept."""
+    """Also by the name of one that ships: its log alone gives the same decision, bit for bit. What ships stays out."""
     own = msgspec.structs.replace(shipped("3"), version=version, guarded=0.7)
     task = bench()
     await task.carry(policy=own)

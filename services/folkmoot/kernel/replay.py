@@ -57,7 +57,8 @@ def ranked(events: Iterable[Stored]) -> Ranked:
 
 
 def again(found: Ranked, examinations: Iterable[Examination], policy: Policy) -> CandidatesRanked:
-    """The jury's word on the same evidence; where its policy is kept stays. `examinations` are the bodies behind `found.state.examined`, in order."""
+    """The jury's word on the same evidence; where its policy is kept stays. `examinations` are the bodies behind
+    `found.state.examined`, in order."""
     if found.state.spec.kind is TaskKind.ANALYSIS:
         ruling = documents(found.state, policy.version)
     else:
