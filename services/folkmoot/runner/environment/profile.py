@@ -51,7 +51,7 @@ def setting_up(environment: Mapping[str, str], *, venv: bool, online: bool, trus
 
 
 def outward(*, online: bool, authorities: str) -> dict[str, str]:
-    """Those of a set-up alone. `authorities` is a file inside with all whose certificates hold; empty: none is there."""
+    """Those of a set-up alone. `authorities` is a file inside with all whose certificates hold; empty: none."""
     proxy = f"http://127.0.0.1:{PORT}"
     proxies = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"), proxy)
     return {

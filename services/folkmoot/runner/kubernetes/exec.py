@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import time
+from collections.abc import Mapping
 
 import aiohttp
 import msgspec
@@ -38,7 +39,9 @@ class NotBegun(Unavailable):
     """The command was never sent: it may be tried again."""
 
 
-async def run(api: Api, pod: str, command: Command, limits: Limits, environment: dict[str, str], sink: Sink) -> Ended:
+async def run(
+    api: Api, pod: str, command: Command, limits: Limits, environment: Mapping[str, str], sink: Sink
+) -> Ended:
     """Raises NotBegun while nothing of it has happened, WorkspaceLost when the pod is gone or the outcome is unknown,
     WatcherKilled, InvalidInput, Misconfigured."""
     async with contextlib.AsyncExitStack() as stack:

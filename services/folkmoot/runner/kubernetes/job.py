@@ -13,6 +13,7 @@ import msgspec
 
 from folkmoot.kernel.ids import WorkspaceId
 from folkmoot.runner.command import REPO
+from folkmoot.runner.environment.profile import TARGET
 from folkmoot.runner.kubernetes.plan import Plan
 from folkmoot.runner.kubernetes.pod import init, run
 from folkmoot.runner.workspace import Manifest
@@ -39,6 +40,10 @@ TEMPLATE = "folkmoot.dev/template"
 """Label of a warm one: what its pod is made of."""
 WARM = "warm"
 """Kind of one that nobody has claimed."""
+SETUP = "setup"
+"""Kind of one in which an environment is made."""
+DRESSER = "environment"
+"""Container that is there first, and lets the runner lay an environment into its volume; and that volume's name."""
 _FINISHED_TTL_S = 120
 """What ended by itself stays so long to be looked at."""
 _OVERTIME_S = 300.0
@@ -76,7 +81,8 @@ def is_warm_name(name: str) -> bool:
 @cache
 def template(plan: Plan) -> str:
     """Two pods of one template are as good as each other, and as those that would be made now."""
-    return hashlib.sha256(json.dumps(_pod(plan), sort_keys=True).encode()).hexdigest()[:32]
+    laid = plan.environment.digest if plan.environment else ""
+    return hashlib.sha256(f"{laid}{json.dumps(_pod(plan), sort_keys=True)}".encode()).hexdigest()[:32]
 
 
 def warm(name: str, plan: Plan, runner: str, *, lives_s: float) -> Object:
@@ -143,12 +149,12 @@ def _pod(plan: Plan) -> Object:
             "fsGroup": UID,
             "seccompProfile": {"type": "RuntimeDefault"},
         },
-        "containers": [_container(plan)],
-        "volumes": [
-            {"name": part, "emptyDir": {"sizeLimit": str(size)}}
-            for part, size in (("repo", plan.disk_bytes), ("home", plan.disk_bytes), ("tmp", plan.tmp_bytes))
-        ],
+        "containers": [_container(plan, CONTAINER, _mounts(plan))],
+        "volumes": [{"name": part, "emptyDir": {"sizeLimit": str(size)}} for part, size in _volumes(plan)],
     }
+    if plan.environment and plan.environment.digest:
+        # When it is over nobody has it writable any more: commands run in another container.
+        spec["initContainers"] = [_container(plan, DRESSER, [{"name": DRESSER, "mountPath": TARGET}])]
     if plan.runtime_class:
         spec["runtimeClassName"] = plan.runtime_class
     if plan.node_selector:
@@ -158,14 +164,31 @@ def _pod(plan: Plan) -> Object:
     return spec
 
 
-def _container(plan: Plan) -> Object:
+def _volumes(plan: Plan) -> list[tuple[str, int]]:
+    own = [("repo", plan.disk_bytes), ("home", plan.disk_bytes), ("tmp", plan.tmp_bytes)]
+    return [*own, (DRESSER, plan.environment.bytes)] if plan.environment else own
+
+
+def _mounts(plan: Plan) -> list[Object]:
+    """Of the container in which commands run."""
+    own: list[Object] = [{"name": part, "mountPath": at} for part, at in (("repo", REPO), ("home", HOME), ("tmp", TMP))]
+    if plan.environment is None:
+        return own
+    there: Object = {"name": DRESSER, "mountPath": TARGET}
+    if not plan.environment.digest:
+        return [*own, there]
+    modules = {"name": DRESSER, "mountPath": "/node_modules", "subPath": "node_modules", "readOnly": True}
+    return [*own, {**there, "readOnly": True}, modules]
+
+
+def _container(plan: Plan, named: str, mounts: list[Object]) -> Object:
     resources = {
         "cpu": f"{plan.cpu_millis}m",
         "memory": str(plan.memory_bytes),
         "ephemeral-storage": str(plan.ephemeral_bytes),
     }
     return {
-        "name": CONTAINER,
+        "name": named,
         "image": plan.image,
         "imagePullPolicy": plan.pull,
         "command": ["python3", "-I", "-S", "-c", *_sources()],
@@ -178,9 +201,7 @@ def _container(plan: Plan) -> Object:
             "privileged": False,
             "capabilities": {"drop": ["ALL"]},
         },
-        "volumeMounts": [
-            {"name": part, "mountPath": path} for part, path in (("repo", REPO), ("home", HOME), ("tmp", TMP))
-        ],
+        "volumeMounts": mounts,
     }
 
 

@@ -8,9 +8,9 @@ import msgspec
 
 from folkmoot.kernel.errors import Conflict, FailedPrecondition, NotFound, Unavailable
 from folkmoot.kernel.ids import WorkspaceId
-from folkmoot.runner.kubernetes import job
+from folkmoot.runner.kubernetes import job, surroundings
 from folkmoot.runner.kubernetes.api import Api, Json
-from folkmoot.runner.kubernetes.plan import Plan
+from folkmoot.runner.kubernetes.plan import Plan, Volume
 from folkmoot.runner.workspace import Manifest
 from folkmoot.runtime.clock import Clock
 
@@ -34,6 +34,8 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
     template: str
     """Label of one that was made before it was asked for; empty for others."""
     unclaimed: bool
+    setup: bool
+    """Nobody's workspace: an environment is made there."""
     manifest: Manifest | None
     ready: bool
     began: str
@@ -53,6 +55,7 @@ def read(found: Json) -> Found:
         workspace=labels.get(job.WORKSPACE, ""),
         template=labels.get(job.TEMPLATE, ""),
         unclaimed=labels.get(job.KIND) == job.WARM,
+        setup=labels.get(job.KIND) == job.SETUP,
         manifest=job.decoded(notes.get(job.MANIFEST, "")),
         ready=job.READY in notes,
         began=notes.get(BEGAN, ""),
@@ -75,9 +78,11 @@ class Jobs:
     def named(self, ident: WorkspaceId) -> str:
         return job.name(ident, self.runner)
 
-    def plan_with(self, image: str) -> Plan:
-        """Empty: the installation's own."""
-        return msgspec.structs.replace(self._plan, image=image or self._plan.image)
+    def plan_with(self, word: str) -> Plan:
+        """As `Surroundings.word` says it; empty: the installation's own image."""
+        wanted = surroundings.read(word)
+        volume = Volume(bytes=wanted.volume_bytes, digest=wanted.digest) if wanted.key else None
+        return msgspec.structs.replace(self._plan, image=wanted.image or self._plan.image, environment=volume)
 
     async def listed(self) -> list[Found]:
         answer = await self._api.get(*_JOBS, query={"labelSelector": self.selector})
@@ -99,9 +104,13 @@ class Jobs:
         body = job.of(name, labels, self._plan, self.runner, annotations={}, deadline_s=deadline_s)
         return await self._created(body, "")
 
-    async def make_warm(self, name: str, image: str, *, lives_s: float) -> Found:
+    async def make_setup(self, name: str, plan: Plan, *, deadline_s: int) -> Found:
+        labels = {job.KIND: job.SETUP}
+        return await self._created(job.of(name, labels, plan, self.runner, annotations={}, deadline_s=deadline_s), "")
+
+    async def make_warm(self, name: str, word: str, *, lives_s: float) -> Found:
         began = self._clock.now()
-        body = job.warm(name, self.plan_with(image), self.runner, lives_s=lives_s)
+        body = job.warm(name, self.plan_with(word), self.runner, lives_s=lives_s)
         body["metadata"]["annotations"][BEGAN] = began.isoformat()
         return await self._created(body, "")
 

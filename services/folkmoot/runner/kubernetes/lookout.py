@@ -70,12 +70,12 @@ class Lookout:
     def pod(self, job: str) -> Pod | None:
         return self._pods.get(job)
 
-    async def running(self, job: str, seconds: float) -> Pod:
-        """Waits for the pod of a Job. Raises Unavailable, ResourceExhausted, Misconfigured, each with what the cluster
-        says."""
+    async def running(self, job: str, seconds: float, *, bare: bool = False) -> Pod:
+        """Waits for the pod of a Job; `bare`: for what comes before its container. Raises Unavailable,
+        ResourceExhausted, Misconfigured, each with what the cluster says."""
         loop = asyncio.get_running_loop()
         until = loop.time() + seconds
-        while (found := await self._settled(job, min(_EVENTS_AFTER_S, until - loop.time()))) is None:
+        while (found := await self._settled(job, min(_EVENTS_AFTER_S, until - loop.time()), bare=bare)) is None:
             if self.pod(job) is None and (error := await self._refused(job)):
                 raise error
             if loop.time() >= until:
@@ -92,16 +92,17 @@ class Lookout:
         except TimeoutError as error:
             raise Unavailable(f"the pod of {job} does not end") from error
 
-    async def _settled(self, job: str, seconds: float) -> Pod | None:
+    async def _settled(self, job: str, seconds: float, *, bare: bool) -> Pod | None:
         """The pod once it runs or never will; None when it is neither after so long."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(max(0.0, seconds)), self._changed:
-                return await self._changed.wait_for(lambda: self._done(job))
+                return await self._changed.wait_for(lambda: self._done(job, bare=bare))
         return None
 
-    def _done(self, job: str) -> Pod | None:
+    def _done(self, job: str, *, bare: bool) -> Pod | None:
         pod = self.pod(job)
-        return pod if pod is not None and (pod.running or pods.hopeless(pod)) else None
+        there = pod is not None and (pod.running or (bare and pod.bare) or pods.hopeless(pod))
+        return pod if there else None
 
     async def _refused(self, job: str) -> FolkmootError | None:
         """What an event of the Job says that keeps it from having a pod."""

@@ -29,6 +29,14 @@ CLASSES = {
 }
 
 
+class Volume(msgspec.Struct, frozen=True, kw_only=True):
+    """Where an environment is, or comes to be."""
+
+    bytes: int
+    digest: str = ""
+    """Of what is laid into it before commands see it, read-only; empty: commands fill it."""
+
+
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """All that a pod of this runner has, besides whose it is."""
 
@@ -43,6 +51,9 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     runtime_class: str
     node_selector: tuple[tuple[str, str], ...]
     tolerations: tuple[tuple[tuple[str, str], ...], ...]
+    environment: Volume | None = None
+    together_bytes: int = 0
+    """Of the repository, the home folder and the environment, where each may be full but not all of them; 0: all."""
 
     @property
     def tmp_bytes(self) -> int:
@@ -51,7 +62,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def ephemeral_bytes(self) -> int:
         """All volumes full, and a little for the node's own logs."""
-        return 2 * self.disk_bytes + self.tmp_bytes + 16 * _MIB
+        every = 2 * self.disk_bytes + (self.environment.bytes if self.environment else 0)
+        return (self.together_bytes or every) + self.tmp_bytes + 16 * _MIB
 
 
 def plan(settings: KubernetesSettings) -> Plan:

@@ -18,6 +18,8 @@ class Pod(msgspec.Struct, frozen=True, kw_only=True):
     """Uid of its Job: a name may be used again."""
     running: bool
     """Its container runs and has an address, and nobody has asked it to end."""
+    bare: bool = False
+    """What comes before its container runs, and waits for an environment."""
     over: str = ""
     """Why it will not run (any more); empty: it may."""
     waits: tuple[str, str] = ("", "")
@@ -30,13 +32,16 @@ def read(found: Json) -> Pod:
     meta, status = found["metadata"], found.get("status", {})
     containers: list[Json] = status.get("containerStatuses", [])
     state: Json = containers[0].get("state", {}) if containers else {}
+    before: list[Json] = status.get("initContainerStatuses", [])
+    first: Json = before[0].get("state", {}) if before else {}
     over = _over(meta, status, state)
     return Pod(
         name=meta["name"],
         job=meta.get("labels", {}).get("batch.kubernetes.io/controller-uid", ""),
         running="running" in state and not over and "podIP" in status,
+        bare="running" in first and not over and "podIP" in status,
         over=over,
-        waits=_waits(status, state),
+        waits=_waits(status, first if "waiting" in first else state),
         address=status.get("podIP", ""),
         node=status.get("hostIP", ""),
     )

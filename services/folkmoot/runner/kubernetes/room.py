@@ -1,6 +1,7 @@
 """One workspace's pod, as the place where its commands run."""
 
 import asyncio
+from collections.abc import Mapping
 
 from folkmoot.kernel.errors import NotFound
 from folkmoot.runner.command import Command, Ended, Sink
@@ -12,9 +13,10 @@ from folkmoot.runner.kubernetes.jobs import Found
 from folkmoot.runner.kubernetes.lookout import Lookout
 from folkmoot.runner.kubernetes.pods import Pod
 from folkmoot.runner.kubernetes.wire import Limits
+from folkmoot.runner.versions.seen import Ask
 from folkmoot.runtime.workspace.port import WorkspaceLost
 
-ENVIRONMENT = {
+ENVIRONMENT: Mapping[str, str] = {
     # The volume of the repository belongs to the kubelet, and git minds whose a repository is.
     "GIT_CONFIG_COUNT": "1",
     "GIT_CONFIG_KEY_0": "safe.directory",
@@ -37,6 +39,8 @@ class PodRoom:
         self.address = ""
         self.node = ""
         """Addresses of the pod and of its node."""
+        self.environment: Mapping[str, str] = ENVIRONMENT
+        """Variables of commands, over the image's."""
         self._api = api
         self._lookout = lookout
         self._limits = limits
@@ -49,18 +53,23 @@ class PodRoom:
 
     async def run(self, command: Command, sink: Sink) -> Ended:
         """What has not begun is begun again while the API server is away; what has, never."""
+        ended, _ = await self.looked(command, sink, None)
+        return ended
+
+    async def looked(self, command: Command, sink: Sink, ask: Ask | None) -> tuple[Ended, bytes]:
+        """The same, with a look behind it, and what that told: nothing where its watcher did not live to tell."""
         until = asyncio.get_running_loop().time() + self._patience_s
         while True:
             self._need_pod()
             try:
-                return await execs.run(self._api, self.pod, command, self._limits, ENVIRONMENT, sink)
+                return await execs.run(self._api, self.pod, command, self._limits, self.environment, sink, ask)
             except NotBegun:
                 await self._need_life()
                 if asyncio.get_running_loop().time() >= until:
                     raise
             except WatcherKilled as killed:
                 await self._need_life()
-                return killed.ended
+                return killed.ended, b""
             await asyncio.sleep(_PAUSE_S)
 
     async def plain(self, path: bytes, limit: int) -> bytes | None:
