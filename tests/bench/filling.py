@@ -16,7 +16,7 @@ from folkmoot.kernel import subjects
 from folkmoot.kernel.events import START, Fact, Head, Stored, body_digest
 from folkmoot.kernel.facts import DeliberationEnded, DeliberationRequested
 from folkmoot.kernel.ids import TaskId
-from folkmoot.platform.embedded import PlatformInfo
+from folkmoot.platform.place import PlatformInfo
 from folkmoot.runtime.log import envelope
 from folkmoot.runtime.log.jetstream import headers
 from folkmoot.runtime.log.topology import stream_of

@@ -15,7 +15,7 @@ from folkmoot.kernel import subjects
 from folkmoot.kernel.events import START
 from folkmoot.kernel.facts import AttemptStarted
 from folkmoot.kernel.ids import AgentId, TaskId
-from folkmoot.platform.embedded import PlatformInfo
+from folkmoot.platform.place import PlatformInfo
 from folkmoot.runtime.log.nats import NatsBus
 from folkmoot.runtime.log.topology import stream_of, user
 from folkmoot.runtime.settings import LogSettings

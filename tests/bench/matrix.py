@@ -16,7 +16,7 @@ from folkmoot.kernel.evidence import Admission, Examination, Exhibit, Outcome, P
 from folkmoot.kernel.ids import AgentId, CommitId, TaskId
 from folkmoot.orchestrator.examiner import Examiner
 from folkmoot.orchestrator.runner import Runner, connected
-from folkmoot.platform.embedded import PlatformInfo
+from folkmoot.platform.place import PlatformInfo
 from folkmoot.runner.local import toolchain
 from folkmoot.runtime.log.port import Artifacts
 from tests.bench.bare import GIT, Bare

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from folkmoot.api.orchestrator.v1 import orchestrator_pb2 as pb
 from folkmoot.platform.demo.material import Material, write_repository
-from folkmoot.platform.embedded import PlatformInfo
+from folkmoot.platform.place import PlatformInfo
 from folkmoot.rehearsal.script import Call, Script, Turn, dump
 from folkmoot.runtime.clock import SystemClock
 from folkmoot.runtime.log.nats import NatsBus, connect

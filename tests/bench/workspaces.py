@@ -8,7 +8,7 @@ from pathlib import Path
 from folkmoot.kernel.evidence import PreparedBase
 from folkmoot.kernel.ids import TaskId
 from folkmoot.orchestrator.runner import Runner, connected
-from folkmoot.platform.embedded import PlatformInfo
+from folkmoot.platform.place import PlatformInfo
 from folkmoot.runner.demand import WINDOW_S
 from folkmoot.runtime.grpc.client import channel
 from folkmoot.runtime.workspace.client import GrpcWorkspace

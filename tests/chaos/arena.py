@@ -35,7 +35,7 @@ from folkmoot.kernel.facts import (
 from folkmoot.kernel.ids import AgentId, StoryId, TaskId
 from folkmoot.kernel.result import DecidedBy, Result
 from folkmoot.platform.demo.material import demo, write_repository
-from folkmoot.platform.embedded import PlatformInfo
+from folkmoot.platform.place import PlatformInfo
 from folkmoot.runtime.clock import SystemClock
 from folkmoot.runtime.grpc.client import channel, credentials, mapped
 from folkmoot.runtime.log.nats import NatsBus, connect

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from folkmoot.platform.embedded import PlatformInfo
+from folkmoot.platform.place import PlatformInfo
 
 MARKS = {
     "orchestrator": "folkmoot.orchestrator",

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import msgspec
 
-from folkmoot.platform.embedded import PlatformInfo
+from folkmoot.platform.place import PlatformInfo
 from folkmoot.rehearsal.script import dump
 from folkmoot.runtime.log.server import free_port
 from tests.chaos import processes, tales

@@ -482,6 +482,12 @@ def test_help_needs_no_heavy_library() -> None:
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
 
 
+def test_a_question_to_a_platform_needs_nothing_that_only_a_start_needs() -> None:
+    """`moot result` and its like are run again and again: they leave alone what takes longest to import."""
+    code = "import sys, folkmoot.cli.commands; print(sorted({'ray', 'nats', 'aiohttp', 'httpx'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
 async def test_help_names_the_contracts_commands(platform: Platform) -> None:
     """What people script against is there; more may be."""
     out = (await platform.moot()).out

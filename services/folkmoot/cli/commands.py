@@ -4,7 +4,6 @@ import asyncio
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -20,11 +19,10 @@ from folkmoot.cli.stories.result import require_task, task_of
 from folkmoot.cli.text import line
 from folkmoot.kernel.errors import FailedPrecondition, InvalidInput
 from folkmoot.kernel.result import State
+from folkmoot.platform import place
+from folkmoot.platform.place import PlatformInfo
 from folkmoot.runtime import settings as configuration
 from folkmoot.runtime.settings import Settings
-
-if TYPE_CHECKING:
-    from folkmoot.platform.embedded import PlatformInfo
 
 
 @asynccontextmanager
@@ -139,7 +137,7 @@ def _with_workspaces(settings: Settings, where: str) -> Settings:
     raise InvalidInput("workspace", f"{where!r} is neither local nor kubernetes")
 
 
-def _announce(info: "PlatformInfo", *, as_json: bool) -> None:
+def _announce(info: PlatformInfo, *, as_json: bool) -> None:
     if as_json:
         emit(info)
         return
@@ -151,10 +149,8 @@ def _announce(info: "PlatformInfo", *, as_json: bool) -> None:
 
 
 async def down(*, as_json: bool) -> Code:
-    from folkmoot.platform import embedded
-
     settings = configuration.load()
-    stopped = await embedded.stop(settings)
+    stopped = await place.stop(settings)
     if as_json:
         emit({"stopped": stopped})
     say("The platform is stopped; its log stays." if stopped else f"No platform was up on {settings.data}.")

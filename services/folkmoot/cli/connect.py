@@ -1,15 +1,12 @@
 """Which platform a command talks to: the one that the settings name, else the one that is up on this data folder."""
 
-from typing import TYPE_CHECKING
-
 import msgspec
 
 from folkmoot.cli.codes import Code, Stopped
 from folkmoot.kernel.task import ModelChoice
+from folkmoot.platform import place
+from folkmoot.platform.place import PlatformInfo
 from folkmoot.runtime.settings import Settings
-
-if TYPE_CHECKING:
-    from folkmoot.platform.embedded import PlatformInfo
 
 
 class Target(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,13 +37,11 @@ def running(settings: Settings) -> Target | None:
     """The platform to use, if there is one."""
     if target := configured(settings):
         return target
-    from folkmoot.platform import embedded
-
-    info = embedded.find(settings)
+    info = place.find(settings)
     return target_of(info) if info else None
 
 
-def target_of(info: "PlatformInfo") -> Target:
+def target_of(info: PlatformInfo) -> Target:
     model = ModelChoice(url=info.model_url, name=info.model_name)
     return Target(
         planning=info.planning, orchestrator=info.orchestrator, token=info.token, runner=info.runner, model=model

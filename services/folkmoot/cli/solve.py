@@ -25,6 +25,7 @@ from folkmoot.cli.text import headline
 from folkmoot.kernel.errors import InvalidInput
 from folkmoot.kernel.ids import TaskId
 from folkmoot.kernel.task import MAX_TEXT_CHARS, ModelChoice
+from folkmoot.platform import place
 from folkmoot.runtime import settings as configuration
 from folkmoot.runtime.grpc.results import spec_from_wire
 from folkmoot.runtime.settings import ModelSettings, Settings
@@ -181,12 +182,11 @@ def read_text(text: str) -> str:
 
 async def demo(script: Path | None, agents: int, *, as_json: bool) -> Code:
     """A platform of its own beside the user's, with a rehearsal model, on a repository that is written anew."""
-    from folkmoot.platform import embedded
     from folkmoot.platform.demo.material import demo as material
 
     settings = configuration.load()
     settings = msgspec.structs.replace(settings, data=str(settings.data_folder / "demo"))
-    if embedded.find(settings):
+    if place.find(settings):
         raise Stopped(Code.USAGE, "a demo is up already", f"`FOLKMOOT_DATA={settings.data} moot down` stops it")
     story = material()
     with interruptible():

@@ -20,6 +20,8 @@ from folkmoot.runtime.process import EXIT_MISCONFIGURED, end_session
 
 log = logging.getLogger(__name__)
 
+PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR", "PYTHONDONTWRITEBYTECODE")
+"""Of our own environment: what a service may know. Credentials reach a service by its own settings only."""
 READY_S = 180.0
 """A cold Ray has taken 20 s on a busy machine of two cores, and over 60 s on one with far too much to do."""
 STOP_S = 10.0

@@ -1,26 +1,23 @@
-"""The embedded platform: real NATS, real Ray, real services, as one process tree on loopback.
-
-One per data folder: whoever holds `platform.lock` is it, and `platform.json` (owner-readable) says where it is.
-"""
+"""The embedded platform: real NATS, real Ray, real services, as one process tree on loopback. One per data folder."""
 
 import asyncio
-import fcntl
 import os
 import secrets
 import shutil
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
 
-from folkmoot.kernel.errors import FailedPrecondition, Misconfigured
+from folkmoot.kernel.errors import Misconfigured
 from folkmoot.kernel.events import timestamp
 from folkmoot.platform.archive import retention
-from folkmoot.platform.children import Family, Recast, Recipe, as_written, family
+from folkmoot.platform.children import PASSED_ON, Family, Recast, Recipe, as_written, family
+from folkmoot.platform.place import PlatformInfo, erase, find, locked, wait_for_the_dead, write
 from folkmoot.platform.space import Complaints, keep_writable
 from folkmoot.runtime.clock import SystemClock
 from folkmoot.runtime.log.beside import beside
@@ -30,30 +27,10 @@ from folkmoot.runtime.ray import remove_session
 from folkmoot.runtime.settings import Settings, inherited, variables
 
 SERVICES = ("planning", "runner", "context", "orchestrator")
-PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR", "PYTHONDONTWRITEBYTECODE")
-"""Of our own environment: what a service may know. Credentials reach a service by its own settings only."""
-STOP_WAIT_S = 30.0
 GIVEN_UP_S = 2.0
 """What ends before it was ever up gets this long."""
 
 Say = Callable[[str], None]
-
-
-class PlatformInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a platform is, and the secret to talk to it."""
-
-    pid: int
-    started_at: str
-    planning: str
-    orchestrator: str
-    context: str
-    runner: str
-    nats: str
-    token: str
-    model_url: str
-    model_name: str
-    metrics: dict[str, str] = {}
-    """Where each service serves its metrics; empty where none does."""
 
 
 @asynccontextmanager
@@ -66,28 +43,19 @@ async def running(
     """
     folder = settings.data_folder
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    await _left_by_the_dead(folder)
+    await wait_for_the_dead(folder)
     with locked(folder) as lock:
         shutil.rmtree(folder / "logs", ignore_errors=True)
         async with family(folder, last=("ray", "nats"), recast=recast) as children:
             async with _given_up_quickly(children, folder):
                 info = await _start(children, settings, rehearsal_script, on_event, lock)
-            _write(folder, info)
+            write(folder, info)
             try:
                 async with beside(retention.keep(settings, info.nats, SystemClock()), name="retention"):
                     yield info
             finally:
-                _file(folder).unlink(missing_ok=True)
+                erase(folder)
                 on_event("stopping")
-
-
-def find(settings: Settings) -> PlatformInfo | None:
-    """The platform that is up on this data folder."""
-    try:
-        info = msgspec.json.decode(_file(settings.data_folder).read_bytes(), type=PlatformInfo)
-    except (FileNotFoundError, msgspec.MsgspecError):
-        return None
-    return info if _lives(info.pid) and _is_locked(settings.data_folder) else None
 
 
 async def serve(settings: Settings, on_event: Say, *, recast: Recast = as_written) -> None:
@@ -105,7 +73,7 @@ async def detach(settings: Settings) -> PlatformInfo:
     FailedPrecondition when one is up, or on its way, whose words must stay."""
     folder = settings.data_folder
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    await _left_by_the_dead(folder)
+    await wait_for_the_dead(folder)
     with locked(folder):
         pass
     words = folder / "platform.log"
@@ -137,20 +105,6 @@ def last_words(log: str) -> str:
     """What a platform that did not come up says to a person: its sentence, without what it logged before."""
     lines = log.strip().splitlines()
     return "\n".join(line for line in lines if not line.startswith("{")) or log or "the platform ended without a word"
-
-
-async def stop(settings: Settings) -> bool:
-    """`moot down`: False when none was up. Raises Misconfigured when it does not end."""
-    info = find(settings)
-    if info is None:
-        return False
-    with suppress(ProcessLookupError):
-        os.kill(info.pid, signal.SIGTERM)
-    for _ in range(round(STOP_WAIT_S / 0.1)):
-        if not _is_locked(settings.data_folder):
-            return True
-        await asyncio.sleep(0.1)
-    raise Misconfigured(f"the platform (pid {info.pid}) did not end within {STOP_WAIT_S:.0f} s")
 
 
 # --- starting ----------------------------------------------------------------------------------------------------
@@ -269,61 +223,3 @@ def _info(settings: Settings) -> PlatformInfo:
         model_url=settings.model.url,
         model_name=settings.model.name,
     )
-
-
-# --- the data folder ---------------------------------------------------------------------------------------------
-
-
-def _file(folder: Path) -> Path:
-    return folder / "platform.json"
-
-
-def _write(folder: Path, info: PlatformInfo) -> None:
-    fresh = folder / "platform.json.new"
-    fresh.unlink(missing_ok=True)
-    fresh.touch(mode=0o600)
-    fresh.write_bytes(msgspec.json.encode(info))
-    fresh.rename(_file(folder))
-
-
-@contextmanager
-def locked(folder: Path) -> Iterator[int]:
-    """Yields the descriptor that holds the lock."""
-    with (folder / "platform.lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise FailedPrecondition("running", f"a platform runs on {folder} already; `moot down` ends it") from None
-        yield lock.fileno()
-
-
-async def _left_by_the_dead(folder: Path) -> None:
-    """Wait for the log of a platform that was killed: it ends by itself, within a second or two."""
-    try:
-        info = msgspec.json.decode(_file(folder).read_bytes(), type=PlatformInfo)
-    except (FileNotFoundError, msgspec.MsgspecError):
-        return
-    for _ in range(round(STOP_WAIT_S / 0.1)):
-        if _lives(info.pid) or not _is_locked(folder):
-            return
-        await asyncio.sleep(0.1)
-
-
-def _lives(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
-
-
-def _is_locked(folder: Path) -> bool:
-    try:
-        with locked(folder):
-            return False
-    except FailedPrecondition:
-        return True
-    except FileNotFoundError:
-        return False

@@ -7,9 +7,9 @@ from pathlib import Path
 import msgspec
 
 from folkmoot.kernel.errors import NotFound
-from folkmoot.platform import embedded
+from folkmoot.platform import place
 from folkmoot.platform.archive.admin import ADMIN, admin_of, keeping, lock_of
-from folkmoot.platform.children import Recipe, family
+from folkmoot.platform.children import PASSED_ON, Recipe, family
 from folkmoot.runner.store import exclusive
 from folkmoot.runtime.log.keeper import Keeper
 from folkmoot.runtime.log.nats import create
@@ -38,7 +38,7 @@ async def reached(settings: Settings, *, new: bool = False) -> AsyncIterator[Kee
 
 @asynccontextmanager
 async def _nearest(settings: Settings) -> AsyncIterator[Keeper]:
-    info = embedded.find(settings)
+    info = place.find(settings)
     if info is not None:
         async with keeping(admin_of(settings, info.nats)) as keeper:
             yield keeper
@@ -55,11 +55,11 @@ async def own_server(settings: Settings) -> AsyncIterator[LogSettings]:
     Raises FailedPrecondition("running") when one is.
     """
     folder = settings.data_folder
-    with embedded.locked(folder) as lock:
+    with place.locked(folder) as lock:
         port, passwords = free_port(), new_passwords()
         config = server_config(folder / "nats", port=port, passwords=passwords)
         async with family(folder, last=("nats",)) as children:
-            env = inherited(*embedded.PASSED_ON)
+            env = inherited(*PASSED_ON)
             children.start(Recipe(name="nats", argv=server_argv(config), env=env, announces=False, keeps=(lock,)))
             url = f"nats://127.0.0.1:{port}"
             yield msgspec.structs.replace(settings.log, url=url, user=ADMIN, password=passwords[ADMIN])
