@@ -22,7 +22,7 @@ help: ## list the verbs
 $(STAMP): requirements.lock pyproject.toml Makefile
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
-	@$(BIN)/uv pip install --quiet --require-hashes --python $(BIN)/python -r requirements.lock
+	@$(BIN)/uv pip install --quiet --compile-bytecode --require-hashes --python $(BIN)/python -r requirements.lock
 	@$(BIN)/uv pip install --quiet --no-deps --python $(BIN)/python -e .
 	@touch $@
 
@@ -32,6 +32,8 @@ demo: setup ## one story, several agents, one decision; no account, no GPU, no D
 	@moot demo
 
 test: setup lint ## everything that must hold
+# Tests start a thousand Pythons, in sandboxes too, which write nothing here: what they import is compiled before.
+	@python -m compileall -q services agents tools protos/gen tests deploy
 	@python -m pytest --numprocesses auto --dist worksteal
 
 testbed: setup ## build a Kubernetes of one node for the tests, once (some 20 minutes of one core)
