@@ -1,6 +1,6 @@
 """`make bench-judgement`: how well the jury chooses, over a pool of cases whose truth it never sees. docs/judgement.md.
 
-python -m tests.bench.judgement [--half tune|report|fresh|held|all] [--rigor L2,L3] [--cases N] [--keep DIR] [--pool DIR]
+python -m tests.bench.judgement [--half HALF] [--rigor L2,L3] [--cases N] [--keep DIR] [--pool DIR]
 python -m tests.bench.judgement --computed      the whole half in seconds, from what is known of the pool
 python -m tests.bench.judgement --from DIR      what was kept, judged anew
 """
