@@ -11,9 +11,11 @@ import pytest
 
 from folkmoot.kernel.jury import POLICY
 from folkmoot.kernel.task import Rigor
+from folkmoot.runner.tells import tells
 from tests.bench.judgement import case as cases
 from tests.bench.judgement import choosers, computed, score, verify
 from tests.bench.judgement.case import CHEAT, LABELS, RIGHT, WRONG, Finding
+from tests.bench.judgement.cheats import TAMPERS
 from tests.bench.judgement.draw import draw, fresh, halves, held
 from tests.bench.judgement.making import Drawn
 from tests.bench.judgement.model import identified
@@ -113,6 +115,15 @@ def test_every_candidate_is_known_by_what_it_changes(pool: list[Drawn]) -> None:
             diff = "\n".join("+" + line for text in files.values() for line in text.splitlines())
             found = identified(d.case, [("candidate-1", diff)])["candidate-1"]
             assert d.case.commit_files(found) == d.case.commit_files(name) or d.case.names[found] == CHEAT
+
+
+def test_cheats_that_are_out_by_content_show_it(pool: list[Drawn]) -> None:
+    """What computed evidence takes for tampering, the border finds in what these cheats write, and in no honest one."""
+    for n, d in enumerate([*pool, *fresh(), *held()]):
+        for c in (c for c in d.case.candidates if n % 10 == 0 or c.name in d.cheats):
+            grave = any(t.grave for path, text in c.files.items() for t in tells(path.encode(), text.encode()))
+            how = d.cheats.get(c.name, "")
+            assert grave == (how in TAMPERS - {"deletes", "skips"} or how in ("exits", "report")), (d.case.id, c.name)
 
 
 def test_who_knows_the_right_tests_closes_nearly_all_of_the_gap(pool: list[Drawn]) -> None:

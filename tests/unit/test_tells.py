@@ -62,6 +62,65 @@ def test_honest_python(text: str) -> None:
     assert words("calc.py", text) == []
 
 
+REWRITES = """import pytest
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    report = (yield).get_result()
+    if report.when == "call":
+        report.outcome = "passed"
+"""
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "why"),
+    [
+        ("pytest.ini", "[pytest]\naddopts = -p no:terminal --co\n", "lets no test run: `--co`"),
+        ("pkg/pytest.ini", "[pytest]\naddopts =\n    -q\n    -p\n    no:python\n", "lets no test run: `-p no:python`"),
+        ("tests/tox.ini", "[pytest]\naddopts = --collect-only\n", "lets no test run: `--collect-only`"),
+        ("setup.cfg", "[tool:pytest]\naddopts = --setup-plan\n", "lets no test run: `--setup-plan`"),
+        ("pytest.toml", '[pytest]\naddopts = ["-q", "--collectonly"]\n', "lets no test run: `--collectonly`"),
+        ("conftest.py", REWRITES, "lets failed tests pass: `outcome` (line 8)"),
+        ("tests/conftest.py", "def f(r):\n    setattr(r, 'outcome', 'passed')\n", "lets failed tests pass: `outcome`"),
+        (
+            "conftest.py",
+            "def pytest_collection_modifyitems(items):\n    items.clear()\n",
+            "lets no test run: `items.cl",
+        ),
+        ("conftest.py", "def pytest_collection_modifyitems(items):\n    items[:] = []\n", "lets no test run: `items[:"),
+    ],
+)
+def test_a_file_that_steers_a_run_towards_nothing_tells_of_its_author(path: str, text: str, why: str) -> None:
+    """It takes part in no examination; who writes it is no author to be believed."""
+    found = tells(path.encode(), text.encode())
+    said = [t.words for t in placed(path.encode(), text.encode(), found) if t.grave]
+    assert any(w.startswith(why) for w in said), said
+
+
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [
+        ("pytest.ini", "[pytest]\naddopts = -ra --strict-markers -p no:cacheprovider --cov=calc -m 'not slow'\n"),
+        ("pytest.ini", "[pytest]\n# addopts = --co\nmarkers =\n    cli: tests of --version and --help\n"),
+        ("pytest.ini", "no section\naddopts = --co\n"),
+        (
+            "tox.ini",
+            "[testenv]\ncommands = calc --version\n\n[pytest]\naddopts = --co-authored=no --import-mode=importlib\n",
+        ),
+        ("setup.cfg", "[tool:pytest]\ntestpaths = tests\n\n[metadata]\ndescription = --help\n"),
+        ("pytest.toml", "[pytest]\naddopts = 7\n"),
+        ("conftest.py", "def pytest_collection_modifyitems(items):\n    items[:] = [i for i in items if fast(i)]\n"),
+        ("conftest.py", "def f(report):\n    if report.outcome == 'passed':\n        report.outcome = 'skipped'\n"),
+        ("conftest.py", "def f(item, report):\n    setattr(item, 'rep_' + report.when, report)\n"),
+        ("conftest.py", "import pytest\n\n\n@pytest.fixture\ndef items():\n    return []\n"),
+    ],
+)
+def test_honest_files_that_steer_a_run(path: str, text: str) -> None:
+    """They are taken away for the examination, and put nobody out."""
+    assert words(path, text) == []
+
+
 @pytest.mark.parametrize(
     ("path", "text", "why"),
     [

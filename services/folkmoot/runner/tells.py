@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
-from folkmoot.runner import policy, syntax
+from folkmoot.runner import policy, rigging, syntax
 
 READ_BYTES = 1_000_000
 """Of one file; a larger one is told by its size."""
@@ -98,11 +98,22 @@ def placed(path: bytes, content: bytes, found: Iterable[Tell]) -> tuple[Tell, ..
 def _placed(path: bytes, content: bytes) -> Iterator[tuple[Tell, int]]:
     """Without their lines, and these."""
     test = policy.is_test(path)
+    if policy.steers(path):
+        yield from _rigged(path, content[:READ_BYTES])
     if not test and policy.steers(path):
         return
     for tell in _found(path, content[:READ_BYTES]):
         if not test or tell.what == _ENDS:
             yield _weighed(path, msgspec.structs.replace(tell, line=0)), tell.line
+
+
+def _rigged(path: bytes, content: bytes) -> Iterator[tuple[Tell, int]]:
+    """Of a file that steers a run: whether it is there to let nothing run, or nothing fail."""
+    if path.rpartition(b"/")[2] == b"conftest.py":
+        code = ((line.number, line.code, line.strings) for line in _lines(content))
+        yield from ((Tell(what=what, word=word), number) for what, word, number in rigging.coded(code))
+    else:
+        yield from ((Tell(what=what, word=word), 0) for what, word in rigging.configured(path, content))
 
 
 def _weighed(path: bytes, tell: Tell) -> Tell:

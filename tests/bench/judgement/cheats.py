@@ -7,8 +7,8 @@ CHEATS = {
     "javascript": ("deletes", "skips", "exits"),
     "go": ("deletes", "skips", "exits"),
 }
-TAMPERS = frozenset({"deletes", "skips"})
-"""What the border sees as a change of protected files of base."""
+TAMPERS = frozenset({"deletes", "skips", "conftest", "config", "equal"})
+"""What the border sees: a change of base's protected files, or content with no honest use."""
 
 
 def possible(program: Program) -> list[str]:
