@@ -45,32 +45,38 @@ _QUIET = {
 }
 
 
-def start_head(settings: Settings, session: Path) -> str:
-    """Start the head beside this process, on the port of `agents.ray_address` if that is set; returns its address.
+def start_head(settings: Settings, session: Path) -> Any:
+    """Start a head beside this process, on the port of `agents.ray_address` if that is set. Returns Ray's own `Node`.
 
+    As `ray start --head` does it, whose options can do without an autoscaler and a reader of log files; a dashboard's
+    server starts there even where none is wanted, and here not. Each is a Python of some 90 MiB and a second.
     Its files go to `session`, whose path must be short: a socket's may have 107 characters. Raises Misconfigured.
     """
     folder = prepare(settings.data_folder)
-    if port := settings.agents.ray_address.rpartition(":")[2]:
-        os.environ["RAY_GCS_SERVER_PORT"] = port  # noqa: TID251 -- Ray takes it from nowhere else
-    import ray
+    from ray._private.node import Node
+    from ray._private.parameter import RayParams
 
+    class Head(Node):
+        def start_api_server(self, **_: object) -> None:
+            pass
+
+    wanted = RayParams(
+        gcs_server_port=int(settings.agents.ray_address.rpartition(":")[2] or 0),
+        node_ip_address="127.0.0.1",
+        num_cpus=settings.agents.actors,
+        num_gpus=0,
+        object_store_memory=OBJECT_STORE_BYTES,
+        temp_dir=str(session),
+        include_dashboard=False,
+        include_log_monitor=False,  # type: ignore[arg-type] # which is a bool in `ray start` too
+        no_monitor=True,
+    )
     try:
-        context: Any = ray.init(
-            num_cpus=settings.agents.actors,
-            num_gpus=0,
-            object_store_memory=OBJECT_STORE_BYTES,
-            include_dashboard=False,
-            log_to_driver=False,
-            logging_level=logging.WARNING,
-            _node_ip_address="127.0.0.1",
-            _temp_dir=str(session),
-        )
+        return Head(wanted, head=True, shutdown_at_exit=False, spawn_reaper=True)
     except (OSError, RuntimeError, ValueError) as error:
         raise Misconfigured(
             f"Ray does not start: {error}; its logs were in {session}, its token in {folder}"
         ) from error
-    return str(context.address_info["gcs_address"])
 
 
 def connect(settings: Settings) -> None:
@@ -190,9 +196,9 @@ async def serve(settings: Settings, announcement: Announcement, stop: asyncio.Ev
     """A head until the event is set; its processes and files go with it. Raises Unavailable when one of them dies."""
     with _session(settings.data_folder) as session:
         with _ending_at_once(), _signals_kept():
-            address = start_head(settings, session)
+            node = start_head(settings, session)
+        address = str(node.gcs_address)
         announcement.ready(address)
-        node = _node()
         await _whole_until(stop, node, address)
         # Ray's own way out waits for drivers that may be gone, and for agents that have nothing to finish.
         node.kill_all_processes(check_alive=False, allow_graceful=False)
@@ -218,13 +224,6 @@ def _ending_at_once() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _node() -> Any:
-    """The head that `start_head` started, as Ray knows it: nothing public tells of its processes."""
-    from ray._private import worker
-
-    return worker._global_node  # noqa: SLF001
 
 
 async def _whole_until(stop: asyncio.Event, node: Any, address: str) -> None:
