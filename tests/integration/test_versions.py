@@ -1,4 +1,4 @@
-"""Versions of files: what an agent changed step by step, from real sandboxes, while it works and after."""
+"""Versions of files: what an agent changed step by step, from real sandboxes and pods, while it works and after."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -13,7 +13,8 @@ from folkmoot.runner.versions.archive import Archive
 from folkmoot.runtime.grpc.client import credentials, mapped, mapped_stream
 from folkmoot.runtime.settings import RunnerSettings
 from folkmoot.runtime.workspace.client import GrpcWorkspace
-from tests.fixtures.workspace import TOKEN, Bench, bench, runner, toolchains
+from tests.fixtures.backends import runner
+from tests.fixtures.workspace import TOKEN, Bench, bench, toolchains
 
 __all__ = ["runner", "toolchains"]
 
@@ -136,45 +137,51 @@ async def test_a_later_attempt_has_versions_of_its_own(runner: Bench) -> None:
     await second.close()
 
 
-async def test_what_is_no_history_hides_no_other(runner: Bench, tmp_path: Path) -> None:
+async def test_what_is_no_history_hides_no_other(local: Bench, tmp_path: Path) -> None:
     """Unpacked is it only when somebody asks; what cannot be then is removed, and the others are told."""
-    workspace = await three_steps(runner)
+    workspace = await three_steps(local)
     await workspace.close()
     [came] = (tmp_path / "mirrors").glob("*/versions/t-1/*.bundle")
     came.with_name("a-2@1.bundle").write_bytes(came.read_bytes()[:-30] + b"x" * 30)
-    assert [shown(v) for v in await listed(runner)] == WANTED
+    assert [shown(v) for v in await listed(local)] == WANTED
     assert list(came.parent.glob("*.bundle")) == []
-    assert [v.name.agent_id for v in await listed(runner)] == [AGENT] * 3
+    assert [v.name.agent_id for v in await listed(local)] == [AGENT] * 3
 
 
-async def test_a_lock_that_a_dead_runner_left_holds_up_no_version(runner: Bench) -> None:
+async def test_a_lock_that_a_dead_runner_left_holds_up_no_version(local: Bench) -> None:
     """Killed in the middle of a checkpoint, it leaves git's lock behind."""
-    opened = await runner.opened(holder=AGENT, versions=True)
-    workspace = runner.holding(opened)
+    opened = await local.opened(holder=AGENT, versions=True)
+    workspace = local.holding(opened)
     await workspace.write("adder.py", b"one\n")
-    await listed(runner)
-    (runner.places / opened.workspace_id / "versions/index.lock").touch()
+    await listed(local)
+    (local.places / opened.workspace_id / "versions/index.lock").touch()
     await workspace.write("adder.py", b"two\n")
-    assert [v.name.number for v in await listed(runner)] == [1, 2]
+    assert [v.name.number for v in await listed(local)] == [1, 2]
     await workspace.close()
 
 
-async def test_who_fetches_the_token_need_not_ask_for_versions(runner: Bench) -> None:
+async def test_who_fetches_the_token_need_not_ask_for_versions(local: Bench) -> None:
     """Opened again with the same content it is found, and goes on keeping them."""
-    first = await runner.opened(holder=AGENT, versions=True)
-    again = await runner.opened(holder=AGENT)
+    first = await local.opened(holder=AGENT, versions=True)
+    again = await local.opened(holder=AGENT)
     assert (again.workspace_id, again.token) == (first.workspace_id, first.token)
-    await runner.holding(again).write("adder.py", b"one\n")
-    assert [v.name.number for v in await listed(runner)] == [1]
+    await local.holding(again).write("adder.py", b"one\n")
+    assert [v.name.number for v in await listed(local)] == [1]
 
 
-async def test_a_workspace_keeps_none_unless_asked(runner: Bench) -> None:
+async def test_a_workspace_keeps_none_unless_asked(local: Bench) -> None:
     """Examinations pay nothing; a task that nobody knows has no versions, and that is no error."""
-    workspace = await runner.workspace(holder=AGENT)
+    workspace = await local.workspace(holder=AGENT)
     await workspace.write("adder.py", b"x")
     await workspace.close()
-    assert await listed(runner) == []
-    assert await listed(runner, task_id="t-none") == []
+    assert await listed(local) == []
+    assert await listed(local, task_id="t-none") == []
+
+
+@pytest.fixture
+async def local(tmp_path: Path, toolchains: Toolchains) -> AsyncIterator[Bench]:
+    async with bench(tmp_path, toolchains) as ready:
+        yield ready
 
 
 @pytest.fixture

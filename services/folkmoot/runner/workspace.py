@@ -16,10 +16,10 @@ from folkmoot.kernel.errors import FailedPrecondition, InvalidInput, NotFound
 from folkmoot.kernel.ids import CommitId, RepositoryId, TaskId, WorkspaceId, workspace_id
 from folkmoot.runner import checkout, files
 from folkmoot.runner.checkout import Output, Stock, Tree
-from folkmoot.runner.command import Command, Ended, Sink
+from folkmoot.runner.command import Command, Ended, Run, Sink
 from folkmoot.runner.jobs import CLOSED, Jobs, Part, Turns
 from folkmoot.runner.versions import steps
-from folkmoot.runner.versions.steps import Steps
+from folkmoot.runner.versions.port import Kept
 from folkmoot.runtime.settings import RunnerSettings
 from folkmoot.runtime.workspace.port import Entry, WorkspaceLost
 
@@ -87,7 +87,7 @@ class Workspace:
         self._settings = settings
         self._stock: Stock | None = None
         self._whole = True
-        self.steps: Steps | None = None
+        self.steps: Kept | None = None
         """Where versions of files are kept."""
 
     @property
@@ -104,10 +104,14 @@ class Workspace:
         if stock is not None:
             return self._first(stock, command)
         self._need_whole()
-        parts = self._jobs.stream(self.room.run, command, self._queues.theirs)
+        parts = self._jobs.stream(self._stepping(), command, self._queues.theirs)
         return parts if self.steps is None else self._noted(self.steps, parts, steps.told(command.argv))
 
-    async def _noted(self, kept: Steps, parts: AsyncGenerator[Part, None], what: str) -> AsyncGenerator[Part, None]:
+    def _stepping(self) -> Run:
+        """Of what may change a file."""
+        return self.room.run if self.steps is None else self.steps.stepping(self.room.run)
+
+    async def _noted(self, kept: Kept, parts: AsyncGenerator[Part, None], what: str) -> AsyncGenerator[Part, None]:
         """A version, once it is over; also of a command that was left."""
         await kept.settled()
         async with aclosing(parts):
@@ -139,10 +143,17 @@ class Workspace:
             raise FailedPrecondition("deferred", "the first command makes the check-out, and it has not done so")
 
     async def shell(self, argv: Sequence[str | bytes], stdin: bytes, limit: int) -> Output:
+        """For what changes no file that anybody keeps versions of."""
+        return await self._shell(self.room.run, argv, stdin, limit)
+
+    async def changing(self, argv: Sequence[str | bytes], stdin: bytes, limit: int) -> Output:
+        return await self._shell(self._stepping(), argv, stdin, limit)
+
+    async def _shell(self, run: Run, argv: Sequence[str | bytes], stdin: bytes, limit: int) -> Output:
         self._need_whole()
         command = Command(argv=tuple(argv), stdin=stdin, timeout_s=_OWN_TIMEOUT_S, output_limit=limit)
         streams: dict[str, list[bytes]] = {"stdout": [], "stderr": []}
-        async for part in self._jobs.stream(self.room.run, command, self._queues.ours):
+        async for part in self._jobs.stream(run, command, self._queues.ours):
             if isinstance(part, Ended):
                 return Output(ended=part, stdout=b"".join(streams["stdout"]), stderr=b"".join(streams["stderr"]))
             streams[part.stream].append(part.data)
@@ -160,7 +171,7 @@ class Workspace:
             await files.write(self.shell, path, content, append=append)
             return
         await self.steps.settled()
-        await files.write(self.shell, path, content, append=append)
+        await files.write(self.changing, path, content, append=append)
         self.steps.note(steps.written(path))
 
     async def listing(self, path: bytes, depth: int, limit: int) -> list[Entry]:

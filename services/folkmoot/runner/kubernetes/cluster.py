@@ -30,6 +30,7 @@ from folkmoot.runner.kubernetes.packs import Packs, tarred
 from folkmoot.runner.kubernetes.plan import Plan
 from folkmoot.runner.kubernetes.pods import Pod
 from folkmoot.runner.kubernetes.room import PodRoom
+from folkmoot.runner.kubernetes.shelf import Shelf
 from folkmoot.runner.kubernetes.wire import Limits
 from folkmoot.runner.stock import Sources, Stocks
 from folkmoot.runner.workspace import Manifest, Queues, Wish, Workspace
@@ -69,6 +70,7 @@ class Cluster:
         jobs: Jobs,
         lookout: Lookout,
         packs: Packs,
+        shelf: Shelf,
         *,
         plan: Plan,
         sources: Sources,
@@ -80,6 +82,7 @@ class Cluster:
         self.jobs = jobs
         self._lookout = lookout
         self._packs = packs
+        self._shelf = shelf
         self._plan = plan
         self._objects = sources.objects
         self._wants = sources.environment
@@ -111,6 +114,7 @@ class Cluster:
                 await self.jobs.delete(there.name)
                 continue
             self._present.add(there.name)
+        await self._shelf.swept({workspace.wish.workspace_id for workspace in found})
         return found
 
     def _adopted(self, there: Found) -> Workspace | None:
@@ -126,6 +130,7 @@ class Cluster:
             return None
         workspace = self._workspace(manifest)
         _room(workspace).settle(there, pod)
+        self._shelf.resumed(workspace)
         return workspace
 
     def _found_warm(self, there: Found) -> Warm | None:
@@ -170,8 +175,10 @@ class Cluster:
         return self._workspace(msgspec.structs.replace(manifest, environment=image))
 
     def _workspace(self, manifest: Manifest) -> Workspace:
-        room = self.room()
-        return Workspace(manifest, room, Commands(self._group), self._queues, self._settings.runner)
+        room, commands = self.room(), Commands(self._group)
+        workspace = Workspace(manifest, room, commands, self._queues, self._settings.runner)
+        workspace.steps = self._shelf.looks(manifest.wish, room, commands, self._queues.ours)
+        return workspace
 
     def room(self) -> PodRoom:
         return self._room(self._settings.kubernetes.request_s)
@@ -237,7 +244,8 @@ class Cluster:
 
     async def _laid(self, workspace: Workspace, stock: checkout.Stock, body: bytes) -> bool:
         wish, room = workspace.wish, _room(workspace)
-        laying = _laying(workspace.shell, body)
+        self._shelf.opened(workspace)
+        laying = _laying(workspace.changing, body)
         if wish.deferred:
             done = await laying(["true"], b"", 4096)
             if done.code != 0:
@@ -245,6 +253,7 @@ class Cluster:
             workspace.defer(stock)
         else:
             await checkout.fill(laying, wish.tree, stock)
+            self._shelf.begun(workspace)
         await self.jobs.keep(room.job, workspace.manifest, began=room.began, ready=True)
         return True
 
@@ -267,6 +276,7 @@ class Cluster:
     async def remove(self, workspace: Workspace) -> None:
         """Where the cluster is away, the next sweep does it."""
         ident = workspace.wish.workspace_id
+        await self._shelf.dropped(ident)
         name = _room(workspace).job or self.jobs.named(ident)
         try:
             await self.jobs.delete(name)

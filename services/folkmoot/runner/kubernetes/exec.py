@@ -14,6 +14,7 @@ from folkmoot.runner.command import Command, Ended, Sink
 from folkmoot.runner.kubernetes import job, wire
 from folkmoot.runner.kubernetes.api import Api
 from folkmoot.runner.kubernetes.wire import Farewell, Frames, Limits, Refused
+from folkmoot.runner.versions.seen import MOST_BYTES, Ask
 from folkmoot.runtime.workspace.port import WorkspaceLost
 
 _STDIN, _STDOUT, _STDERR, _ERROR = 0, 1, 2, 3
@@ -40,9 +41,17 @@ class NotBegun(Unavailable):
 
 
 async def run(
-    api: Api, pod: str, command: Command, limits: Limits, environment: Mapping[str, str], sink: Sink
-) -> Ended:
-    """Raises NotBegun while nothing of it has happened, WorkspaceLost when the pod is gone or the outcome is unknown,
+    api: Api,
+    pod: str,
+    command: Command,
+    limits: Limits,
+    environment: Mapping[str, str],
+    sink: Sink,
+    ask: Ask | None = None,
+) -> tuple[Ended, bytes]:
+    """With what a look behind it told, where one is asked for.
+
+    Raises NotBegun while nothing of it has happened, WorkspaceLost when the pod is gone or the outcome is unknown,
     WatcherKilled, InvalidInput, Misconfigured."""
     async with contextlib.AsyncExitStack() as stack:
         try:
@@ -51,7 +60,9 @@ async def run(
             raise WorkspaceLost(f"the pod is gone: {error}") from error
         except (RetryLater, Conflict, InvalidInput) as error:
             raise NotBegun(str(error)) from error
-        return await _Conversation(socket, command, sink).to_end(wire.order(command, limits, environment))
+        talk = _Conversation(socket, command, sink)
+        ended = await talk.to_end(wire.order(command, limits, environment, ask))
+        return ended, bytes(talk.seen)
 
 
 class _Conversation:
@@ -65,6 +76,8 @@ class _Conversation:
         self._refused: Refused | None = None
         self._last: Farewell | None = None
         self._status: bytes | None = None
+        self.seen = bytearray()
+        """What the look told."""
 
     async def to_end(self, order: bytes) -> Ended:
         feeder = asyncio.get_running_loop().create_task(self._send(order), name="stdin")
@@ -110,11 +123,18 @@ class _Conversation:
                     await self._sink("stdout", body)
                 case wire.STDERR:
                     await self._sink("stderr", body)
+                case wire.SEEN:
+                    self._see(body)
                 case wire.REFUSED:
                     self._refused = msgspec.json.decode(body, type=Refused)
                     await self._sink("stderr", f"{self._command.argv[0]!r}: {self._refused.text}\n".encode())
                 case _:
                     self._last = msgspec.json.decode(body, type=Farewell)
+
+    def _see(self, body: bytes) -> None:
+        if len(self.seen) + len(body) > MOST_BYTES:
+            raise WorkspaceLost("the watcher of a command tells more of its repository than it was asked for")
+        self.seen += body
 
     async def _parted(self, feeder: "asyncio.Task[None]") -> None:
         """The watcher is told, and kills; if it does not say so soon, the end of the connection tells it."""

@@ -12,6 +12,7 @@ from folkmoot.runner.kubernetes.jobs import Jobs
 from folkmoot.runner.kubernetes.lookout import Lookout
 from folkmoot.runner.kubernetes.packs import Packs
 from folkmoot.runner.kubernetes.plan import plan
+from folkmoot.runner.kubernetes.shelf import Shelf
 from folkmoot.runner.stock import Sources
 from folkmoot.runtime.clock import Clock
 from folkmoot.runtime.settings import Settings
@@ -51,11 +52,17 @@ async def _made(folder: Path, sources: Sources, settings: Settings, clock: Clock
         jobs = Jobs(api, wanted, runner, clock)
         lookout = Lookout(api, jobs.selector)
         packs = Packs(folder / "packs", limit_bytes=settings.kubernetes.repository_bytes)
+        shelf = Shelf(folder / "versions", sources.objects, group, limit=settings.runner.bundle_bytes)
         watching = group.create_task(lookout.watch(), name="pods")
         try:
             await lookout.ready()
             yield Cluster(
-                *(api, jobs, lookout, packs), plan=wanted, sources=sources, settings=settings, clock=clock, group=group
+                *(api, jobs, lookout, packs, shelf),
+                plan=wanted,
+                sources=sources,
+                settings=settings,
+                clock=clock,
+                group=group,
             )
         finally:
             watching.cancel()

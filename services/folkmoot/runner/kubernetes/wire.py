@@ -5,19 +5,25 @@ import os
 import struct
 from collections.abc import Mapping
 from functools import cache
+from pathlib import Path
 
 import msgspec
 
 from folkmoot.kernel.errors import FolkmootError, InvalidInput
 from folkmoot.kernel.evidence import CommandEnd
-from folkmoot.runner.command import Command, Ended
+from folkmoot.runner.command import REPO, Command, Ended
+from folkmoot.runner.kubernetes.pod import look
 from folkmoot.runner.local import seccomp
+from folkmoot.runner.versions import shadow
+from folkmoot.runner.versions.seen import Ask
 from folkmoot.runtime.workspace.port import WorkspaceLost
 
-BEGUN, STDOUT, STDERR, REFUSED, LAST = b"B", b"O", b"E", b"R", b"X"
+BEGUN, STDOUT, STDERR, REFUSED, SEEN, LAST = b"B", b"O", b"E", b"R", b"V", b"X"
 _HEAD = struct.Struct(">cI")
 _FRAME_BYTES = 1 << 20
 """More is in no frame of ours."""
+_LOOK_FILES, _LOOK_S = 50_000, 1.0
+"""What a look into a repository may take."""
 _SIGNALS = frozenset({2, 3, 4, 5, 6, 7, 8, 9, 11, 13, 15, 24, 25, 31})
 """As everywhere: 128+n says signal n."""
 
@@ -53,8 +59,9 @@ class Refused(msgspec.Struct, frozen=True, kw_only=True):
     text: str
 
 
-def order(command: Command, limits: Limits, environment: Mapping[str, str]) -> bytes:
-    """All that the watcher reads before it begins, the command's standard input last."""
+def order(command: Command, limits: Limits, environment: Mapping[str, str], ask: Ask | None = None) -> bytes:
+    """All that the watcher reads before it begins, the command's standard input last. `ask`: what it is to look for in
+    the repository when the command is over."""
     body = ascii(
         {
             "argv": [os.fsdecode(part) for part in command.argv],
@@ -69,6 +76,7 @@ def order(command: Command, limits: Limits, environment: Mapping[str, str]) -> b
                 "disk_bytes": limits.disk_bytes,
                 "tmp_bytes": limits.tmp_bytes,
             },
+            "look": None if ask is None else look_order(ask),
             "charged": limits.charged,
             "tmp": limits.tmp,
             "filters": _filters(),
@@ -81,6 +89,26 @@ def order(command: Command, limits: Limits, environment: Mapping[str, str]) -> b
         }
     ).encode("ascii")
     return struct.pack(">I", len(body)) + body + command.stdin
+
+
+def look_order(ask: Ask) -> dict[str, object]:
+    """For `pod/look.py`, with its program."""
+    return {
+        "program": _looking(),
+        "root": REPO,
+        **msgspec.structs.asdict(ask),
+        "files": _LOOK_FILES,
+        "seconds": _LOOK_S,
+        "folders": shadow.FOLDERS,
+        "endings": shadow.ENDINGS,
+        "beginnings": shadow.BEGINNINGS,
+    }
+
+
+@cache
+def _looking() -> str:
+    assert look.__file__ is not None
+    return Path(look.__file__).read_text("utf-8")
 
 
 @cache
@@ -102,7 +130,7 @@ class Frames:
         at = 0
         while len(self._held) - at >= _HEAD.size:
             letter, size = _HEAD.unpack_from(self._held, at)
-            if letter not in (BEGUN, STDOUT, STDERR, REFUSED, LAST) or size > _FRAME_BYTES:
+            if letter not in (BEGUN, STDOUT, STDERR, REFUSED, SEEN, LAST) or size > _FRAME_BYTES:
                 raise WorkspaceLost("the watcher of a command is no watcher of ours: does the image hold python3?")
             if len(self._held) - at - _HEAD.size < size:
                 break

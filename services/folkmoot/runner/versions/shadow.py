@@ -36,13 +36,15 @@ _CONFIG = """[core]
 """
 _ATTRIBUTES = "* -text !eol !working-tree-encoding !ident !filter !diff\n"
 """Files as they are, whatever the repository's own attributes say."""
-_EXCLUDED = "".join(
-    f"{name}\n"
-    for name in (
-        "__pycache__/", "*.pyc", ".pytest_cache/", ".mypy_cache/", ".ruff_cache/", ".hypothesis/", "node_modules/",
-        ".venv/", "venv/", ".moot-*",
-    )
+FOLDERS = (
+    "__pycache__", ".pytest_cache", ".mypy_cache", ".ruff_cache", ".hypothesis", "node_modules", ".venv", "venv",
 )  # fmt: skip
+ENDINGS = (".pyc",)
+BEGINNINGS = (".moot-",)
+EXCLUDED = "".join(
+    f"{pattern}\n"
+    for pattern in (*(f"{n}/" for n in FOLDERS), *(f"*{n}" for n in ENDINGS), *(f"{n}*" for n in BEGINNINGS))
+)
 """What tools write, besides what the repository ignores."""
 _ENVIRONMENT = {
     "GIT_DIR": INSIDE,
@@ -83,7 +85,7 @@ def skeleton(place: Path, objects: Path, commit: CommitId) -> None:
     extension = "[extensions]\n\tobjectFormat = sha256\n" if sha256 else ""
     (place / "config").write_text(_CONFIG.format(version=int(sha256)) + extension, "utf-8")
     (place / "info/attributes").write_text(_ATTRIBUTES, "utf-8")
-    (place / "info/exclude").write_text(_EXCLUDED, "utf-8")
+    (place / "info/exclude").write_text(EXCLUDED, "utf-8")
     (place / "objects/info/alternates").write_text(f"{BASE}/objects\n", "utf-8")
     if (objects / "shallow").is_file():
         shutil.copyfile(objects / "shallow", place / "shallow")

@@ -38,6 +38,10 @@ class Steps:
         self._untouched = True
         self._queue(shadow.begin(bundle))
 
+    def stepping(self, plain: Run) -> Run:
+        """Whatever ran, the repository is looked at from outside."""
+        return plain
+
     def note(self, what: str) -> None:
         """Something may have changed."""
         self._untouched = False

@@ -3,8 +3,9 @@
 Standard input: the length of an order (4 bytes, big-endian), the order as a literal of Python's, then `stdin` bytes for
 the command. After that it stays open, and its end means that nobody listens any more: everything is killed.
 Standard output: frames, each a letter, a length (4 bytes, big-endian) and a body. `B` it has begun, `O` and `E` a piece
-of its standard output and error, `R` it was refused (JSON), `X` it has ended (JSON), the last one. Our own exit status
-is the command's, 128 and the number of the signal that ended it, or `OVER` when a limit was hit.
+of its standard output and error, `R` it was refused (JSON), `V` a piece of what `look.py` saw, where the order says so,
+`X` it has ended (JSON), the last one. Our own exit status is the command's, 128 and the number of the signal that ended
+it, or `OVER` when a limit was hit.
 The command cannot write into our streams: it has pipes of its own, and may not look into this process.
 """
 
@@ -88,6 +89,7 @@ class Run:
                 self._turn()
             self._end_all()
             self._rest()
+            self._look_back()
         except BrokenPipeError:
             self._end_all()
         return self._farewell()
@@ -299,6 +301,27 @@ class Run:
                         self._flush()
             except BlockingIOError:
                 continue
+
+    def _look_back(self) -> None:
+        """At what is in the repository now. A look that fails is cut short, which its reader sees."""
+        asked = self._order["look"]
+        if asked is None:
+            return
+        program: dict[str, Any] = {}
+        exec(asked["program"], program)  # noqa: S102 -- from the runner, as the order itself
+        try:
+            for piece in program["looked"](asked):
+                self._show(piece)
+        except BrokenPipeError:
+            raise
+        except OSError:
+            return
+
+    def _show(self, piece: bytes) -> None:
+        for start in range(0, len(piece), _PIECE):
+            self._frame("V", piece[start : start + _PIECE])
+        if len(self._frames) > _AHEAD:
+            self._flush()
 
     def _farewell(self) -> int:
         """Killed by the kernel for memory is no end that the command chose."""
