@@ -171,8 +171,8 @@ async def test_hostile_names_and_kinds_hold_up_nothing(room: Room) -> None:
     """What git or the border would not take is left out: `.git` in any spelling, rules that are links, pipes, sockets,
     what cannot be read; a history of its own is part of this one."""
     await room.step("""mkdir -p .GIT own/.git 'git~1'; echo x >.GIT/config; echo x >own/.git/HEAD; echo x >own/file
-        echo x >'git~1/x'; echo x >':(top)'; mkfifo pipe; rm .gitignore; ln -s /etc/passwd .gitignore; ln -s / .gitattributes
-        echo e >a.py; mkdir -p d; ln -s ../a.py d/.gitignore; printf '*\\n' >'back\\slash'""")
+        echo x >'git~1/x'; echo x >':(top)'; mkfifo pipe; rm .gitignore; ln -s /etc/passwd .gitignore
+        ln -s / .gitattributes; echo e >a.py; mkdir -p d; ln -s ../a.py d/.gitignore; printf '*\\n' >'back\\slash'""")
     [changes] = await room.steps()
     assert changes == [
         ("D", b".gitignore"),
