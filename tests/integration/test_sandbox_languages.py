@@ -69,3 +69,12 @@ async def test_a_language_lives_behind_the_walls(workspace: GrpcWorkspace, progr
     await workspace.write(name, content.encode())
     done = await workspace.run(["sh", "-c", command], timeout_s=120)
     assert done.end.ok, done.stderr.decode()[-2_000:]
+
+
+async def test_no_run_of_pytest_compiles_it_again(workspace: GrpcWorkspace) -> None:
+    """Its byte code is there, is valid, and says where things are inside."""
+    look = "import _pytest.python as m; print(m.Function.runtest.__code__.co_filename)"
+    done = await workspace.run(["python", "-v", "-c", look])
+    assert done.stdout.decode().startswith("/opt/python/lib/")
+    assert "_pytest" in done.stderr.decode()
+    assert "# code object from /opt/python/" not in done.stderr.decode()

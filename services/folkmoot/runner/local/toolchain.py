@@ -3,6 +3,7 @@
 Decided once at start. Nothing of a home folder is shown but parts of a toolchain that has a folder of its own there.
 """
 
+import compileall
 import contextlib
 import hashlib
 import importlib.metadata
@@ -252,7 +253,8 @@ def _installed(base: Path) -> Iterator[Path]:
 def _environment_of(interpreter: Path, folder: Path) -> Path:
     """Written once per interpreter and set of versions; complete or not there."""
     versions = "-".join(importlib.metadata.version(name) for name in _PACKAGES)
-    place = folder / f"python-{sys.version_info.major}.{sys.version_info.minor}.{sys.version_info.micro}-{versions}"
+    version = f"{sys.version_info.major}.{sys.version_info.minor}.{sys.version_info.micro}"
+    place = folder / f"python-{version}-{versions}-compiled"
     if place.is_dir():
         return place
     with _complete(place) as draft:
@@ -270,6 +272,8 @@ def _write_environment(draft: Path, interpreter: Path) -> None:
     packages = draft / "lib" / f"python{version}" / "site-packages"
     for name in _PACKAGES:
         _copy(importlib.metadata.distribution(name), packages)
+    # A sandbox writes nothing here: what is not compiled now is compiled again by every run of pytest.
+    compileall.compile_dir(packages, quiet=2, stripdir=draft, prependdir=PYTHON)
 
 
 def _script(path: Path, text: str) -> None:
@@ -278,10 +282,18 @@ def _script(path: Path, text: str) -> None:
 
 
 def _copy(package: importlib.metadata.Distribution, target: Path) -> None:
-    """All files of an installed package but its scripts, times kept so that its byte code stays valid."""
+    """All files of an installed package but its scripts, with their byte code, which not every installer lists; times
+    are kept so that it stays valid."""
     for file in package.files or ():
         source = Path(str(package.locate_file(file)))
         if ".." in file.parts or not source.is_file():
             continue
-        (target / file).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(source, target / file)
+        _copy_file(source, target / file)
+        compiled = Path(importlib.util.cache_from_source(source))
+        if file.suffix == ".py" and compiled.is_file():
+            _copy_file(compiled, target / file.parent / compiled.parent.name / compiled.name)
+
+
+def _copy_file(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy2(source, target)
