@@ -23,6 +23,9 @@ DRAIN_S = 9
 """From being told to stop to the end: less than the platform waits before it kills, and it may be gone itself."""
 
 _PR_SET_PDEATHSIG = 1
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+_LARGE_BYTES = 128 * 1024
+"""What glibc begins with."""
 
 
 class Announcement:
@@ -46,6 +49,7 @@ Serve = Callable[[Settings, Announcement, asyncio.Event], Awaitable[None]]
 def main(service: str, serve: Serve) -> None:
     """Run `serve` as this process; exits with 78 when a setting or the machine is at fault."""
     end_with_parent()
+    _give_memory_back()
     logging.configure(service)
     _wait_for_children_without_threads()
     try:
@@ -77,6 +81,14 @@ def _wait_for_children_without_threads() -> None:
         except OSError:  # a kernel before 5.3, or a container that forbids it
             return
         asyncio.set_child_watcher(asyncio.PidfdChildWatcher())
+
+
+def _give_memory_back() -> None:
+    """Of a large body, as soon as it is freed. By itself glibc takes each that is freed for a sign that more are to
+    come, and lays the next between small ones: what there was at once stays for good (mallopt(3))."""
+    if hasattr(libc := ctypes.CDLL(None), "mallopt"):
+        for parameter in (_M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD):
+            libc.mallopt(parameter, _LARGE_BYTES)
 
 
 def end_with_parent() -> None:
