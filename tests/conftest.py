@@ -7,7 +7,7 @@ import signal
 import pytest
 from hypothesis import HealthCheck, settings
 
-pytest_plugins = ["tests.fixtures.cluster", "tests.fixtures.nats", "tests.fixtures.platform"]
+pytest_plugins = ["tests.fixtures.cluster", "tests.fixtures.golang", "tests.fixtures.nats", "tests.fixtures.platform"]
 
 # In a run in the background Ctrl-C is ignored, and what is started from it would inherit that; what is handled is not.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

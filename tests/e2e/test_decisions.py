@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from tests.fixtures import need
+from tests.fixtures.golang import Warmed
 from tests.fixtures.platform import Moot
-from tests.fixtures.rehearsal import SHAPES
 
 BEHAVIOURS = ("right", "wrong", "cheat")
 
@@ -35,11 +35,20 @@ def test_with_only_wrong_agents_it_abstains(moot: Moot, tmp_path: Path) -> None:
     assert done.json["reasons"]
 
 
-@pytest.mark.parametrize("shape", sorted(set(SHAPES) - {"tally"}))
-def test_other_languages(moot: Moot, tmp_path: Path, shape: str) -> None:
-    """A Go module and a Node package are tested with their own runners."""
-    need(shutil.which({"versions": "go", "csvline": "node"}[shape]), f"needs the toolchain of {shape}")
-    done = moot.solve(shape, {"dev-1": "cheat", "dev-2": "right", "dev-3": "wrong"}, tmp_path)
+def test_a_go_module_is_tested_by_go(moot: Moot, tmp_path: Path, warmed_go: Warmed) -> None:
+    """And its winner is the one that Go's own tests and the checks let through."""
+    with warmed_go(moot.data / "runner"):
+        _decided_in("versions", moot, tmp_path)
+
+
+def test_a_node_package_is_tested_by_node(moot: Moot, tmp_path: Path) -> None:
+    """As Go by Go's, by Node's own runner."""
+    need(shutil.which("node"), "needs node")
+    _decided_in("csvline", moot, tmp_path)
+
+
+def _decided_in(shape: str, moot: Moot, folder: Path) -> None:
+    done = moot.solve(shape, {"dev-1": "cheat", "dev-2": "right", "dev-3": "wrong"}, folder)
     assert done.code == 0, done.err
     assert done.json["winner"]["agent_id"] == "dev-2"
 

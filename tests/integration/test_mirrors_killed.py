@@ -1,5 +1,6 @@
 """What a runner that was killed in the middle of `prepare`, or of packing, leaves behind does not trouble the next."""
 
+import contextlib
 import os
 import select
 import signal
@@ -61,7 +62,8 @@ def _killed_after(folder: Path, seconds: float) -> bool:
         assert process.stdout.readline() == b"begins\n"
         over, _, _ = select.select([process.stdout], [], [], seconds)
         for pid in (process.pid, *_children(process.pid)):
-            os.kill(pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         return not over
 
 

@@ -1,6 +1,5 @@
 """Go in a workspace: its build cache is warm, stays within the workspace, and passes nothing on."""
 
-import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -8,7 +7,7 @@ import pytest
 
 from folkmoot.runner.local.gocache import TARGET
 from folkmoot.runner.local.toolchain import Toolchains
-from tests.fixtures import need
+from tests.fixtures.golang import Warmed
 from tests.fixtures.workspace import Bench, bench, toolchains
 
 __all__ = ["toolchains"]
@@ -23,10 +22,10 @@ FILES: dict[str, bytes | str] = {
 
 
 @pytest.fixture
-async def go(tmp_path: Path, toolchains: Toolchains) -> AsyncIterator[Bench]:
-    need(shutil.which("go"), "needs go")
-    async with bench(tmp_path, toolchains, files=FILES) as ready:
-        yield ready
+async def go(tmp_path: Path, toolchains: Toolchains, warmed_go: Warmed) -> AsyncIterator[Bench]:
+    with warmed_go(tmp_path / "runner"):
+        async with bench(tmp_path, toolchains, files=FILES) as ready:
+            yield ready
 
 
 async def test_the_cache_is_warm_kept_and_private(go: Bench) -> None:
