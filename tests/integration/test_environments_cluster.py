@@ -1,4 +1,4 @@
-"""Environments in a cluster: a base's own image, where the installation allows it, and no set-up."""
+"""Environments in a cluster: a base's own image, where the installation allows it."""
 
 import shutil
 from collections.abc import AsyncIterator
@@ -67,7 +67,7 @@ async def test_a_base_chooses_its_image(ready: Bench, api: ApiServer, environmen
 @pytest.mark.parametrize(
     ("environment", "words"),
     [
-        ("setup = 'true'", "no set-up phase"),
+        (f"setup = 'true'\nimage = 'other{OWN}'", "which this installation does not allow"),
         (f"image = 'other{OWN}'", "which this installation does not allow"),
         ("set = 'go'", "library set go"),
     ],

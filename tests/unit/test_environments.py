@@ -182,18 +182,18 @@ def test_versions(asked: str, there: str, fits: bool) -> None:
 
 
 def test_images_of_a_cluster() -> None:
-    """By digest and allowed by the installation, as a library set too; a set-up is refused in words."""
+    """By digest and allowed by the installation, as a library set too, with a set-up or without."""
     known = images(f"python=r/py{DIGEST}, python-3.12=r/py312{DIGEST}, r/own{DIGEST}")
     for config, image in [
         (Environment(), ""),
         (Environment(set="base"), ""),
+        (Environment(setup="x"), ""),
         (Environment(set="python"), f"r/py{DIGEST}"),
         (Environment(image="python-3.12"), f"r/py312{DIGEST}"),
         (Environment(image=f"r/own{DIGEST}"), f"r/own{DIGEST}"),
     ]:
         assert known.chosen(Wanted(config=config)) == image
     for config, words in [
-        (Environment(setup="x"), "no set-up phase"),
         (Environment(set="go"), "library set go"),
         (Environment(image="python-3.11"), "python-3.11"),
         (Environment(image=f"other{DIGEST}"), "FOLKMOOT_KUBERNETES_IMAGES"),

@@ -36,6 +36,8 @@ class Made(msgspec.Struct, frozen=True, kw_only=True):
     """SHA-256 of it, where it is kept as one file."""
     unpacked_bytes: int = 0
     """On disk, where it is used."""
+    path: str = ""
+    """PATH there without it, where that is not this machine's."""
 
 
 class Ground(Protocol):

@@ -116,6 +116,11 @@ class Environments:
         """What was made."""
         return self.folder / key / self._ground.result
 
+    async def spoilt(self, key: str) -> None:
+        """It is not what was made: whoever wants it next makes it anew."""
+        if self._whole.pop(key, None) is not None:
+            await folders.remove(self.folder / key)
+
     def stop(self) -> None:
         """Whoever waits hears that the runner ends; the next one begins anew."""
         self._stopped = True

@@ -4,8 +4,9 @@ import asyncio
 import contextlib
 import logging
 import os
-from collections.abc import Callable, Collection, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Sequence
 from datetime import datetime
+from pathlib import Path
 
 import msgspec
 
@@ -17,19 +18,23 @@ from folkmoot.runner.backend import WARM_S, Kind, Warm
 from folkmoot.runner.checkout import Output, Shell
 from folkmoot.runner.command import REPO
 from folkmoot.runner.environment import toolcheck
+from folkmoot.runner.environment.proxy import Resolve
 from folkmoot.runner.environment.sets import Need
+from folkmoot.runner.environment.store import Environments, policy_of
 from folkmoot.runner.environment.toolcheck import Toolcheck
 from folkmoot.runner.jobs import Jobs as Commands
 from folkmoot.runner.jobs import Turns
-from folkmoot.runner.kubernetes import job, network, pods
+from folkmoot.runner.kubernetes import dressing, job, network, pods
 from folkmoot.runner.kubernetes.api import Api
+from folkmoot.runner.kubernetes.dressing import Dresser
 from folkmoot.runner.kubernetes.images import images
 from folkmoot.runner.kubernetes.jobs import Found, Jobs
 from folkmoot.runner.kubernetes.lookout import Lookout
 from folkmoot.runner.kubernetes.packs import Packs, tarred
-from folkmoot.runner.kubernetes.plan import Plan
+from folkmoot.runner.kubernetes.plan import MEMORY_SHARE, Plan
 from folkmoot.runner.kubernetes.pods import Pod
 from folkmoot.runner.kubernetes.room import PodRoom
+from folkmoot.runner.kubernetes.setup import Setups
 from folkmoot.runner.kubernetes.shelf import Shelf
 from folkmoot.runner.kubernetes.wire import Limits
 from folkmoot.runner.stock import Sources, Stocks
@@ -40,10 +45,6 @@ from folkmoot.runtime.supervise import first_leaf
 from folkmoot.runtime.workspace.port import WorkspaceLost
 
 log = logging.getLogger(__name__)
-
-_MEMORY_SHARE = 0.9
-"""Of what the kernel would kill at: the watcher is to see it first."""
-
 
 _EARLY_S = 2.0
 _TRY_S = 0.1
@@ -73,6 +74,8 @@ class Cluster:
         shelf: Shelf,
         *,
         plan: Plan,
+        environments: Path,
+        resolve: Resolve,
         sources: Sources,
         settings: Settings,
         clock: Clock,
@@ -87,7 +90,16 @@ class Cluster:
         self._objects = sources.objects
         self._wants = sources.environment
         self._images = images(settings.kubernetes.images)
-        self._toolcheck = Toolcheck(self._asked, f"the image {plan.image}")
+        check = Toolcheck(self._asked, f"the image {plan.image}").require
+        self.environments = Environments(
+            environments,
+            Setups(api, self._raised, check, plan=plan, images=self._images, settings=settings, resolve=resolve),
+            sources=sources,
+            settings=settings.runner,
+            policy=policy_of(settings.runner),
+            group=group,
+        )
+        self._dresser = Dresser(api, lookout, self.environments, settings=settings.kubernetes, clock=clock)
         self._lacking: set[Need] = set()
         self._stocks = Stocks(sources)
         self._settings = settings
@@ -143,10 +155,7 @@ class Cluster:
         return Standing(kind=self.standing, name=there.name, made=there, pod=pod, age_s=age.total_seconds())
 
     async def prepared(self, base: PreparedBase) -> None:
-        """What an image of the repository's own has in it is the repository's affair."""
-        wanted = await self._wants(base.repository_id, base.commit)
-        if not self._images.chosen(wanted):
-            await self._toolcheck.require(wanted)
+        await self.environments.prepared(base)
 
     async def _asked(self, need: Need) -> str | None:
         """In a pod that nobody has, nor will have: an image that is named by digest stays as it is."""
@@ -172,10 +181,12 @@ class Cluster:
         wish = manifest.wish
         self._objects(wish.repository_id)
         image = self._images.chosen(await self._wants(wish.repository_id, wish.tree.base))
-        return self._workspace(msgspec.structs.replace(manifest, environment=image))
+        key = (await self.environments.entered(manifest)).environment
+        return self._workspace(msgspec.structs.replace(manifest, environment=self._dresser.word(image, key)))
 
     def _workspace(self, manifest: Manifest) -> Workspace:
         room, commands = self.room(), Commands(self._group)
+        room.environment = dressing.variables(manifest.environment)
         workspace = Workspace(manifest, room, commands, self._queues, self._settings.runner)
         workspace.steps = self._shelf.looks(manifest.wish, room, commands, self._queues.ours)
         return workspace
@@ -193,7 +204,10 @@ class Cluster:
         async def made() -> bool:
             self._present.add(room.job)
             there = await self.jobs.make(workspace.manifest)
-            if not await self._early(room, there):
+            word = workspace.manifest.environment
+            if await self._dresser.dressed(there, word):
+                await self.settle(room, there)
+            elif not await self._early(room, there):
                 await self._up(room, there)
             return True
 
@@ -257,6 +271,22 @@ class Cluster:
         await self.jobs.keep(room.job, workspace.manifest, began=room.began, ready=True)
         return True
 
+    @contextlib.asynccontextmanager
+    async def _raised(self, plan: Plan, limits: Limits, deadline_s: int) -> AsyncIterator[PodRoom]:
+        name = job.setup_name()
+        room = PodRoom(self.api, self._lookout, limits, patience_s=self._settings.kubernetes.request_s)
+        self._present.add(name)
+        try:
+            await self._up(room, await self.jobs.make_setup(name, plan, deadline_s=deadline_s))
+            yield room
+        finally:
+            try:
+                await self.jobs.delete(name)
+            except FolkmootError as error:
+                log.info("the Job %s stays until the next sweep: %s", name, error, extra={"action": "sweep"})
+            finally:
+                self._present.discard(name)
+
     async def settle(self, room: PodRoom, made: Found) -> Pod:
         """Returns once the pod of `made` runs."""
         pod = await self._lookout.running(made.uid, self._settings.kubernetes.ready_s)
@@ -277,6 +307,7 @@ class Cluster:
         """Where the cluster is away, the next sweep does it."""
         ident = workspace.wish.workspace_id
         await self._shelf.dropped(ident)
+        self.environments.left(ident)
         name = _room(workspace).job or self.jobs.named(ident)
         try:
             await self.jobs.delete(name)
@@ -295,7 +326,7 @@ class Cluster:
     async def sweep(self, known: Collection[WorkspaceId]) -> None:
         try:
             for there in await self.jobs.listed():
-                ours = there.workspace or there.unclaimed
+                ours = there.workspace or there.unclaimed or there.setup
                 if ours and there.name not in self._present and not there.over:
                     await self.jobs.delete(there.name)
         except FolkmootError as error:
@@ -304,8 +335,8 @@ class Cluster:
     # --- before anybody asks
 
     def kind(self, manifest: Manifest) -> Kind | None:
-        image = manifest.environment
-        return Kind(words=job.template(self.jobs.plan_with(image)), environment=image)
+        word = manifest.environment
+        return Kind(words=job.template(self.jobs.plan_with(word)), environment=word)
 
     async def left(self) -> list[Warm]:
         return self._left
@@ -315,7 +346,8 @@ class Cluster:
         self._present.add(name)
         try:
             made = await self.jobs.make_warm(name, kind.environment, lives_s=WARM_S)
-            pod = await self._up(room, made)
+            dressed = await self._dresser.dressed(made, kind.environment)
+            pod = await (self.settle(room, made) if dressed else self._up(room, made))
             await self.jobs.keep_warm(name)
         except BaseException:
             await self._discarded(name)
@@ -357,13 +389,14 @@ class Cluster:
         return False
 
     def stop(self) -> None:
-        """Nothing is built for later."""
+        """Nothing more is built for later."""
+        self.environments.stop()
 
     def _limits(self) -> Limits:
         runner = self._settings.runner
         return Limits(
             processes=min(self._plan.processes, runner.processes),
-            memory_bytes=int(_MEMORY_SHARE * self._plan.memory_bytes),
+            memory_bytes=int(MEMORY_SHARE * self._plan.memory_bytes),
             disk_bytes=self._plan.disk_bytes,
             charged=(REPO, job.HOME, job.TERMINATION_LOG),
             tmp_bytes=self._plan.tmp_bytes,

@@ -21,13 +21,6 @@ class Images(msgspec.Struct, frozen=True, kw_only=True):
     def chosen(self, wanted: Wanted) -> str:
         """By digest; empty: the installation's own. Raises FailedPrecondition("environment")."""
         config = wanted.config
-        if config.setup.strip():
-            raise FailedPrecondition(
-                "environment",
-                "workspaces in a cluster have no set-up phase in this version: build an image with what the tests "
-                "need, name it by digest in environment.image instead of environment.setup, and allow it in "
-                "FOLKMOOT_KUBERNETES_IMAGES",
-            )
         if config.digest:
             if config.digest in self.plain or config.digest in self.sets.values():
                 return config.digest

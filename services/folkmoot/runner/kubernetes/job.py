@@ -74,6 +74,11 @@ def warm_name() -> str:
     return f"moot-warm-{secrets.token_hex(12)}"
 
 
+def setup_name() -> str:
+    """As `warm_name`."""
+    return f"moot-setup-{secrets.token_hex(12)}"
+
+
 def is_warm_name(name: str) -> bool:
     return name.startswith("moot-warm-")
 

@@ -2,7 +2,7 @@
 
 import ipaddress
 import json
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -78,8 +78,13 @@ async def reached(room: PodRoom, wanted: Targets, seconds: float) -> list[str]:
 
 async def closed(room: PodRoom, wanted: Targets, clock: Clock) -> None:
     """Returns once nothing answers any more. Raises Unavailable when something still does after a while."""
+    await shut(lambda: reached(room, wanted, AT_ONCE_S), clock)
+
+
+async def shut(ask: Callable[[], Awaitable[list[str]]], clock: Clock) -> None:
+    """The same, by what tells those that answer."""
     until = clock.monotonic() + _TRIES_S
-    while open_ := await reached(room, wanted, AT_ONCE_S):
+    while open_ := await ask():
         if clock.monotonic() > until:
             raise Unavailable(f"a new workspace still reaches {', '.join(open_)}: it is not handed out")
         await clock.sleep(_PAUSE_S)

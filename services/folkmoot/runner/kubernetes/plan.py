@@ -10,6 +10,8 @@ from folkmoot.runtime.settings import KubernetesSettings
 
 _MIB = 1024**2
 _DIGEST = re.compile(r"@sha256:[0-9a-f]{64}$")
+MEMORY_SHARE = 0.9
+"""Of what the kernel would kill at: the watcher is to see it first."""
 _EFFECTS = frozenset({"NoSchedule", "PreferNoSchedule", "NoExecute"})
 
 

@@ -16,6 +16,8 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     """Of what it made, packed: the same key may have been made twice."""
     bytes: int = 0
     """Of it on disk."""
+    path: str = ""
+    """PATH of the image."""
     venv: bool = False
     """It has a Python environment."""
 
