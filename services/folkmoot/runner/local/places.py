@@ -41,6 +41,8 @@ _WARM = ".warm-"
 
 _BASES = 1_000
 """That something is remembered of."""
+_INDEX_BYTES = 64 * 1024**2
+"""Of one that is carried over without a sandbox: of half a million files."""
 _NEVER = datetime(9999, 1, 1, tzinfo=UTC)
 
 
@@ -121,8 +123,7 @@ class Places:
             self._learn(wish, go=go)
         else:
             workspace.defer(stock)
-        if workspace.steps is not None:
-            workspace.steps.begin(stock.bundle)
+        await self._versioned(workspace, place, stock)
         if go:
             await self._with_go(workspace)
         folders.write(place, workspace.manifest)
@@ -171,12 +172,23 @@ class Places:
         self._furnish(place, objects, wish, stock)
         go = await checkout.fill(workspace.shell, wish.tree, stock)
         self._learn(wish, go=go)
+        await self._versioned(workspace, place, stock)
         if workspace.steps is not None:
-            workspace.steps.begin(stock.bundle)
             await workspace.steps.settled()
         if go:
             await self._go.shared()
         return go
+
+    async def _versioned(self, workspace: Workspace, place: Path, stock: checkout.Stock) -> None:
+        """Begins where the check-out ended, before anybody's first command."""
+        if not isinstance(workspace.steps, Steps):
+            return
+        index = None if stock.bundle else await workspace.room.plain(b".git/index", _INDEX_BYTES)
+        if index is None:
+            workspace.steps.begin(stock.bundle)
+        else:
+            shadow.knows(place / shadow.FOLDER, index)
+            workspace.steps.begun()
 
     def lives(self, warm: Warm) -> bool:
         return True

@@ -63,7 +63,7 @@ if [ "$1" = bundled ]; then
 fi
 cp .git/index /versions/index
 """
-"""The index of the check-out, before the agent's first command: no file has to be read that has not changed."""
+"""With the index of the check-out, as `knows`."""
 _STEP = """for lock in index HEAD refs/heads/steps; do
   if [ -e "/versions/$lock.lock" ]; then rm -f "/versions/$lock.lock"; fi
 done
@@ -91,6 +91,12 @@ def skeleton(place: Path, objects: Path, commit: CommitId) -> None:
         shutil.copyfile(objects / "shallow", place / "shallow")
     (place / "refs/heads/steps").write_text(f"{commit}\n", "utf-8")
     (place / "HEAD").write_text("ref: refs/heads/steps\n", "utf-8")
+
+
+def knows(place: Path, index: bytes) -> None:
+    """`index` is the check-out's, from before the agent's first command: no file has to be read that has not
+    changed."""
+    (place / "index").write_bytes(index)
 
 
 def begin(bundle: bytes) -> Command:

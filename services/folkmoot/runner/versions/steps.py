@@ -35,8 +35,12 @@ class Steps:
 
     def begin(self, bundle: bytes) -> None:
         """Right after the check-out; `bundle` brings the commit where the mirror's objects do not have it."""
-        self._untouched = True
+        self.begun()
         self._queue(shadow.begin(bundle))
+
+    def begun(self) -> None:
+        """Right after the check-out, the shadow repository `knows` it, and has the commit."""
+        self._untouched = True
 
     def stepping(self, plain: Run) -> Run:
         """Whatever ran, the repository is looked at from outside."""
