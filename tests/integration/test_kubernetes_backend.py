@@ -15,10 +15,11 @@ from folkmoot.runner.local import toolchain
 from folkmoot.runner.local.toolchain import Toolchains
 from folkmoot.runner.stock import Sources
 from folkmoot.runtime.clock import SystemClock
-from folkmoot.runtime.settings import KubernetesSettings, Settings
+from folkmoot.runtime.settings import KubernetesSettings, RunnerSettings, Settings
 from folkmoot.runtime.workspace.client import GrpcWorkspace
 from folkmoot.runtime.workspace.port import WorkspaceLost
 from tests.fixtures.apiserver import ApiServer
+from tests.fixtures.warming import ready
 from tests.fixtures.workspace import Bench, Make, bench
 
 BOUND_S = 30.0
@@ -45,8 +46,8 @@ async def api(tmp_path: Path, toolchains: Toolchains) -> ApiServer:
 
 @pytest.fixture
 async def runner(tmp_path: Path, toolchains: Toolchains, api: ApiServer) -> AsyncIterator[Bench]:
-    async with api.serving() as settings, bench(tmp_path, toolchains, backend=making(settings)) as ready:
-        yield ready
+    async with api.serving() as settings, bench(tmp_path, toolchains, backend=making(settings)) as made:
+        yield made
 
 
 async def meanwhile(workspace: GrpcWorkspace, script: str, fault: Callable[[], Awaitable[None]]) -> None:
@@ -70,6 +71,37 @@ async def test_open_work_close(runner: Bench, api: ApiServer) -> None:
     for each in (workspace, other):
         await each.close()
     assert (api.jobs, api.pods) == ({}, {})
+
+
+async def test_what_an_opening_asks_of_the_cluster(runner: Bench, api: ApiServer) -> None:
+    """A Job, one command for the look at the network and the check-out, and a note that it is ready."""
+    before = len(api.asked)
+    await runner.opened()
+    asked = [(method, path.rpartition("/")[2]) for method, path in api.asked[before:]]
+    [job] = api.jobs
+    assert asked == [("POST", "jobs"), ("GET", "exec"), ("PATCH", job)]
+
+
+async def test_what_a_claim_asks_of_the_cluster(tmp_path: Path, toolchains: Toolchains, api: ApiServer) -> None:
+    """A look and a change make it ours; meanwhile its pod is entered, once; and a note that it is ready."""
+    ours = RunnerSettings(warm_min=1, warm_max=1)
+    async with (
+        api.serving() as settings,
+        bench(tmp_path, toolchains, settings=ours, backend=making(settings), warm=True) as on,
+    ):
+        await ready(on.pool, 1)
+        [job], before = api.jobs, len(api.asked)
+        workspace = await on.workspace()
+        asked = [(method, path.rpartition("/")[2]) for method, path in api.asked[before:] if job in path]
+        assert sorted(asked) == [("GET", "exec"), ("GET", job), ("PATCH", job), ("PATCH", job)]
+        assert (await workspace.run(["cat", "README.md"])).stdout == b"adder\n"
+
+
+async def test_a_pod_is_entered_before_the_cluster_says_that_it_runs(runner: Bench, api: ApiServer) -> None:
+    """As soon as it has begun, by trying: nodes say so up to a second later."""
+    api.says_nothing = True
+    workspace = await runner.workspace()
+    assert (await workspace.run(["cat", "README.md"])).stdout == b"adder\n"
 
 
 async def test_ends_of_commands(runner: Bench) -> None:

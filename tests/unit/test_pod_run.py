@@ -21,8 +21,9 @@ BOUND_S = 30.0
 
 
 class Watched:
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
+    def __init__(self, process: asyncio.subprocess.Process, connection: asyncio.WriteTransport) -> None:
         self.process = process
+        self.connection = connection
         self.frames = Frames()
         self.said: list[tuple[bytes, bytes]] = []
 
@@ -71,6 +72,14 @@ async def watched(
     user: int | None = None,
 ) -> AsyncIterator[Watched]:
     command = Command(argv=argv, cwd=str(tmp_path), stdin=stdin, output_limit=output_limit, timeout_s=timeout_s)
+    async with waiting(user) as waits:
+        waits.connection.write(wire.order(command, limits, {"LANG": "C.UTF-8"}))
+        yield waits
+
+
+@asynccontextmanager
+async def waiting(user: int | None = None) -> AsyncIterator[Watched]:
+    """For its order."""
     theirs, ours = os.pipe()
     program = sys.executable if user is None else "/usr/bin/python3"
     process = await asyncio.create_subprocess_exec(
@@ -79,9 +88,8 @@ async def watched(
     os.close(theirs)
     loop = asyncio.get_running_loop()
     connection, _ = await loop.connect_write_pipe(asyncio.BaseProtocol, os.fdopen(ours, "wb", 0))
-    connection.write(wire.order(command, limits, {"LANG": "C.UTF-8"}))
     try:
-        yield Watched(process)
+        yield Watched(process, connection)
     finally:
         if not connection.is_closing():
             connection.abort()
@@ -195,3 +203,46 @@ async def test_what_counts_as_disk(tmp_path: Path, script: str, field: str) -> N
     async with watched(tmp_path, "sh", "-c", script, limits=limits) as w:
         code, last = await w.end()
     assert (code, last.limit) == (run.OVER, "disk")
+
+
+@asynccontextmanager
+async def answering(visits: asyncio.Queue[None]) -> AsyncIterator[tuple[asyncio.Server, tuple[str, int]]]:
+    """Somebody who can be reached."""
+
+    async def visited(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        visits.put_nowait(None)
+        writer.close()
+
+    async with await asyncio.start_server(visited, "127.0.0.1", 0) as server:
+        host, port = server.sockets[0].getsockname()
+        yield server, (host, port)
+
+
+def gate(address: tuple[str, int], *, patience_s: float) -> bytes:
+    return wire.gate({"seconds": 0.5, "tcp": [address], "udp": []}, patience_s=patience_s, pause_s=0.01)
+
+
+async def test_a_gate_stays_shut_while_anything_answers(tmp_path: Path) -> None:
+    """Nothing is said before nobody does; then an order is taken, as ever."""
+    visits: asyncio.Queue[None] = asyncio.Queue()
+    async with waiting() as w, answering(visits) as (server, address):
+        w.connection.write(gate(address, patience_s=BOUND_S))
+        async with asyncio.timeout(BOUND_S):
+            for _ in range(3):
+                await visits.get()
+        assert w.process.returncode is None
+        server.close()
+        assert await w.until(wire.PASSED) == b""
+        assert w.said == [(wire.PASSED, b"")]
+        command = Command(argv=("sh", "-c", "exit 3"), cwd=str(tmp_path))
+        w.connection.write(wire.order(command, KINDS, {}))
+        assert (await w.end())[0] == 3
+
+
+async def test_a_gate_whose_patience_is_over_says_what_answers() -> None:
+    """Each by its address; and a watcher that gets no order after that ends with its connection."""
+    async with answering(asyncio.Queue()) as (_, address), waiting() as w:
+        w.connection.write(gate(address, patience_s=0.0))
+        assert await w.until(wire.PASSED) == b"%s:%d" % (address[0].encode(), address[1])
+        w.connection.close()
+        assert await w.code() == 0

@@ -27,6 +27,7 @@ from folkmoot.runner.jobs import Turns
 from folkmoot.runner.kubernetes import dressing, job, network, pods
 from folkmoot.runner.kubernetes.api import Api
 from folkmoot.runner.kubernetes.dressing import Dresser
+from folkmoot.runner.kubernetes.exec import NotBegun
 from folkmoot.runner.kubernetes.images import images
 from folkmoot.runner.kubernetes.jobs import Found, Jobs
 from folkmoot.runner.kubernetes.lookout import Lookout
@@ -192,10 +193,7 @@ class Cluster:
         return workspace
 
     def room(self) -> PodRoom:
-        return self._room(self._settings.kubernetes.request_s)
-
-    def _room(self, patience_s: float) -> PodRoom:
-        return PodRoom(self.api, self._lookout, self._limits(), patience_s=patience_s)
+        return PodRoom(self.api, self._lookout, self._limits(), patience_s=self._settings.kubernetes.request_s)
 
     async def fill(self, workspace: Workspace) -> None:
         room = _room(workspace)
@@ -207,8 +205,8 @@ class Cluster:
             word = workspace.manifest.environment
             if await self._dresser.dressed(there, word):
                 await self.settle(room, there)
-            elif not await self._early(room, there):
-                await self._up(room, there)
+            else:
+                await self._entered(room, there)
             return True
 
         await self._furnish(workspace, made)
@@ -219,10 +217,17 @@ class Cluster:
         await network.closed(room, self._targets(room), self._clock)
         return pod
 
+    async def _entered(self, room: PodRoom, made: Found) -> None:
+        """Entered once, for the look whether it is kept off the network and for the repository: each costs the node a
+        process in the pod."""
+        if not await self._early(room, made):
+            await self.settle(room, made)
+            await room.enter(network.gate(self._targets(room)))
+
     async def _early(self, room: PodRoom, made: Found) -> bool:
-        """Whether it was seen to be closed before the cluster said that it runs. Nodes say so up to a second late; of
-        those that are begun at once only a few try, each try being a connection."""
-        loop, seen, trial = asyncio.get_running_loop(), self._lookout.pod, self._room(0.0)
+        """Whether it was entered before the cluster said that it runs. Nodes say so up to a second late; of those that
+        are begun at once only a few try, each try being a connection."""
+        loop, seen = asyncio.get_running_loop(), self._lookout.pod
         until = loop.time() + _EARLY_S
         if self._trying.locked():
             return False
@@ -231,9 +236,9 @@ class Cluster:
                 await asyncio.sleep(_TRY_S)
                 if pod is not None and pod.node:
                     room.settle(made, pod)
-                    trial.settle(made, pod)
-                    with contextlib.suppress(WorkspaceLost, Unavailable):
-                        return not await network.reached(trial, self._targets(room), network.AT_ONCE_S)
+                    with contextlib.suppress(WorkspaceLost, NotBegun):
+                        await room.try_to_enter(network.gate(self._targets(room)))
+                        return True
         return False
 
     async def _furnish(self, workspace: Workspace, had: Callable[[], Coroutine[None, None, bool]]) -> bool:
@@ -250,6 +255,8 @@ class Cluster:
             raise _while_opened(first_leaf(failures)) from failures
         except WorkspaceLost as error:
             raise _while_opened(error) from error
+        finally:
+            await _room(workspace).leave()
 
     async def _packed(self, wish: Wish, stock: checkout.Stock) -> bytes:
         objects = self._objects(wish.repository_id)
@@ -360,7 +367,17 @@ class Cluster:
 
     async def claim(self, warm: Warm, workspace: Workspace) -> bool:
         """A crash in the middle leaves a Job that is not ready: a successor deletes it."""
-        return await self._furnish(workspace, lambda: self._claimed(_standing(warm), workspace))
+        ready = _standing(warm)
+        room = _room(workspace)
+
+        async def had() -> bool:
+            room.settle(ready.made, ready.pod)
+            async with asyncio.TaskGroup() as group:
+                group.create_task(_tried(room), name="door")
+                claimed = group.create_task(self._claimed(ready, workspace), name="claim")
+            return claimed.result()
+
+        return await self._furnish(workspace, had)
 
     async def _claimed(self, warm: Standing, workspace: Workspace) -> bool:
         made = await self.jobs.claim(warm.name, workspace.manifest) if self.lives(warm) else None
@@ -416,6 +433,12 @@ def _laying(shell: Shell, body: bytes) -> Shell:
         return await shell(["sh", "-c", _LAY, "lay", *argv], body, limit)
 
     return run
+
+
+async def _tried(room: PodRoom) -> None:
+    """What is entered while it is being claimed waits for its order, and whoever does not get it goes again."""
+    with contextlib.suppress(WorkspaceLost, NotBegun):
+        await room.try_to_enter()
 
 
 def _while_opened(error: BaseException) -> BaseException:

@@ -23,6 +23,8 @@ _CLOSE = b"\xff\x00"
 _PIECE = 256 * 1024
 _OVERTIME_S = 15.0
 """The watcher keeps the time; this long later we stop believing that there is one."""
+_GATE_S = 30.0
+"""Longer than a gate's own patience."""
 _PARTING_S = 3.0
 _CUT = "the connection to a command was cut: whether it ran to its end, and what it did, is unknown"
 
@@ -48,11 +50,36 @@ async def run(
     environment: Mapping[str, str],
     sink: Sink,
     ask: Ask | None = None,
+    door: "Door | None" = None,
 ) -> tuple[Ended, bytes]:
-    """With what a look behind it told, where one is asked for.
+    """With what a look behind it told, where one is asked for. By a `door` that is open, or a new one.
 
     Raises NotBegun while nothing of it has happened, WorkspaceLost when the pod is gone or the outcome is unknown,
     WatcherKilled, InvalidInput, Misconfigured."""
+    entered = await enter(api, pod) if door is None else door
+    async with contextlib.aclosing(entered):
+        talk = _Conversation(entered.socket, command, sink)
+        ended = await talk.to_end(wire.order(command, limits, environment, ask))
+        return ended, bytes(talk.seen)
+
+
+class Door:
+    """A watcher in a pod, which waits for its order. One that is closed ends by itself."""
+
+    def __init__(self, socket: aiohttp.ClientWebSocketResponse, stack: contextlib.AsyncExitStack) -> None:
+        self.socket = socket
+        self._stack = stack
+
+    async def aclose(self) -> None:
+        await self._stack.aclose()
+
+
+async def enter(api: Api, pod: str, gate: bytes = b"") -> Door:
+    """Start a watcher; behind a `gate`, once it says that it is kept off the network.
+
+    Raises NotBegun where there was no entering, WorkspaceLost when the pod is gone or does not answer, Unavailable
+    where it is not kept off, Misconfigured.
+    """
     async with contextlib.AsyncExitStack() as stack:
         try:
             socket = await stack.enter_async_context(api.exec(pod, job.CONTAINER, job.WATCHER))
@@ -60,9 +87,28 @@ async def run(
             raise WorkspaceLost(f"the pod is gone: {error}") from error
         except (RetryLater, Conflict, InvalidInput) as error:
             raise NotBegun(str(error)) from error
-        talk = _Conversation(socket, command, sink)
-        ended = await talk.to_end(wire.order(command, limits, environment, ask))
-        return ended, bytes(talk.seen)
+        if gate and (open_ := await _passed(socket, gate)):
+            raise Unavailable(f"a new workspace still reaches {', '.join(open_)}: it is not handed out")
+        return Door(socket, stack.pop_all())
+    raise AssertionError("a context that swallows errors")
+
+
+async def _passed(socket: aiohttp.ClientWebSocketResponse, gate: bytes) -> list[str]:
+    """What the watcher could reach to the last. Whatever else comes of it, nothing has happened."""
+    frames = Frames()
+    try:
+        async with asyncio.timeout(_GATE_S):
+            await socket.send_bytes(bytes([_STDIN]) + gate)
+            while (message := await socket.receive()).type is aiohttp.WSMsgType.BINARY:
+                channel, data = message.data[0], message.data[1:]
+                if channel == _ERROR:
+                    raise NotBegun(wire.unreached(data) or "a watcher ended before its order")
+                for letter, body in frames.fed(data) if channel == _STDOUT else ():
+                    if letter == wire.PASSED:
+                        return body.decode().splitlines()
+    except (ConnectionError, aiohttp.ClientError, TimeoutError) as error:
+        raise NotBegun(f"a watcher cannot be talked to: {error}") from error
+    raise NotBegun("the connection to a watcher was cut before its order")
 
 
 class _Conversation:

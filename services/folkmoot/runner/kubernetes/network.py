@@ -10,6 +10,7 @@ import msgspec
 
 from folkmoot.kernel.errors import Unavailable
 from folkmoot.runner.command import Command
+from folkmoot.runner.kubernetes import wire
 from folkmoot.runner.kubernetes.pod import reach
 from folkmoot.runner.kubernetes.room import PodRoom
 from folkmoot.runtime.clock import Clock
@@ -58,6 +59,12 @@ def _address(host: str, port: int) -> Address | None:
         return None if ipaddress.ip_address(host).is_loopback else (host, port)
     except ValueError:
         return None
+
+
+def gate(wanted: Targets) -> bytes:
+    """An order to a watcher: nothing comes to it before it says that nothing answers."""
+    asked = {"seconds": AT_ONCE_S, "tcp": wanted.tcp, "udp": wanted.udp}
+    return wire.gate(asked, patience_s=_TRIES_S, pause_s=_PAUSE_S)
 
 
 async def reached(room: PodRoom, wanted: Targets, seconds: float) -> list[str]:

@@ -1,14 +1,15 @@
 """One workspace's pod, as the place where its commands run."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TypeVar
 
 from folkmoot.kernel.errors import NotFound
 from folkmoot.runner.command import Command, Ended, Sink
 from folkmoot.runner.kubernetes import exec as execs
 from folkmoot.runner.kubernetes import pods
 from folkmoot.runner.kubernetes.api import Api
-from folkmoot.runner.kubernetes.exec import NotBegun, WatcherKilled
+from folkmoot.runner.kubernetes.exec import Door, NotBegun, WatcherKilled
 from folkmoot.runner.kubernetes.jobs import Found
 from folkmoot.runner.kubernetes.lookout import Lookout
 from folkmoot.runner.kubernetes.pods import Pod
@@ -23,6 +24,7 @@ ENVIRONMENT: Mapping[str, str] = {
     "GIT_CONFIG_VALUE_0": "*",
 }
 _PAUSE_S = 0.5
+_T = TypeVar("_T")
 
 
 class PodRoom:
@@ -45,6 +47,7 @@ class PodRoom:
         self._lookout = lookout
         self._limits = limits
         self._patience_s = patience_s
+        self._door: Door | None = None
 
     def settle(self, made: Found, pod: Pod) -> None:
         """`pod` runs."""
@@ -58,18 +61,42 @@ class PodRoom:
 
     async def looked(self, command: Command, sink: Sink, ask: Ask | None) -> tuple[Ended, bytes]:
         """The same, with a look behind it, and what that told: nothing where its watcher did not live to tell."""
+        try:
+            return await self._patiently(lambda: self._once(command, sink, ask))
+        except WatcherKilled as killed:
+            await self._need_life()
+            return killed.ended, b""
+
+    async def _once(self, command: Command, sink: Sink, ask: Ask | None) -> tuple[Ended, bytes]:
+        door, self._door = self._door, None
+        return await execs.run(self._api, self.pod, command, self._limits, self.environment, sink, ask, door)
+
+    async def enter(self, gate: bytes = b"") -> None:
+        """For the next command; behind a `gate`, once it is kept off the network. Raises as `exec.enter`."""
+        await self._patiently(lambda: self.try_to_enter(gate))
+
+    async def try_to_enter(self, gate: bytes = b"") -> None:
+        """The same, once."""
+        await self.leave()
+        self._door = await execs.enter(self._api, self.pod, gate)
+
+    async def leave(self) -> None:
+        """Close what was entered and not used."""
+        door, self._door = self._door, None
+        if door is not None:
+            await door.aclose()
+
+    async def _patiently(self, work: Callable[[], Awaitable[_T]]) -> _T:
+        """What has not begun is begun again for a while."""
         until = asyncio.get_running_loop().time() + self._patience_s
         while True:
             self._need_pod()
             try:
-                return await execs.run(self._api, self.pod, command, self._limits, self.environment, sink, ask)
+                return await work()
             except NotBegun:
                 await self._need_life()
                 if asyncio.get_running_loop().time() >= until:
                     raise
-            except WatcherKilled as killed:
-                await self._need_life()
-                return killed.ended, b""
             await asyncio.sleep(_PAUSE_S)
 
     async def plain(self, path: bytes, limit: int) -> bytes | None:

@@ -6,19 +6,21 @@ import struct
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
+from types import ModuleType
 
 import msgspec
 
 from folkmoot.kernel.errors import FolkmootError, InvalidInput
 from folkmoot.kernel.evidence import CommandEnd
 from folkmoot.runner.command import REPO, Command, Ended
-from folkmoot.runner.kubernetes.pod import look
+from folkmoot.runner.kubernetes.pod import look, reach
 from folkmoot.runner.local import seccomp
 from folkmoot.runner.versions import shadow
 from folkmoot.runner.versions.seen import Ask
 from folkmoot.runtime.workspace.port import WorkspaceLost
 
-BEGUN, STDOUT, STDERR, REFUSED, SEEN, LAST = b"B", b"O", b"E", b"R", b"V", b"X"
+PASSED, BEGUN, STDOUT, STDERR, REFUSED, SEEN, LAST = b"G", b"B", b"O", b"E", b"R", b"V", b"X"
+_LETTERS = frozenset({PASSED, BEGUN, STDOUT, STDERR, REFUSED, SEEN, LAST})
 _HEAD = struct.Struct(">cI")
 _FRAME_BYTES = 1 << 20
 """More is in no frame of ours."""
@@ -87,14 +89,25 @@ def order(command: Command, limits: Limits, environment: Mapping[str, str], ask:
                 "RLIMIT_MEMLOCK": 64 * 1024,
             },
         }
-    ).encode("ascii")
-    return struct.pack(">I", len(body)) + body + command.stdin
+    )
+    return _long(body) + command.stdin
+
+
+def gate(asked: Mapping[str, object], *, patience_s: float, pause_s: float) -> bytes:
+    """An order before the first one: look by `pod/reach.py` what can be reached, until that is nothing or patience is
+    over."""
+    told = {"program": _source(reach), "asked": asked, "patience_s": patience_s, "pause_s": pause_s}
+    return _long(ascii({"gate": told}))
+
+
+def _long(text: str) -> bytes:
+    return struct.pack(">I", len(text)) + text.encode("ascii")
 
 
 def look_order(ask: Ask) -> dict[str, object]:
     """For `pod/look.py`, with its program."""
     return {
-        "program": _looking(),
+        "program": _source(look),
         "root": REPO,
         **msgspec.structs.asdict(ask),
         "files": _LOOK_FILES,
@@ -106,9 +119,9 @@ def look_order(ask: Ask) -> dict[str, object]:
 
 
 @cache
-def _looking() -> str:
-    assert look.__file__ is not None
-    return Path(look.__file__).read_text("utf-8")
+def _source(module: ModuleType) -> str:
+    assert module.__file__ is not None
+    return Path(module.__file__).read_text("utf-8")
 
 
 @cache
@@ -130,7 +143,7 @@ class Frames:
         at = 0
         while len(self._held) - at >= _HEAD.size:
             letter, size = _HEAD.unpack_from(self._held, at)
-            if letter not in (BEGUN, STDOUT, STDERR, REFUSED, SEEN, LAST) or size > _FRAME_BYTES:
+            if letter not in _LETTERS or size > _FRAME_BYTES:
                 raise WorkspaceLost("the watcher of a command is no watcher of ours: does the image hold python3?")
             if len(self._held) - at - _HEAD.size < size:
                 break

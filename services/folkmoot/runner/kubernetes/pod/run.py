@@ -1,32 +1,35 @@
 """One command in a workspace's pod, watched: its output, its limits, its end, and the end of all that it left.
 
 Standard input: the length of an order (4 bytes, big-endian), the order as a literal of Python's, then `stdin` bytes for
-the command. After that it stays open, and its end means that nobody listens any more: everything is killed.
-Standard output: frames, each a letter, a length (4 bytes, big-endian) and a body. `B` it has begun, `O` and `E` a piece
-of its standard output and error, `R` it was refused (JSON), `V` a piece of what `look.py` saw, where the order says so,
-`X` it has ended (JSON), the last one. Our own exit status is the command's, 128 and the number of the signal that ended
-it, or `OVER` when a limit was hit.
+the command. After that it stays open, and its end means that nobody listens any more: everything is killed. An order
+with `gate` may come before: to look, by `reach.py`, whether we are kept off the network.
+Standard output: frames, each a letter, a length (4 bytes, big-endian) and a body. `G` what could still be reached when
+the gate's patience was over, `B` the command has begun, `O` and `E` a piece of its standard output and error, `R` it
+was refused (JSON), `V` a piece of what `look.py` saw, where the order says so, `X` it has ended (JSON), the last one.
+Our own exit status is the command's, 128 and the number of the signal that ended it, or `OVER` when a limit was hit.
 The command cannot write into our streams: it has pipes of its own, and may not look into this process.
 """
 
 from __future__ import annotations
 
-import ctypes
+import _ctypes  # `ctypes` itself costs half as much as all of Python's start
 import errno
 import os
 import resource
 import select
 import stat
 import struct
-import sys
 import time
 
 TYPE_CHECKING = False  # as mypy knows it; the import itself would cost milliseconds
 if TYPE_CHECKING:
     import signal
+    from ctypes import c_char_p, c_int, c_ushort
     from typing import Any, NoReturn
 else:
     import _signal as signal  # without the names of `enum`, which cost as much as all other imports together
+
+    c_int, c_ushort, c_char_p = (type(code, (_ctypes._SimpleCData,), {"_type_": code}) for code in "iHz")  # noqa: SLF001
 
 OVER = 137
 _PIECE = 65536
@@ -43,12 +46,33 @@ _OOM = (("/sys/fs/cgroup/memory.events", "oom_kill "), ("/sys/fs/cgroup/memory/m
 
 
 def main() -> None:
-    libc = ctypes.CDLL(None)
-    libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
-    libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    prctl = _call("prctl")
+    prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+    prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    order = _order()
+    if "gate" in order:
+        _pass(order["gate"])
+        order = _order()
+    # Whatever else the end of an interpreter does, the end of a process does faster.
+    os._exit(Run(order).to_end())
+
+
+def _order() -> dict[str, Any]:
+    """It comes from the runner alone; whatever reads JSON brings `re` along, and every command would wait for that."""
     (length,) = struct.unpack(">I", _exactly(4))
-    # It comes from the runner alone; whatever reads JSON brings `re` along, and every command would wait for that.
-    sys.exit(Run(eval(_exactly(length), {"__builtins__": {}})).to_end())  # noqa: S307
+    found: dict[str, Any] = eval(_exactly(length), {"__builtins__": {}})  # noqa: S307
+    return found
+
+
+def _pass(gate: dict[str, Any]) -> None:
+    """Says what can be reached, once that is nothing, or after a while."""
+    program: dict[str, Any] = {}
+    exec(gate["program"], program)  # noqa: S102 -- from the runner, as the order itself
+    until = time.monotonic() + gate["patience_s"]
+    while (found := program["tried"](gate["asked"])) and time.monotonic() < until:
+        time.sleep(gate["pause_s"])  # noqa: TID251 -- a program of its own
+    said = "\n".join(found).encode()
+    os.write(1, b"G" + struct.pack(">I", len(said)) + said)
 
 
 def _exactly(size: int) -> bytes:
@@ -365,17 +389,27 @@ class Run:
 def _volunteer() -> None:
     """Who is killed first when memory ends: the command, not its watcher. For one that nobody may look into, its own
     files in /proc are root's; what is about to become a command has nothing to hide."""
-    ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 1, 0, 0, 0)
+    _call("prctl")(_PR_SET_DUMPABLE, 1, 0, 0, 0)
     try:
         _write("/proc/self/oom_score_adj", "1000")
     except OSError:
         return
 
 
-class _Program(ctypes.Structure):
+class _Call(_ctypes.CFuncPtr):
+    _flags_ = _ctypes.FUNCFLAG_CDECL | _ctypes.FUNCFLAG_USE_ERRNO
+    _restype_ = c_int
+
+
+def _call(name: str) -> _Call:
+    """A function of libc that answers an int."""
+    return _Call(_ctypes.dlsym(_ctypes.dlopen(None, 0), name))  # type: ignore[arg-type]
+
+
+class _Program(_ctypes.Structure):
     """`struct sock_fprog`."""
 
-    _fields_ = (("length", ctypes.c_ushort), ("filter", ctypes.c_char_p))
+    _fields_ = (("length", c_ushort), ("filter", c_char_p))
 
 
 def _filtered(filters: dict[str, bytes]) -> None:
@@ -384,11 +418,11 @@ def _filtered(filters: dict[str, bytes]) -> None:
     program = filters.get(os.uname().machine)
     if program is None:
         raise OSError(errno.ENOSYS, f"no seccomp filter for {os.uname().machine}")
-    libc = ctypes.CDLL(None, use_errno=True)
-    libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+    prctl = _call("prctl")
+    prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     wanted = _Program(len(program) // 8, program)
-    if libc.prctl(_PR_SET_SECCOMP, _FILTER_MODE, ctypes.byref(wanted), 0, 0):
-        number = ctypes.get_errno()
+    if prctl(_PR_SET_SECCOMP, _FILTER_MODE, _ctypes.byref(wanted), 0, 0):
+        number = _ctypes.get_errno()
         raise OSError(number, os.strerror(number))
 
 
@@ -397,12 +431,11 @@ def _forget_shared() -> None:
     its own."""
     if {int(name) for name in os.listdir("/proc") if name.isdigit()} - {1, os.getpid()}:  # noqa: PTH208
         return
-    libc = ctypes.CDLL(None)
-    for kind, remove in (("shm", libc.shmctl), ("msg", libc.msgctl)):
+    for kind in ("shm", "msg"):
         for number in _numbers(kind):
-            remove(number, 0, None)
+            _call(f"{kind}ctl")(number, 0, None)
     for number in _numbers("sem"):
-        libc.semctl(number, 0, 0)
+        _call("semctl")(number, 0, 0)
     for folder, folders, files in os.walk(_SHARED, topdown=False):
         for name in (*files, *folders):
             _remove(os.path.join(folder, name))  # noqa: PTH118
