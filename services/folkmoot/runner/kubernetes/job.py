@@ -4,7 +4,7 @@ import hashlib
 import json
 import secrets
 from datetime import datetime
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -83,7 +83,7 @@ def is_warm_name(name: str) -> bool:
     return name.startswith("moot-warm-")
 
 
-@cache
+@lru_cache(maxsize=256)
 def template(plan: Plan) -> str:
     """Two pods of one template are as good as each other, and as those that would be made now."""
     laid = plan.environment.digest if plan.environment else ""

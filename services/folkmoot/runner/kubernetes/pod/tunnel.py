@@ -67,10 +67,20 @@ class Line:
         """What the other end sent; empty for its end."""
         self.waits = 0
         """Bytes of it that were not welcomed yet."""
+        self.ended = False
+        """No more of it comes."""
         self.room = WINDOW
         """Bytes that may be sent."""
         self.more = asyncio.Event()
         self.over = asyncio.Event()
+
+    def take(self, piece: bytes) -> None:
+        """Raises Broken for more than is welcome."""
+        self.waits += len(piece)
+        if self.waits > WINDOW or self.ended:
+            raise Broken("more than is welcome")
+        self.ended = not piece
+        self.came.put_nowait(piece)
 
     async def until_over(self) -> None:
         await self.over.wait()
@@ -95,15 +105,10 @@ class Tunnel:
         if letter == WELCOME and len(body) == _COUNT.size:
             line.room = min(_MOST_CREDIT, line.room + _COUNT.unpack(body)[0])
             line.more.set()
-        elif letter == DATA:
-            line.waits += len(body)
-            if line.waits > WINDOW or not body:
-                raise Broken("more than is welcome")
-            line.came.put_nowait(body)
-        elif letter == END:
-            line.came.put_nowait(b"")
         elif letter == OVER:
             line.over.set()
+        elif letter in (DATA, END):
+            line.take(body if letter == DATA else b"")
         else:
             raise Broken(f"a frame {letter!r}")
 
