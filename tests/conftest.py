@@ -38,8 +38,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     workers: int = getattr(config, "workerinput", {}).get("workercount", 1)
     of_cluster = [item for item in items if item.get_closest_marker("kubernetes")]
     others = [item for item in items if not item.get_closest_marker("kubernetes")]
-    slow = [item for item in others if item.path.parent.name in _SLOW]
-    swift = [item for item in others if item.path.parent.name not in _SLOW]
+    slow = [item for item in others if _is_slow(item)]
+    swift = [item for item in others if not _is_slow(item)]
     lanes = [of_cluster, *_dealt(slow, max(1, workers - 1))]
     length = -(-len(items) // workers)
     items.clear()
@@ -48,6 +48,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items += [*lane, *swift[:room]]
         del swift[:room]
     items += swift
+
+
+def _is_slow(item: pytest.Item) -> bool:
+    """Whoever starts the platform that a worker's tests share, starts it for many."""
+    return item.path.parent.name in _SLOW or "moot" in getattr(item, "fixturenames", ())
 
 
 def _dealt(items: list[pytest.Item], hands: int) -> list[list[pytest.Item]]:
