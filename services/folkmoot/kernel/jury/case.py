@@ -114,9 +114,8 @@ def view_of(hearing: Hearing, voiced: Sequence[Opinion]) -> View:
     between = duels(voiced, len(hearing.classes))
     level = contested(hearing, between)
     patterns = [p for v in hearing.voices for p in v.patterns if not p.alone]
-    told = any(o.duels or o.kind == "probes" for o in voiced) or any(
-        PASS in p.marks and p.base != PASS for p in patterns
-    )
+    said = any(o.kind == "probes" or (o.duels and o.kind != "rounds") for o in voiced)
+    told = said or any(PASS in p.marks and p.base != PASS for p in patterns)
     return View(tuple(voiced), between, level, told or bool(level))
 
 
@@ -126,6 +125,8 @@ def class_odds(case: Case, number: int, view: View) -> Odds:
     assert weights is not None
     of, terms = classes[number], Odds()
     terms += [(words, odds * weights.gates) for words, odds in gate_odds(of.entries[0], case.baseline, case.policy)]
+    if weights.weighed != 1:
+        terms.append(("it could be compared", math.log(weights.weighed)))
     if not view.told:
         changes = sum(len(c.changes) for c in classes)
         level = -case.policy.level * math.log(changes)
@@ -143,6 +144,8 @@ def _said(opinion: Opinion, odds: float) -> str:
     if opinion.kind == "probes":
         against = "agree with each other against it" if odds < 0 else "nowhere agree against it"
         return f"in calls that no test makes others {against}"
+    if opinion.kind == "rounds":
+        return "nobody behaved so before he saw the evidence"
     return f"tests of {opinion.voice} {'bear it out' if odds > 0 else 'contradict it'}"
 
 

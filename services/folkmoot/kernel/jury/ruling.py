@@ -22,7 +22,7 @@ MAX_SETTLE = 6
 _KINDS = (
     ({"verdict"}, DecidedBy.JUDGING),
     ({"blind"}, DecidedBy.SEALED_TESTS),
-    ({"tests", "probes"}, DecidedBy.CROSS_EXAMINATION),
+    ({"tests", "probes", "rounds"}, DecidedBy.CROSS_EXAMINATION),
 )
 """Opinions by what they rest on, the first to be done without first."""
 

@@ -67,6 +67,11 @@ class Class(msgspec.Struct, frozen=True, kw_only=True):
     """Those of one and the same change are one."""
 
     @property
+    def late(self) -> bool:
+        """Nobody behaved so before he saw the evidence."""
+        return all(round_of(e.proposal) > 1 for e in self.entries)
+
+    @property
     def entries(self) -> list[Entry]:
         return list(chain.from_iterable(self.changes))
 

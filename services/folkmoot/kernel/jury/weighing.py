@@ -16,6 +16,8 @@ from folkmoot.kernel.jury.voices import BLANK, FAIL, PASS, Class, Hearing, Patte
 
 PROBES = "what the others give"
 """The voice of calls that no test makes."""
+ROUNDS = "who behaved so before he saw the evidence"
+"""The voice of when a behaviour came up."""
 Pair = tuple[int, int]
 """Two classes, the lower number first."""
 
@@ -25,7 +27,7 @@ class Opinion(msgspec.Struct, frozen=True, kw_only=True):
 
     voice: str
     kind: str
-    """`tests`, `blind`, `verdict` or `probes`."""
+    """`tests`, `blind`, `verdict`, `probes` or `rounds`."""
     duels: dict[Pair, float]
     """Log-odds for the first of the pair; a pair of which it says nothing is absent."""
     doubts: dict[int, float]
@@ -53,6 +55,7 @@ def opinions(hearing: Hearing, verdicts: Sequence[Verdict], weights: Weights) ->
         *(_of_mover(*move, weights) for move in hearing.moves),
         *_of_judges(hearing.classes, verdicts, weights),
         *_of_probes(hearing, pairs, weights),
+        *_of_rounds(hearing.classes, pairs, weights),
     )
 
 
@@ -138,15 +141,20 @@ def _leaning(voice: Voice, pair: Pair) -> tuple[int, bool]:
 
 
 def _doubt(voice: Voice, number: int, weights: Weights) -> float:
-    """Does it contradict the class, or bear it out? Its own authors do not count."""
+    """Does it contradict the class, or bear it out? Its own authors can only speak against it."""
     if number in voice.kin:
-        return 0.0
+        return -math.log(weights.disowned) if _disowns(voice, number) else 0.0
     telling = [p for p in voice.patterns if tells(p)]
     broken = [p for p in telling if p.marks[number] == FAIL]
     if any(PASS in p.marks and not p.alone for p in broken):
         return -math.log(weights.blind_broken if voice.blind else weights.broken)
     kept = not broken and any(p.marks[number] == PASS for p in telling)
     return math.log(weights.blind_kept if voice.blind else weights.kept) if kept else 0.0
+
+
+def _disowns(voice: Voice, number: int) -> bool:
+    """An author of its kin asserts what another class passes, and it does not."""
+    return any(p.marks[number] == FAIL and PASS in p.marks and not p.alone for p in voice.patterns)
 
 
 def tells(pattern: Pattern) -> bool:
@@ -192,6 +200,15 @@ def _upheld(found: Probed, number: int, weights: Weights) -> float:
     if found.outvoted(number):
         return -math.log(weights.outvoted)
     return math.log(weights.upheld) if found.upheld(number) else 0.0
+
+
+def _of_rounds(classes: Sequence[Class], pairs: Sequence[Pair], weights: Weights) -> list[Opinion]:
+    """Against behaviours that came up when the evidence was known."""
+    odds = math.log(weights.late)
+    late = [c.late for c in classes]
+    said = {(a, b): odds if late[b] else -odds for a, b in pairs if odds and late[a] != late[b]}
+    doubts = {n: -odds for n, of in enumerate(late) if odds and of}
+    return [Opinion(voice=ROUNDS, kind="rounds", duels=said, doubts=doubts)] if doubts else []
 
 
 # --- the order of classes ----------------------------------------------------------------------------------------
