@@ -26,7 +26,7 @@ from folkmoot.kernel.jury import (
 from folkmoot.kernel.result import DecidedBy
 from folkmoot.kernel.task import Rigor
 from tests.bench.judging import jury_ms
-from tests.fixtures.jury import NO_BODY, PACK, ended, heard, probed, proposal, run, suite, verdict
+from tests.fixtures.jury import NO_BODY, PACK, ended, heard, later, probed, proposal, run, suite, verdict
 
 THREE = ("dev-1", "dev-2", "dev-3")
 EXAMPLE = {"dev-1": ["FPFP"], "dev-2": ["FPPF"], "dev-3": ["PPPP"]}
@@ -41,7 +41,7 @@ def test_the_example_of_cross_examination_in_the_documentation() -> None:
     """docs/decisions.md promises that a reader can predict this one."""
     ruling = judge(heard(THREE, EXAMPLE, lines={"dev-1": 40, "dev-2": 3, "dev-3": 5}))
     assert (ruling.chosen, ruling.decided_by) == ("dev-1-r1", DecidedBy.CROSS_EXAMINATION)
-    assert ruling.confidence == 0.652
+    assert ruling.confidence == 0.799
     assert [(r.agent_id, r.rank, r.scores["duels"]) for r in ruling.ranking] == [
         ("dev-1", 1, 2.197),
         ("dev-2", 2, -2.197),
@@ -141,13 +141,13 @@ def test_two_camps_that_contradict_each_other_are_asked_about() -> None:
 def test_camps_are_the_reason_and_not_a_confidence_that_would_do() -> None:
     """Each is sure enough for the rigor: that its rival is as good is what stands against it."""
     given = heard(("dev-1", "dev-2"), {"dev-1": ["FPF"], "dev-2": ["FFP"]})
-    assert POLICY.weights is not None
-    weights = msgspec.structs.replace(POLICY.weights, contested=1.0)
-    sure = judge(given, msgspec.structs.replace(POLICY, weights=weights))
+    sure = judge(given)
     assert sure.chosen is None
     assert sure.reasons[0].startswith("dev-1 and dev-2 behave differently, no evidence puts one of them first")
     assert not any(" asks for " in reason for reason in sure.reasons)
-    assert any(" asks for " in reason for reason in judge(given).reasons)
+    asked = msgspec.structs.replace(POLICY.profile[Rigor.L2], threshold=0.9)
+    strict = msgspec.structs.replace(POLICY, profile=POLICY.profile | {Rigor.L2: asked})
+    assert any(" asks for " in reason for reason in judge(given, strict).reasons)
 
 
 def test_an_abstention_contradicts_itself_nowhere() -> None:
@@ -398,6 +398,40 @@ def test_only_what_tells_candidates_apart_is_run_again() -> None:
     assert {exhibit for exhibit, _, _ in wanted} == {"candidate-dev-1-r1", "candidate-dev-2-r1"}
     assert len(wanted) == 6
     assert {number for _, _, number in wanted} == {2}
+
+
+# --- when a behaviour came up ---------------------------------------------------------------------------------------
+
+
+def test_a_behaviour_that_only_a_revision_has_is_doubted() -> None:
+    """What it passes, its author was shown. One that somebody had before stands, though it is the dearer one."""
+    names, own = ("dev-1", "dev-2"), {"dev-1": ["FPP"], "dev-2": ["PPF"]}
+    lines = {"dev-1": 2, "dev-2": 40}
+    early = judge(heard(names, own, lines=lines))
+    late = judge(later(heard(names, own, lines=lines), "dev-1"))
+    assert early.chosen == "dev-1-r1"
+    assert late.chosen == "dev-2-r1"
+    assert "dev-2 against dev-1: dev-2 -0.92; who behaved so before he saw the evidence +2.08" in late.reasons
+
+
+def test_a_revision_that_behaves_as_somebody_did_before_is_not_doubted() -> None:
+    """The class is known by its first member."""
+    given = heard(THREE, {"dev-1": ["FPFP"]})
+    one, other = judge(given), judge(later(given, "dev-3"))
+    assert (one.chosen, other.chosen) == ("dev-1-r1", "dev-1-r1")
+    assert one.confidence == other.confidence
+
+
+def test_an_author_who_fails_his_own_test_is_doubted() -> None:
+    """Another passes what he asserts: he meant something else than he made. That another does so is no doubt of his."""
+    given = heard(THREE, {"dev-1": ["FPPF", "FFPF"], "dev-2": ["FPPF"]})
+    assert POLICY.weights is not None
+    deaf = msgspec.structs.replace(POLICY, weights=msgspec.structs.replace(POLICY.weights, disowned=1.0))
+    doubted, plain = (
+        {r.agent_id: r.scores["confidence"] for r in judge(given, policy).ranking} for policy in (POLICY, deaf)
+    )
+    assert doubted["dev-1"] < plain["dev-1"] - 0.05
+    assert doubted["dev-2"] == plain["dev-2"]
 
 
 # --- policies ----------------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from folkmoot.kernel.evidence import Exhibit, Outcome, Source, SuiteKind
 from folkmoot.kernel.ids import AgentId, ProposalId
 from folkmoot.kernel.jury import POLICY, Candidate, Evidence, Ruling, judge, standing
-from tests.fixtures.jury import heard, probed, proposal
+from tests.fixtures.jury import heard, later, probed
 
 NAMES = ("dev-1", "dev-2", "dev-3", "dev-4")
 WRITERS = ("tester-1", "tester-2")
@@ -27,7 +27,7 @@ def fields(draw: st.DrawFn) -> Evidence:
     lines = {n: draw(st.integers(1, 3)) for n in names}
     given = st.text("AAB?", min_size=len(names), max_size=len(names))
     calls = {f"f({n})": row for n, row in enumerate(draw(st.lists(given, max_size=3)))}
-    found = heard(names, own, sealed=sealed, lines=lines)
+    found = later(heard(names, own, sealed=sealed, lines=lines), *(n for n in names if draw(st.booleans())))
     return probed(found, calls) if calls else found
 
 
@@ -133,7 +133,8 @@ def test_names_never_matter(evidence: Evidence, names: list[str]) -> None:
 def test_a_copy_changes_nothing(evidence: Evidence, data: st.DataObject) -> None:
     """The same change once more, with the same tests once more."""
     copied = data.draw(st.sampled_from(evidence.candidates))
-    old, new = copied.admission.proposal_id, proposal("dev-9")
+    old = copied.admission.proposal_id
+    new = ProposalId("dev-9-r" + old.rpartition("-r")[2])
     exhibits = [
         msgspec.structs.replace(e, exhibit_id="copy", author=AgentId("dev-9"))
         for e in evidence.exhibits

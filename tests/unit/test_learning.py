@@ -97,13 +97,13 @@ def test_numbers_follow_what_became_known() -> None:
     misled = numbers(learned(POLICY, [case(EXAMPLE, right=False)] * 10 + [case(HARMED)] * 10, "x").policy)
     assert misled["kept"] < before["kept"]
     assert misled["broken"] < before["broken"]
-    assert (told["blind_kept"], told["repaired"], told["guarded"]) == (2.2, 3.0, 0.61)
+    assert all(told[name] == before[name] for name in ("blind_kept", "repaired", "guarded"))
 
 
 def test_without_a_contrast_nothing_is_learned_of_a_sign() -> None:
     """Where all decisions were right, that a sign is there says nothing of right and wrong; unless it is there so often
     that it cannot be rare on what is right."""
-    seldom = learned(POLICY, [case(EXAMPLE)] * 95 + [case(HARMED)] * 5, "x").policy
+    seldom = learned(POLICY, [case(EXAMPLE)] * 98 + [case(HARMED)] * 2, "x").policy
     assert numbers(seldom) == numbers(POLICY)
     often = learned(POLICY, [case(HARMED)] * 50, "x").policy
     assert numbers(often)["broken"] < 2 < numbers(POLICY)["broken"]
@@ -148,7 +148,7 @@ def test_a_file_tells_where_each_number_is_from() -> None:
     text = as_file(shipped_file(POLICY.version), found, ["Learned from /srv/my shop.git."])
     assert text.startswith("# Learned from /srv/my shop.git.\n")
     assert 'version = "3-my-shop-4"\n' in text
-    assert "# Learned: there on 4 of 4 right and 0 of 0 wrong; 2.0 as it ships.\nkept = " in text
+    assert "# Learned: there on 4 of 4 right and 0 of 0 wrong; 1.15 as it ships.\nkept = " in text
 
 
 # --- which one a task is decided by -------------------------------------------------------------------------------

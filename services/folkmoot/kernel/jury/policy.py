@@ -83,6 +83,13 @@ class Weights(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """Somewhere others agree with each other, and nobody with this one."""
     upheld: Ratio = 1.0
     """Nowhere, though there are enough others."""
+    weighed: Ratio = 1.0
+    """Of a class that is weighed, before anything is said of it: it passes the gates, and its tests could be heard."""
+    late: Ratio = 1.0
+    """Against a behaviour that nobody had before he saw the evidence: what it passes, it was shown. In a duel with one
+    that somebody had, and alone."""
+    disowned: Ratio = 1.0
+    """Against a class that fails a test of its own authors which another passes."""
 
 
 class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -162,7 +169,7 @@ def policy_of(stored: bytes) -> Policy:
         raise BrokenChain(f"the log has no policy where it should: {error}") from error
 
 
-VERSIONS = ("1", "2", "3")
+VERSIONS = ("1", "2", "3", "4")
 POLICY = shipped(VERSIONS[-1])
 
 
