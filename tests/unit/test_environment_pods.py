@@ -19,6 +19,7 @@ from folkmoot.runner.environment.profile import TARGET
 from folkmoot.runner.kubernetes import job, surroundings
 from folkmoot.runner.kubernetes.plan import Volume, plan
 from folkmoot.runner.kubernetes.pod import pack
+from folkmoot.runner.kubernetes.setup import taken_too_much
 from folkmoot.runner.kubernetes.surroundings import Surroundings
 from folkmoot.runtime.settings import KubernetesSettings
 
@@ -123,3 +124,27 @@ def test_too_much_is_not_packed(left: Path, most: dict[str, int]) -> None:
     head, body = packed(left, **most)
     assert head["bytes"] > 8_000 or head["files"] > 5
     assert body == b""
+
+
+def test_node_modules_is_a_folder_or_nothing(left: Path) -> None:
+    """A pod mounts it by its path, and a link there would keep the pod from running."""
+    (left / "node_modules").symlink_to("/etc")
+    assert packed(left)[0]["files"] == 8
+    (left / "node_modules").unlink()
+    (left / "node_modules").mkdir()
+    assert packed(left)[0]["files"] == 9
+
+
+@pytest.mark.parametrize(
+    ("words", "limit"),
+    [
+        ("the workspace is gone: its container ended: OOMKilled (exit 137)", "memory"),
+        ('the pod was evicted: Usage of EmptyDir volume "environment" exceeds the limit "1Gi".', "disk"),
+        ("the pod was evicted: Pod ephemeral local storage usage exceeds the total limit of containers 1Gi.", "disk"),
+        ("the pod was evicted: The node was low on resource: memory. It was using 1Gi, which exceeds its request", ""),
+        ("the workspace is gone: its pod was deleted", ""),
+    ],
+)
+def test_a_set_up_that_the_cluster_ended(words: str, limit: str) -> None:
+    """Took too much, where the cluster says so; else it is tried again."""
+    assert taken_too_much(words) == limit

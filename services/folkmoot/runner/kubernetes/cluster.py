@@ -8,8 +8,6 @@ from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Sequ
 from datetime import datetime
 from pathlib import Path
 
-import msgspec
-
 from folkmoot.kernel.errors import FolkmootError, Misconfigured, NotFound, RetryLater, Unavailable
 from folkmoot.kernel.evidence import PreparedBase
 from folkmoot.kernel.ids import WorkspaceId
@@ -24,10 +22,10 @@ from folkmoot.runner.environment.store import Environments, policy_of
 from folkmoot.runner.environment.toolcheck import Toolcheck
 from folkmoot.runner.jobs import Jobs as Commands
 from folkmoot.runner.jobs import Turns
-from folkmoot.runner.kubernetes import dressing, job, network, pods
+from folkmoot.runner.kubernetes import dressing, entry, job
 from folkmoot.runner.kubernetes.api import Api
 from folkmoot.runner.kubernetes.dressing import Dresser
-from folkmoot.runner.kubernetes.exec import NotBegun
+from folkmoot.runner.kubernetes.entry import Entry
 from folkmoot.runner.kubernetes.images import images
 from folkmoot.runner.kubernetes.jobs import Found, Jobs
 from folkmoot.runner.kubernetes.lookout import Lookout
@@ -46,10 +44,6 @@ from folkmoot.runtime.supervise import first_leaf
 from folkmoot.runtime.workspace.port import WorkspaceLost
 
 log = logging.getLogger(__name__)
-
-_EARLY_S = 2.0
-_TRY_S = 0.1
-_TRYING = 2
 
 
 class Standing(Warm, frozen=True, kw_only=True):
@@ -113,7 +107,7 @@ class Cluster:
         self._left: list[Warm] = []
         self.standing = Kind(words=job.template(plan))
         at_once = settings.runner.max_commands or 8 * (os.cpu_count() or 1)
-        self._trying = asyncio.Semaphore(_TRYING)
+        self._entry = Entry(lookout, clock, server=api.server, ready_s=settings.kubernetes.ready_s)
         self._queues = Queues(ours=Turns(at_once), theirs=Turns(at_once))
 
     async def known(self) -> list[Workspace]:
@@ -182,8 +176,7 @@ class Cluster:
         wish = manifest.wish
         self._objects(wish.repository_id)
         image = self._images.chosen(await self._wants(wish.repository_id, wish.tree.base))
-        key = (await self.environments.entered(manifest)).environment
-        return self._workspace(msgspec.structs.replace(manifest, environment=self._dresser.word(image, key)))
+        return self._workspace(await self._dresser.entered(manifest, image))
 
     def _workspace(self, manifest: Manifest) -> Workspace:
         room, commands = self.room(), Commands(self._group)
@@ -206,40 +199,10 @@ class Cluster:
             if await self._dresser.dressed(there, word):
                 await self.settle(room, there)
             else:
-                await self._entered(room, there)
+                await self._entry.entered(room, there)
             return True
 
         await self._furnish(workspace, made)
-
-    async def _up(self, room: PodRoom, made: Found) -> Pod:
-        """Nothing of a repository comes to a pod before it is seen to be kept off the network."""
-        pod = await self.settle(room, made)
-        await network.closed(room, self._targets(room), self._clock)
-        return pod
-
-    async def _entered(self, room: PodRoom, made: Found) -> None:
-        """Entered once, for the look whether it is kept off the network and for the repository: each costs the node a
-        process in the pod."""
-        if not await self._early(room, made):
-            await self.settle(room, made)
-            await room.enter(network.gate(self._targets(room)))
-
-    async def _early(self, room: PodRoom, made: Found) -> bool:
-        """Whether it was entered before the cluster said that it runs. Nodes say so up to a second late; of those that
-        are begun at once only a few try, each try being a connection."""
-        loop, seen = asyncio.get_running_loop(), self._lookout.pod
-        until = loop.time() + _EARLY_S
-        if self._trying.locked():
-            return False
-        async with self._trying:
-            while loop.time() < until and not ((pod := seen(made.uid)) and (pod.running or pods.hopeless(pod))):
-                await asyncio.sleep(_TRY_S)
-                if pod is not None and pod.node:
-                    room.settle(made, pod)
-                    with contextlib.suppress(WorkspaceLost, NotBegun):
-                        await room.try_to_enter(network.gate(self._targets(room)))
-                        return True
-        return False
 
     async def _furnish(self, workspace: Workspace, had: Callable[[], Coroutine[None, None, bool]]) -> bool:
         """Lay the repository into the pod once it is `had`, unless that says no."""
@@ -284,7 +247,7 @@ class Cluster:
         room = PodRoom(self.api, self._lookout, limits, patience_s=self._settings.kubernetes.request_s)
         self._present.add(name)
         try:
-            await self._up(room, await self.jobs.make_setup(name, plan, deadline_s=deadline_s))
+            await self._entry.up(room, await self.jobs.make_setup(name, plan, deadline_s=deadline_s))
             yield room
         finally:
             try:
@@ -296,12 +259,7 @@ class Cluster:
 
     async def settle(self, room: PodRoom, made: Found) -> Pod:
         """Returns once the pod of `made` runs."""
-        pod = await self._lookout.running(made.uid, self._settings.kubernetes.ready_s)
-        room.settle(made, pod)
-        return pod
-
-    def _targets(self, room: PodRoom) -> network.Targets:
-        return network.targets(self.api.server, room.node, ())
+        return await self._entry.settled(room, made)
 
     async def keep(self, workspace: Workspace, renewed: Manifest) -> None:
         try:
@@ -354,7 +312,7 @@ class Cluster:
         try:
             made = await self.jobs.make_warm(name, kind.environment, lives_s=WARM_S)
             dressed = await self._dresser.dressed(made, kind.environment)
-            pod = await (self.settle(room, made) if dressed else self._up(room, made))
+            pod = await (self.settle(room, made) if dressed else self._entry.up(room, made))
             await self.jobs.keep_warm(name)
         except BaseException:
             await self._discarded(name)
@@ -373,7 +331,7 @@ class Cluster:
         async def had() -> bool:
             room.settle(ready.made, ready.pod)
             async with asyncio.TaskGroup() as group:
-                group.create_task(_tried(room), name="door")
+                group.create_task(entry.tried(room), name="door")
                 claimed = group.create_task(self._claimed(ready, workspace), name="claim")
             return claimed.result()
 
@@ -433,12 +391,6 @@ def _laying(shell: Shell, body: bytes) -> Shell:
         return await shell(["sh", "-c", _LAY, "lay", *argv], body, limit)
 
     return run
-
-
-async def _tried(room: PodRoom) -> None:
-    """What is entered while it is being claimed waits for its order, and whoever does not get it goes again."""
-    with contextlib.suppress(WorkspaceLost, NotBegun):
-        await room.try_to_enter()
 
 
 def _while_opened(error: BaseException) -> BaseException:

@@ -7,8 +7,11 @@ import logging
 from collections.abc import Mapping
 from pathlib import Path
 
+import msgspec
+
 from folkmoot.kernel.errors import Unavailable
 from folkmoot.runner.environment import profile
+from folkmoot.runner.environment.ground import Made
 from folkmoot.runner.environment.store import Environments
 from folkmoot.runner.kubernetes import job, network, surroundings
 from folkmoot.runner.kubernetes.api import Api
@@ -19,6 +22,7 @@ from folkmoot.runner.kubernetes.pods import Pod
 from folkmoot.runner.kubernetes.room import ENVIRONMENT
 from folkmoot.runner.kubernetes.stream import Place, Stream, only, streaming
 from folkmoot.runner.kubernetes.surroundings import Surroundings
+from folkmoot.runner.workspace import Manifest
 from folkmoot.runtime.clock import Clock
 from folkmoot.runtime.settings import KubernetesSettings
 from folkmoot.runtime.workspace.port import WorkspaceLost
@@ -28,6 +32,7 @@ log = logging.getLogger(__name__)
 _PIECE = 1 << 20
 _LAY_S = 600.0
 _PARTING_S = 3.0
+_GONE = "the environment is no longer there, and is made anew"
 _TAR_SHARE = 2
 """A tar may be so many times as large as what it holds takes on the disk, as of many names without content."""
 
@@ -50,17 +55,15 @@ class Dresser:
         self._settings = settings
         self._clock = clock
 
-    def word(self, image: str, key: str) -> str:
-        """As a manifest holds it. Raises Unavailable where the environment of that key went meanwhile."""
+    async def entered(self, manifest: Manifest, image: str) -> Manifest:
+        """`manifest`, with `image` and the environment of its base, which stays until `Environments.left`. Raises as
+        `Environments.entered`."""
+        key = (await self._environments.entered(manifest)).environment
         made = self._environments.made(key) if key else None
         if key and made is None:
-            raise Unavailable("the environment is no longer there, and is made anew")
-        if made is None:
-            return image
-        found = Surroundings(
-            image=image, key=key, digest=made.digest, bytes=made.unpacked_bytes, venv=made.venv, path=made.path
-        )
-        return found.word
+            self._environments.left(manifest.wish.workspace_id)
+            raise Unavailable(_GONE)
+        return msgspec.structs.replace(manifest, environment=_surroundings(image, key, made).word)
 
     async def dressed(self, made: Found, word: str) -> bool:
         """Whether the pod of `made` is to have an environment; then it has it, and was seen to be kept off the network
@@ -88,7 +91,7 @@ class Dresser:
         packed = self._environments.place(wanted.key)
         made = self._environments.made(wanted.key)
         if made is None or made.digest != wanted.digest or not packed.is_file():
-            raise Unavailable("the environment is no longer there, and is made anew")
+            raise Unavailable(_GONE)
         argv = (profile.TARGET, str(made.bytes), made.digest, str(_TAR_SHARE * wanted.volume_bytes))
         try:
             async with (
@@ -103,6 +106,14 @@ class Dresser:
             if stream.code == lay.SPOILT:
                 await self._environments.spoilt(wanted.key)
             raise Unavailable(f"an environment could not be laid into a pod: {stream.complaint}")
+
+
+def _surroundings(image: str, key: str, made: Made | None) -> Surroundings:
+    if made is None:
+        return Surroundings(image=image)
+    return Surroundings(
+        image=image, key=key, digest=made.digest, bytes=made.unpacked_bytes, venv=made.venv, path=made.path
+    )
 
 
 async def _fed(stream: Stream, packed: Path) -> bool:

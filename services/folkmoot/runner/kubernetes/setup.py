@@ -108,7 +108,9 @@ class Setups:
             async with self._raised(plan, self._limits(), deadline_s) as room:
                 return await run.made(room, contents, draft / self.result, online=bool(allowed))
         except WorkspaceLost as error:
-            raise run.ended_by_cluster(error) or error from error
+            if limit := taken_too_much(str(error)):
+                raise run.ended_by(limit) from error
+            raise
 
     def _limits(self) -> Limits:
         runner = self._settings.runner
@@ -201,7 +203,7 @@ class _Run:
         if measured.files > _MOST_FILES:
             raise FailedPrecondition("environment", f"the set-up left more than {_MOST_FILES} files")
         if measured.bytes > most or size > most:
-            raise self._failed(self._over("disk"), b"")
+            raise self.ended_by("disk")
         return measured, size, digest
 
     async def _ours(self, room: PodRoom, *argv: str, stdin: bytes = b"") -> bytes:
@@ -212,20 +214,19 @@ class _Run:
             raise Unavailable(f"a set-up's pod cannot be furnished: {said.last.decode('utf-8', 'replace')[-300:]}")
         return said.last
 
-    def ended_by_cluster(self, lost: WorkspaceLost) -> FailedPrecondition | None:
-        """Of a pod that took more than its limits."""
-        if "OOMKilled" in str(lost):
-            return self._failed(self._over("memory"), b"")
-        if "evicted" in str(lost) and "exceeds" in str(lost):
-            return self._failed(self._over("disk"), b"")
-        return None
-
-    def _over(self, limit: str) -> Ended:
-        seconds = time.monotonic() - self._began
-        return Ended(end=CommandEnd(exit_code=None, limit=limit, duration_s=seconds), truncated=False)
+    def ended_by(self, limit: str) -> FailedPrecondition:
+        end = CommandEnd(exit_code=None, limit=limit, duration_s=time.monotonic() - self._began)
+        return self._failed(Ended(end=end, truncated=False), b"")
 
     def _failed(self, ended: Ended, said: bytes) -> FailedPrecondition:
         return failed(self._most, ended, said, self._proxy.refused)
+
+
+def taken_too_much(words: str) -> str:
+    """The limit for which a cluster ended a pod, from what it says; empty where that was no doing of the pod's."""
+    if "OOMKilled" in words:
+        return "memory"
+    return "disk" if "evicted" in words and "exceeds the" in words else ""
 
 
 def _commands(room: PodRoom) -> Place:

@@ -16,6 +16,8 @@ from folkmoot.runtime.supervise import first_leaf
 from folkmoot.runtime.workspace.port import WorkspaceLost
 
 _LISTENS_S = 60.0
+_AFTER_S = 2.0
+"""Where the pod itself is gone, the set-up's own connection tells why."""
 
 
 @contextlib.asynccontextmanager
@@ -69,6 +71,7 @@ class _End:
         except Broken as error:
             raise Unavailable(f"the way out of a set-up's pod is none of ours: {error}") from error
         if self._stream.code is None or not self._listens.is_set():
+            await asyncio.sleep(_AFTER_S)
             raise Unavailable(f"the way out of a set-up's pod was cut: {self._stream.complaint}")
 
     async def _took(self, letter: bytes, number: int, body: bytes) -> None:

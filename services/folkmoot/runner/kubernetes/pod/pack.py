@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 _PR_SET_DUMPABLE = 4
 _LEVEL = 1
+_NAME_BYTES = 2048
+"""In a tar."""
 _PIECE = 256 * 1024
 
 
@@ -38,10 +40,10 @@ def main(root: str, most_bytes: str, most_files: str) -> None:
 
 
 def _measured(root: str, most_bytes: int, most_files: int) -> tuple[int, int]:
-    """Bytes on disk, and how many; counting ends where either is too much."""
+    """Bytes on disk, a name alone counting as some, and how many; counting ends where either is too much."""
     size = files = 0
     for path in _paths(root):
-        size += os.lstat(path).st_blocks * 512
+        size += max(_NAME_BYTES, os.lstat(path).st_blocks * 512)
         files += 1
         if size > most_bytes or files > most_files:
             break
@@ -49,11 +51,14 @@ def _measured(root: str, most_bytes: int, most_files: int) -> tuple[int, int]:
 
 
 def _paths(root: str) -> Iterator[str]:
-    """Each folder before what is in it."""
+    """Each folder before what is in it. A pod mounts `node_modules` by its path: it is a folder, or nothing."""
     waiting = [root]
     while waiting:
-        with os.scandir(waiting.pop()) as entries:
+        folder = waiting.pop()
+        with os.scandir(folder) as entries:
             for entry in sorted(entries, key=lambda e: e.name):
+                if folder == root and entry.name == "node_modules" and not entry.is_dir(follow_symlinks=False):
+                    continue
                 yield entry.path
                 if entry.is_dir(follow_symlinks=False):
                     waiting.append(entry.path)
