@@ -77,8 +77,10 @@ async def test_what_an_opening_asks_of_the_cluster(runner: Bench, api: ApiServer
     """A Job, one command for the look at the network and the check-out, and a note that it is ready."""
     before = len(api.asked)
     await runner.opened()
-    asked = [(method, path.rpartition("/")[2]) for method, path in api.asked[before:]]
     [job] = api.jobs
+    ours = {"jobs", "exec", job}  # where pods are slow it also asks why
+    asked = [(method, path.rpartition("/")[2]) for method, path in api.asked[before:]]
+    asked = [each for each in asked if each[1] in ours]
     assert asked == [("POST", "jobs"), ("GET", "exec"), ("PATCH", job)]
 
 
