@@ -11,20 +11,18 @@ from tests.fixtures.tricks import BASE, BEATEN, CHECK, RIGHT, TRICKS
 from tests.repositories import Repo
 
 WORKFLOW = {**RIGHT, ".github/workflows/steal.yml": "on: push\n"}
-SEATS = ("dev-1", "dev-2", "dev-3", "dev-4", "dev-5", "dev-1-2", "dev-2-2")
-"""The council that ships has five agents; more seats begin again at the first."""
-CAST = ("module", "toml", "right", "project", "metadata", "conftest", "workflow")
-"""One agent each, in this order."""
+CAST = ("module", "right", "metadata", "workflow")
+"""One agent each, in this order: dev-1 and so on. All other tricks: `tests/integration/test_gaming.py`."""
 
 
 def test_the_right_agent_wins_among_tricks(moot: Moot, tmp_path: Path) -> None:
-    """A pytest of its own, configuration, a plugin, a conftest: each loses for the reason that is stated. What is
-    right and brings a workflow along is the dearer change, and says what it brings."""
+    """A pytest of its own and a plugin: each loses for the reason that is stated. What is right and brings a workflow
+    along is the dearer change, and says what it brings."""
     Repo(tmp_path / "repo").commit(dict(BASE))
     books = {**TRICKS, "right": RIGHT, "workflow": WORKFLOW}
     script = tmp_path / "script.yaml"
     behaviours = {name: {"propose": turns(books[name])} for name in CAST}
-    agents = dict(zip(SEATS, CAST, strict=True))
+    agents = {f"dev-{number}": name for number, name in enumerate(CAST, 1)}
     script.write_text(json.dumps({"agents": agents, "behaviours": behaviours}), "utf-8")
     solve = ["solve", "Mend add", "--repo", str(tmp_path / "repo"), "--check", CHECK, "--agents", str(len(CAST))]
     model = ["--model-url", "{url}", "--model", "rehearsal", "--json"]

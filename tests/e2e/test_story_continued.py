@@ -43,7 +43,9 @@ async def url() -> AsyncIterator[str]:
 
 
 async def test_what_waited_for_an_abstention_builds_on_its_continuation(moot: Moot, url: str, tmp_path: Path) -> None:
-    """The story's result has both tasks' work, and the log says which task went on with which."""
+    """Two camps of equal weight are no decision: L2 has only the authors' word against each other's, and says so, and
+    what would settle it. With a check for that, the same candidates are judged again, and nobody works anew. The
+    story's result has both tasks' work, the log says which task went on with which, and it can be accepted."""
     await asyncio.to_thread(goes_on, moot, url, tmp_path)
 
 
@@ -56,11 +58,17 @@ def goes_on(moot: Moot, url: str, folder: Path) -> None:
     assert stopped.code == 3, stopped.err
     mend, tell = stopped.json["tasks"]
     assert (mend["outcome"], tell["state"]) == ("abstained", "blocked")
+    abstained = moot("result", mend["task_id"], "--json").json
+    assert abstained["settle"]
     again = moot("continue", mend["task_id"], "--check", CHECK, "--model-url", url, "--json")
     assert again.code == 0, again.err
+    assert again.json["winner"]["agent_id"] == "dev-2"
+    assert {r["proposal_id"] for r in again.json["ranking"]} == {r["proposal_id"] for r in abstained["ranking"]}
     story = stopped.json["story_id"]
     assert moot("story", "watch", story).code == 0
     done = moot("story", "show", story, "--json").json
+    assert done["state"] == "decided"
+    assert mend["task_id"] in [t["continues"] for t in done["tasks"]]
     assert [t["outcome"] for t in done["tasks"]] == ["decided", "decided"]
     winner = again.json["winner"]["commit"]
     taken = moot("apply", story, "--json", cwd=folder / "repo").json["commit"]
