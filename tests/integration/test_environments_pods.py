@@ -207,7 +207,7 @@ async def test_a_failed_set_up_says_why(tmp_path: Path, api: Served) -> None:
         ("sleep 100", {"setup_s": 1.0}, r"time limit: 1 s \(FOLKMOOT_RUNNER_SETUP_S\)"),
         (f"for i in 1 2 3; do head -c 3M /dev/zero >{TARGET}/$i; done", {"setup_disk_bytes": 2**22}, "disk limit"),
         ("kill -9 $$", {}, "failed with (signal 9|exit code 137)"),
-        ("kill -9 $PPID; sleep 9", {}, "failed with signal 9"),
+        ("sleep 0.2; kill -9 $PPID; sleep 9", {}, "failed with signal 9"),
     ],
 )
 async def test_a_set_up_has_limits(
