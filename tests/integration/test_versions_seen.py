@@ -204,6 +204,19 @@ async def test_what_was_not_seen_is_seen_later(room: Room) -> None:
     assert (await room.steps())[1:] == [[("M", b"a.py")]]
 
 
+async def test_nobody_looks_in_the_middle_of_a_step(room: Room) -> None:
+    """Who asks for versions meanwhile gets those of the steps that are over."""
+    async with asyncio.TaskGroup() as group:
+        group.create_task(room.command("echo half >a.py; : slow"))
+        await room.seen.wait()
+        assert await room.looks.exported(LIMIT) == b""
+        assert len(room.asks) == 2
+        room.slow.set()
+    room.looks.note("whole")
+    assert await room.looks.exported(LIMIT)
+    assert len(await room.steps()) == 1
+
+
 async def test_a_successor_goes_on(room: Room) -> None:
     """With what lies on the disk, and what was done while nobody looked."""
     await room.step("echo b >a.py")

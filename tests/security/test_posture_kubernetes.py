@@ -60,7 +60,7 @@ async def test_posture(cluster: Cluster, tmp_path: Path, toolchains: Toolchains)
     assert seen == {
         "threads": 3,
         "descriptors": {"0": "pipe", "1": "pipe", "2": "pipe"},
-        "environment": context.environment() | ENVIRONMENT | {"HOSTNAME": "workspace", "PWD": "/workspace"},
+        "environment": {**context.environment(), **ENVIRONMENT, "HOSTNAME": "workspace", "PWD": "/workspace"},
         "limits": {
             "NOFILE": [settings.open_files] * 2,
             "FSIZE": [settings.file_bytes] * 2,

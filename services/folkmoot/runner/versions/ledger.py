@@ -4,6 +4,7 @@ What agents made comes into it as the contents of files and their names, by git'
 configuration of theirs is read but what git is to leave, and that by a git that sees nothing but these rules.
 """
 
+import errno
 import os
 import shutil
 import tempfile
@@ -25,6 +26,7 @@ _STEPS = "refs/heads/steps"
 _WHO = "Folkmoot <moot@localhost>"
 _STATE = "state"
 _TREE_BYTES = 64 * 1024**2
+_ODD = frozenset({errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG})
 _RULES_S = 5.0
 """Patterns of an agent's may take their time."""
 _PLAIN = b"./"
@@ -132,8 +134,8 @@ class Ledger:
 
 
 def _lay(folder: Path, rules: Mapping[bytes, bytes]) -> None:
-    """`folder` is empty, and nobody else's: no link is in it, and no name leads out of it. A name that is a file in one
-    rule's path and a folder in another's is an old look's; the first one stays."""
+    """`folder` is empty, and nobody else's: no link is in it, and no name leads out of it. What cannot lie there, as a
+    name that is too long, says nothing."""
     root = os.fsencode(folder)
     for path, body in sorted(rules.items()):
         place = os.path.join(root, path)  # noqa: PTH118 -- of bytes
@@ -141,8 +143,9 @@ def _lay(folder: Path, rules: Mapping[bytes, bytes]) -> None:
             os.makedirs(os.path.dirname(place), exist_ok=True)  # noqa: PTH103, PTH120
             with open(place, "xb") as file:  # noqa: PTH123
                 file.write(body)
-        except (FileExistsError, NotADirectoryError):
-            continue
+        except OSError as error:
+            if error.errno not in _ODD:
+                raise
 
 
 def _stream(

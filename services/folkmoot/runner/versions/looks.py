@@ -47,6 +47,8 @@ class Looks:
         self._came: list[tuple[Ask, bytes]] = []
         self._unseen = False
         """A command ran, and no look told what it did."""
+        self._under_way = 0
+        """Commands whose look is still to come."""
         self._futile = 0
 
     # --- beginning
@@ -76,7 +78,11 @@ class Looks:
                 return await plain(command, sink)
             ask = Ask(since=self._since, digest=self._digest, room=BESIDE_BYTES)
             self._unseen = True
-            ended, body = await self._looked(command, sink, ask)
+            self._under_way += 1
+            try:
+                ended, body = await self._looked(command, sink, ask)
+            finally:
+                self._under_way -= 1
             if body:
                 self._came.append((ask, body))
                 self._unseen = False
@@ -94,7 +100,7 @@ class Looks:
 
     async def exported(self, limit: int) -> bytes:
         await self.settled()
-        if self._unseen and self._digest != bytes(16):
+        if self._unseen and not self._under_way and self._digest != bytes(16):
             await self._seen_after_all()
         return await self.ledger.exported(limit)
 
@@ -149,7 +155,7 @@ class Looks:
         state = await asyncio.to_thread(self.ledger.load)
         if state is None:
             return
-        draft = names.drafted(state.names, state.rules, saw, self.ledger.object_of)
+        draft = await asyncio.to_thread(names.drafted, state.names, state.rules, saw, self.ledger.object_of)
         doubted = names.open_to_doubt(draft, state.names, state.rules)
         names.decided(draft, state.names, doubted, await self.ledger.left(doubted, draft.rules))
         names.completed(draft, state.names, await self._further(draft), self.ledger.object_of)

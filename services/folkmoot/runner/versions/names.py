@@ -84,7 +84,8 @@ def drafted(before: Names, rules: Mapping[bytes, bytes], saw: Seen, name: Callab
     moved = {h.inode: h.object for h in before.values()} if saw.whole else {}
     draft = Draft(names=names, contents={}, rules={})
     for entry in saw.entries:
-        if fit(entry.path, entry.kind):
+        known = entry.path in before and entry.kind != "l"
+        if known or fit(entry.path, entry.kind):
             names[entry.path] = _held(entry, before.get(entry.path), moved, draft, name)
     draft.rules = _rules(names, rules, draft.contents, before)
     return draft
