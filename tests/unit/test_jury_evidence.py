@@ -428,7 +428,7 @@ def test_an_author_who_fails_his_own_test_is_doubted() -> None:
     assert POLICY.weights is not None
     deaf = msgspec.structs.replace(POLICY, weights=msgspec.structs.replace(POLICY.weights, disowned=1.0))
     doubted, plain = (
-        {r.agent_id: r.scores["confidence"] for r in judge(given, policy).ranking} for policy in (POLICY, deaf)
+        {str(r.agent_id): r.scores["confidence"] for r in judge(given, policy).ranking} for policy in (POLICY, deaf)
     )
     assert doubted["dev-1"] < plain["dev-1"] - 0.05
     assert doubted["dev-2"] == plain["dev-2"]

@@ -82,6 +82,7 @@ def pytest_runtest_makereport(item, call):
         ("setup.cfg", "[tool:pytest]\naddopts = --setup-plan\n", "lets no test run: `--setup-plan`"),
         ("pytest.toml", '[pytest]\naddopts = ["-q", "--collectonly"]\n', "lets no test run: `--collectonly`"),
         ("conftest.py", REWRITES, "lets failed tests pass: `outcome` (line 8)"),
+        ("conftest.py", "def f(r):\n    r.outcome, r.longrepr = 'passed', None\n", "lets failed tests pass: `outcome`"),
         ("tests/conftest.py", "def f(r):\n    setattr(r, 'outcome', 'passed')\n", "lets failed tests pass: `outcome`"),
         (
             "conftest.py",

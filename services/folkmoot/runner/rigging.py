@@ -19,7 +19,7 @@ _IDLE = re.compile(
 """Options of pytest by which it ends before a test, or cannot report one."""
 _SECTIONS = {b"ini": ("pytest",), b"cfg": ("tool:pytest",), b"toml": ("pytest",)}
 _EMPTIED = re.compile(r"\b(items \. clear|items \[ : \] = \[ \]|del items \[ : \])")
-_OUTCOME = re.compile(r"\. (outcome) =(?!=)|\bsetattr \([^,]*, '' , ''")
+_OUTCOME = re.compile(r"\. (outcome)(?: ,[^=]*)? =(?!=)|\bsetattr \([^,]*, '' , ''")
 
 
 def configured(path: bytes, content: bytes) -> Iterator[tuple[str, str]]:
