@@ -16,6 +16,7 @@ from folkmoot.kernel.facts import CODEC
 from folkmoot.kernel.ids import TaskId
 from folkmoot.kernel.jury.policy import POLICY
 from folkmoot.kernel.result import State
+from folkmoot.kernel.task import Rigor
 from folkmoot.platform.archive import manifest
 from folkmoot.platform.archive.record import record, subject_of
 from folkmoot.runtime.log.jetstream import Raw
@@ -76,7 +77,7 @@ async def test_another_policy_says_what_it_would_change(platform: Platform, tmp_
     said = await platform.moot("evidence", TASK, "--replay", "--policy", "strict.toml")
     assert said.code == 0
     assert f"strict.toml, version strict, differs from version {POLICY.version}, by which it was decided" in said.out
-    assert "profile.L2.threshold: 0.2 -> 1.0" in said.out
+    assert f"profile.L2.threshold: {POLICY.profile[Rigor.L2].threshold} -> 1.0" in said.out
     assert "With it this would have been decided" in said.out
     assert "chosen" in said.out
     (tmp_path / "none.toml").write_text("version = 3")

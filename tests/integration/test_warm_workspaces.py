@@ -150,7 +150,8 @@ async def test_a_runner_that_dies_between_claim_and_hand_out(
             kind = (await claimable(made)).kind
             half, whole = await made.backend.warmed(kind), await made.backend.warmed(kind)
             workspace = await made.backend.begun(manifest_at(made.base, "a"))
-            api.fails.append(("GET", "exec", 404, {"message": "the runner died here"}))
+            # It is entered while it is claimed, and anew where that fails.
+            api.fails += [("GET", "exec", 404, {"message": "the runner died here"})] * 2
             with pytest.raises(Unavailable):
                 await made.backend.claim(half, workspace)
             assert half.name in api.jobs
