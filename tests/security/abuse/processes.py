@@ -84,7 +84,7 @@ _SHELL = {
         "EPERM",
     ),
     _SEEN: (
-        'grep -lz "[c]anary-$NONCE" /proc/[0-9]*/cmdline 2>/dev/null || { echo EPERM; false; }',
+        'grep -qz "[c]anary-$NONCE" /proc/[0-9]*/cmdline 2>/dev/null || { echo EPERM; false; }',
         "EPERM",
     ),
     "end its keeper": ("kill -9 1; sleep 0.1; kill -0 1 && echo EPERM && false", "EPERM|not permitted"),

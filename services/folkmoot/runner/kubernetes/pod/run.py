@@ -210,7 +210,7 @@ class Run:
             self._reap()
         elif fd == self._in:
             self._feed()
-        else:
+        elif fd in self._pipes:  # else it is one that was closed in this turn, when all was fed
             self._take(fd)
 
     def _hear(self, events: int) -> None:
