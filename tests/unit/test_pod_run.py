@@ -1,8 +1,11 @@
 """The watcher of a command in a pod, run here as there: a process of its own, an order on its standard input."""
 
 import asyncio
+import fcntl
 import os
+import signal
 import sys
+import termios
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -246,3 +249,43 @@ async def test_a_gate_whose_patience_is_over_says_what_answers() -> None:
         assert await w.until(wire.PASSED) == b"%s:%d" % (address[0].encode(), address[1])
         w.connection.close()
         assert await w.code() == 0
+
+
+async def test_the_rest_of_its_input_comes_when_there_is_room_for_it(tmp_path: Path) -> None:
+    """Both are seen in one look: the last piece is fed, and what it was fed through is not asked once more."""
+    script = (
+        "until [ -e go ]; do sleep 0.02; done; head -c 60000; touch read; until [ -e on ]; do sleep 0.02; done; cat"
+    )
+    body = bytes(85_000)
+    order = wire.order(Command(argv=("sh", "-c", script), cwd=str(tmp_path), stdin=body), KINDS, {})
+    async with waiting() as it:
+        it.connection.write(order[:-10])
+        await it.until(wire.BEGUN)
+        await emptied(it.connection)
+        it.process.send_signal(signal.SIGSTOP)
+        (tmp_path / "go").touch()
+        await there(tmp_path / "read")
+        it.connection.write(order[-10:])
+        it.process.send_signal(signal.SIGCONT)
+        (tmp_path / "on").touch()
+        code, last = await it.end()
+        assert (code, last.limit, it.out()) == (0, "", body)
+
+
+async def emptied(connection: asyncio.WriteTransport) -> None:
+    """Returns once the other end has read all."""
+    pipe: int = connection.get_extra_info("pipe").fileno()
+    async with asyncio.timeout(BOUND_S):
+        while _waiting(connection, pipe):  # noqa: ASYNC110 -- another process reads
+            await asyncio.sleep(0.01)
+
+
+def _waiting(connection: asyncio.WriteTransport, pipe: int) -> bool:
+    unread = fcntl.ioctl(pipe, termios.FIONREAD, bytes(4))
+    return bool(connection.get_write_buffer_size()) or unread != bytes(4)
+
+
+async def there(path: Path) -> None:
+    async with asyncio.timeout(BOUND_S):
+        while not path.exists():  # noqa: ASYNC110 -- another process makes it
+            await asyncio.sleep(0.01)
