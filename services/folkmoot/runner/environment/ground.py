@@ -1,7 +1,7 @@
 """Where set-ups are run: a port, with one implementation for each kind of place; and the words for those that fail."""
 
 import signal
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -40,6 +40,17 @@ class Made(msgspec.Struct, frozen=True, kw_only=True):
     """PATH there without it, where that is not this machine's."""
 
 
+class Errand(msgspec.Struct, frozen=True, kw_only=True):
+    """One run of a set-up."""
+
+    wanted: Wanted
+    contents: tuple[bytes, ...]
+    """Of the files that it is given, in their order."""
+    allowed: frozenset[Host]
+    private: frozenset[str]
+    """Names among them that may lead to addresses of this network."""
+
+
 class Ground(Protocol):
     """A kind of place that set-ups are run in."""
 
@@ -53,14 +64,7 @@ class Ground(Protocol):
         """
         ...
 
-    async def make(
-        self,
-        draft: Path,
-        wanted: Wanted,
-        contents: Sequence[bytes],
-        allowed: Collection[Host],
-        private: Collection[str],
-    ) -> Made:
+    async def make(self, draft: Path, errand: Errand) -> Made:
         """Fill `draft`, an empty folder of ours, up to `result`; what it has beside that is gone.
 
         Raises FailedPrecondition("environment") with the last lines of what the set-up said, WorkspaceLost,

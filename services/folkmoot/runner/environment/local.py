@@ -1,15 +1,13 @@
 """Environments of this machine: folders that sandboxes are shown read-only."""
 
 import asyncio
-from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import msgspec
 
 from folkmoot.kernel.errors import FailedPrecondition
 from folkmoot.runner.environment import profile, toolcheck
-from folkmoot.runner.environment.ground import Made
-from folkmoot.runner.environment.hosts import Host
+from folkmoot.runner.environment.ground import Errand, Made
 from folkmoot.runner.environment.making import ROOT, Maker
 from folkmoot.runner.environment.proxy import Resolve, Resolver
 from folkmoot.runner.environment.store import Environments, policy_of
@@ -42,15 +40,8 @@ class Machine:
         await self._check.require(wanted)
         return self._platform if wanted.made else None
 
-    async def make(
-        self,
-        draft: Path,
-        wanted: Wanted,
-        contents: Sequence[bytes],
-        allowed: Collection[Host],
-        private: Collection[str],
-    ) -> Made:
-        return await self._maker.make(draft, wanted, contents, allowed, private)
+    async def make(self, draft: Path, errand: Errand) -> Made:
+        return await self._maker.make(draft, errand)
 
 
 class LocalEnvironments(Environments):

@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import stat
 import sys
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -16,8 +16,7 @@ import msgspec
 from folkmoot.kernel.errors import FailedPrecondition
 from folkmoot.runner.command import REPO, Command, Ended
 from folkmoot.runner.environment import inside, profile, scripts, sets
-from folkmoot.runner.environment.ground import FINISH_S, Made, Said, failed, limits_of, unfinished
-from folkmoot.runner.environment.hosts import Host
+from folkmoot.runner.environment.ground import FINISH_S, Errand, Made, Said, failed, limits_of, unfinished
 from folkmoot.runner.environment.proxy import Proxy, Resolve, listening
 from folkmoot.runner.environment.wanted import File, Wanted
 from folkmoot.runner.local import folders, sandbox, watch
@@ -53,22 +52,16 @@ class Maker:
         self._limits = limits_of(settings)
         self._resolve = resolve
 
-    async def make(
-        self,
-        draft: Path,
-        wanted: Wanted,
-        contents: Sequence[bytes],
-        allowed: Collection[Host],
-        private: Collection[str],
-    ) -> Made:
+    async def make(self, draft: Path, errand: Errand) -> Made:
         """Fill `draft`, an empty folder of ours in `folder`, up to `draft/root`; what it has beside that is gone.
 
         Raises FailedPrecondition("environment") with the last lines of what the set-up said, WorkspaceLost.
         """
-        await asyncio.to_thread(self._furnish, draft, wanted.files, contents)
-        proxy = Proxy(allowed, private, self._resolve)
-        async with _open_way(proxy, draft / _WAY_OUT, online=bool(allowed)):
-            ended, said = await self._run(draft, self._set_up(wanted, online=bool(allowed)))
+        online = bool(errand.allowed)
+        await asyncio.to_thread(self._furnish, draft, errand.wanted.files, errand.contents)
+        proxy = Proxy(errand.allowed, errand.private, self._resolve)
+        async with _open_way(proxy, draft / _WAY_OUT, online=online):
+            ended, said = await self._run(draft, self._set_up(errand.wanted, online=online))
         if not ended.end.ok:
             raise failed(self._limits, ended, said, proxy.refused)
         venv = await self._finish(draft, proxy)

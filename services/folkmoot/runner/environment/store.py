@@ -16,7 +16,7 @@ import msgspec
 from folkmoot.kernel.errors import FailedPrecondition, FolkmootError, InvalidInput, Unavailable
 from folkmoot.kernel.evidence import PreparedBase
 from folkmoot.kernel.ids import RepositoryId, WorkspaceId
-from folkmoot.runner.environment.ground import Ground, Made
+from folkmoot.runner.environment.ground import Errand, Ground, Made
 from folkmoot.runner.environment.hosts import Host, Policy
 from folkmoot.runner.environment.wanted import Wanted
 from folkmoot.runner.local import folders
@@ -184,7 +184,7 @@ class Environments:
         contents = await self._sources.contents(repository_id, [file.object_id for file in wanted.files])
         draft = Path(tempfile.mkdtemp(prefix=_DRAFT, dir=self.folder))
         try:
-            made = await self._ground.make(draft, wanted, contents, self._hosts(wanted), self._policy.private)
+            made = await self._ground.make(draft, self._errand(wanted, tuple(contents)))
             (draft / _NOTE).write_bytes(msgspec.json.encode(made))
             draft.rename(self.folder / key)
         except BaseException:
@@ -193,6 +193,10 @@ class Environments:
         self._whole[key] = made
         log.info("environment %s: set up in %.1f s", key, made.seconds, extra={"action": "setup"})
         await self._make_room(spare=key)
+
+    def _errand(self, wanted: Wanted, contents: tuple[bytes, ...]) -> Errand:
+        allowed = self._hosts(wanted)
+        return Errand(wanted=wanted, contents=contents, allowed=allowed, private=self._policy.private)
 
     async def _make_room(self, *, spare: str) -> None:
         """The least recently used go first; none that a workspace has, or that was just made."""

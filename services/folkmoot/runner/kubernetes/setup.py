@@ -9,7 +9,7 @@ import io
 import os
 import tarfile
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
@@ -19,8 +19,7 @@ from folkmoot.kernel.errors import FailedPrecondition, Unavailable
 from folkmoot.kernel.evidence import CommandEnd
 from folkmoot.runner.command import REPO, Command, Ended
 from folkmoot.runner.environment import profile, scripts, sets
-from folkmoot.runner.environment.ground import FINISH_S, Made, Said, failed, limits_of, unfinished
-from folkmoot.runner.environment.hosts import Host
+from folkmoot.runner.environment.ground import FINISH_S, Errand, Made, Said, failed, limits_of, unfinished
 from folkmoot.runner.environment.proxy import Proxy, Resolve
 from folkmoot.runner.environment.wanted import File, Wanted
 from folkmoot.runner.kubernetes import job
@@ -92,21 +91,15 @@ class Setups:
             await self._check(wanted)
         return f"image {image or self._image}" if wanted.config.setup.strip() else None
 
-    async def make(
-        self,
-        draft: Path,
-        wanted: Wanted,
-        contents: Sequence[bytes],
-        allowed: Collection[Host],
-        private: Collection[str],
-    ) -> Made:
-        image = self._images.chosen(wanted) or self._image
+    async def make(self, draft: Path, errand: Errand) -> Made:
+        image = self._images.chosen(errand.wanted) or self._image
         plan = msgspec.structs.replace(self._plan, image=image)
         deadline_s = int(self._settings.runner.setup_s + FINISH_S + 2 * _PACK_S)
-        run = _Run(self._api, self._settings, self._most, wanted, Proxy(allowed, private, self._resolve))
+        proxy = Proxy(errand.allowed, errand.private, self._resolve)
+        run = _Run(self._api, self._settings, self._most, errand.wanted, proxy)
         try:
             async with self._raised(plan, self._limits(), deadline_s) as room:
-                return await run.made(room, contents, draft / self.result, online=bool(allowed))
+                return await run.made(room, errand.contents, draft / self.result, online=bool(errand.allowed))
         except WorkspaceLost as error:
             if limit := taken_too_much(str(error)):
                 raise run.ended_by(limit) from error
